@@ -1,0 +1,1 @@
+"""The data room: from raw documents to packed, memory-mapped tokens."""

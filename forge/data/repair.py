@@ -1,0 +1,39 @@
+"""Undoing what encodings and editors did to a text, and nothing an author did."""
+
+from __future__ import annotations
+
+import re
+
+import ftfy
+
+# Legal and technical text means what it says to the character. Kept as they are: curly quotes, ligatures, full-width
+# letters, HTML entities (a licence shows `&lt;year&gt;`), and damage where the original can only be guessed at.
+FIXES = ftfy.TextFixerConfig(
+    unescape_html=False,
+    remove_terminal_escapes=True,
+    fix_encoding=True,
+    restore_byte_a0=True,
+    replace_lossy_sequences=False,
+    decode_inconsistent_utf8=True,
+    fix_c1_controls=True,
+    fix_latin_ligatures=False,
+    fix_character_width=False,
+    uncurl_quotes=False,
+    fix_line_breaks=True,
+    fix_surrogates=True,
+    remove_control_chars=True,
+    normalization="NFC",
+    explain=False,
+)
+
+
+PLAIN = re.compile(r"[\t\n -~]*")
+"""Printable ASCII: none of the fixes above touches it, and looking for them costs ten times this look."""
+
+
+def repair(text: str) -> str:
+    """Return `text` with mojibake, controls and line ends mended, in Unicode normal form C.
+
+    The tokenizer has no normaliser, so that servers agree with it to the byte; this is where text is normalised.
+    """
+    return text if PLAIN.fullmatch(text) else ftfy.fix_text(text, FIXES)

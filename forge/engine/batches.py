@@ -1,0 +1,44 @@
+"""Which sequences of a global batch a rank reads. Every order is a function of the step alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from forge.data.loading import TokenShard, batch_sequence_indices, load_batch, sequence_count
+from forge.plan.types import Plan
+
+
+def rank_positions(accumulation: int, rank: int, world_size: int, micro_batch_sequences: int) -> range:
+    """Return the positions in the global batch that `rank` reads in its `accumulation`-th micro-batch.
+
+    Position j = accumulation * (world_size * micro_batch) + rank * micro_batch + slot.
+    """
+    first = (accumulation * world_size + rank) * micro_batch_sequences
+    return range(first, first + micro_batch_sequences)
+
+
+@dataclass(frozen=True, slots=True)
+class RankBatches:
+    """The micro-batches of one rank, read from the memory-mapped training tokens."""
+
+    plan: Plan
+    shard: TokenShard
+    rank: int
+    device: torch.device
+
+    def step(self, step: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Yield (inputs, targets), int64 [micro-batch, sequence length], for each accumulation of `step`."""
+        layout, schedule = self.plan.layout, self.plan.schedule
+        length = schedule.sequence_length
+        batch = batch_sequence_indices(
+            step, schedule.global_batch_sequences, sequence_count(len(self.shard), length), self.plan.seed
+        )
+        for accumulation in range(layout.gradient_accumulation_steps):
+            positions = rank_positions(
+                accumulation, self.rank, layout.world_size, layout.micro_batch_sequences
+            )
+            inputs, targets = load_batch(self.shard, batch[positions.start : positions.stop], length)
+            yield torch.from_numpy(inputs).to(self.device), torch.from_numpy(targets).to(self.device)

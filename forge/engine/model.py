@@ -1,0 +1,64 @@
+"""The network: a transformers config and model from a plan's shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import transformers
+
+from forge.plan.types import ModelPlan
+
+BOS_ID, EOS_ID, PAD_ID = 0, 1, 2
+"""Ids of the special tokens, which the tokenizer stage always gives first."""
+
+
+def build_config(model: ModelPlan) -> transformers.PreTrainedConfig:
+    """Return the transformers config for `model`: full causal attention by SDPA, no dropout, no biases."""
+    shared: dict[str, Any] = {
+        "vocab_size": model.vocab_size,
+        "hidden_size": model.hidden_size,
+        "intermediate_size": model.intermediate_size,
+        "num_hidden_layers": model.layers,
+        "num_attention_heads": model.attention_heads,
+        "num_key_value_heads": model.kv_heads,
+        "head_dim": model.head_dim,
+        "hidden_act": "silu",
+        "max_position_embeddings": model.max_sequence_length,
+        "initializer_range": model.initializer_std,
+        "rms_norm_eps": model.rms_norm_epsilon,
+        "tie_word_embeddings": model.tied_embeddings,
+        "rope_parameters": {"rope_type": "default", "rope_theta": model.rope_theta},
+        "attention_dropout": 0.0,
+        "bos_token_id": BOS_ID,
+        "eos_token_id": EOS_ID,
+        "pad_token_id": PAD_ID,
+        "attn_implementation": "sdpa",
+    }
+    if model.family == "llama":
+        return transformers.LlamaConfig(**shared, attention_bias=False, mlp_bias=False)
+    if model.family == "mistral":
+        return transformers.MistralConfig(**shared, sliding_window=None)
+    return transformers.MixtralConfig(
+        **shared,
+        sliding_window=None,
+        num_local_experts=model.experts,
+        num_experts_per_tok=model.experts_per_token,
+        output_router_logits=False,
+        router_jitter_noise=0.0,
+    )
+
+
+def build_model(
+    model: ModelPlan, seed: int, activation_checkpointing: bool = False
+) -> transformers.PreTrainedModel:
+    """Return a freshly initialised fp32 model in training mode; the same `seed` gives the same weights.
+
+    `activation_checkpointing` recomputes each layer's activations in the backward pass (Chen et al. 2016).
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = transformers.AutoModelForCausalLM.from_config(build_config(model), dtype=torch.float32)
+    if activation_checkpointing:
+        network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    return network.train()

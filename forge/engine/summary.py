@@ -1,0 +1,57 @@
+"""training.json: what a finished training measured, over all its attempts."""
+
+from __future__ import annotations
+
+import platform
+import statistics
+from pathlib import Path
+from typing import Any
+
+import deepspeed
+import torch
+import transformers
+
+from forge.engine.events import read_events
+from forge.plan.types import Plan
+
+
+def summarize(plan: Plan, events_path: Path, peak_memory_bytes: int) -> dict[str, Any]:
+    """Return the summary of a training that has done all its steps.
+
+    Losses are in nats a token. `wall_clock_s` adds up the attempts, from each launch to its last event; time between
+    attempts is not counted. `peak_memory_bytes` is the largest of any process in the last attempt.
+    """
+    events, _ = read_events(events_path)
+    steps = {event["step"]: event for event in events if event["event"] == "step"}
+    starts = [event for event in events if event["event"] == "train_start"]
+    step_time_s = statistics.median(event["step_time_s"] for event in steps.values())
+    return {
+        "steps": plan.schedule.steps,
+        "tokens": plan.schedule.tokens,
+        "first_loss": steps[min(steps)]["loss"],
+        "final_loss": steps[max(steps)]["loss"],
+        "wall_clock_s": _wall_clock_s(events),
+        "start_up_s": starts[-1]["start_up_s"],
+        "attempts": len(starts),
+        "step_time_s": step_time_s,
+        "tokens_per_second": plan.schedule.global_batch_tokens / step_time_s,
+        "peak_memory_bytes": peak_memory_bytes,
+        "world_size": plan.layout.world_size,
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "deepspeed": deepspeed.__version__,
+            "transformers": transformers.__version__,
+        },
+    }
+
+
+def _wall_clock_s(events: list[dict[str, Any]]) -> float:
+    total_s = launched_s = latest_s = 0.0
+    for event in events:
+        if event["event"] == "train_start":
+            total_s += latest_s - launched_s
+            launched_s = event["time"] - event["start_up_s"]
+        if event["event"] in ("train_start", "step", "checkpoint", "train_end"):
+            latest_s = event["time"]
+    return total_s + latest_s - launched_s

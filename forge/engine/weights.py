@@ -1,0 +1,58 @@
+"""The trained weights as a transformers folder."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from forge.engine.distributed import Place
+from forge.engine.model import build_config
+from forge.plan.types import Plan
+
+_SHARD_SIZE = "5GB"
+
+
+def save_weights(engine: Any, plan: Plan, out: Path, place: Place) -> None:
+    """Write config.json and model*.safetensors to `out`, in the precision the plan trains in; all ranks call it."""
+    weights = gather_weights(engine, plan, place)
+    if place.rank == 0:
+        write_transformers_folder(weights, plan, out)
+    torch.distributed.barrier()
+
+
+def gather_weights(engine: Any, plan: Plan, place: Place) -> dict[str, torch.Tensor]:
+    """Return every parameter whole, in host memory, tied ones once; empty on ranks other than 0.
+
+    Under ZeRO-3 parameters are gathered one by one, so that no device ever holds more than one of them.
+    """
+    import deepspeed
+
+    weights: dict[str, torch.Tensor] = {}
+    for name, parameter in engine.module.named_parameters():
+        whole: Any = contextlib.nullcontext()
+        if plan.layout.zero_stage == 3:
+            whole = deepspeed.zero.GatheredParameters([parameter])
+        with whole:
+            if place.rank == 0:
+                weights[name] = parameter.detach().cpu().clone()
+    return weights
+
+
+def write_transformers_folder(weights: dict[str, torch.Tensor], plan: Plan, out: Path) -> None:
+    """Write `weights`, named as the transformers module names them, as transformers itself saves them."""
+    dtype = torch.bfloat16 if plan.layout.precision == "bf16" else torch.float32
+    with torch.device("meta"):
+        shell = transformers.AutoModelForCausalLM.from_config(build_config(plan.model), dtype=dtype)
+    missing, unexpected = shell.load_state_dict(weights, strict=False, assign=True)
+    shell.tie_weights()
+    tied = {"lm_head.weight"} if plan.model.tied_embeddings else set()
+    if unexpected or set(missing) - tied or any(p.is_meta for p in shell.parameters()):
+        raise RuntimeError(
+            f"gathered weights do not fit the model: missing {missing}, unexpected {unexpected}"
+        )
+    transformers.utils.logging.disable_progress_bar()
+    shell.save_pretrained(out, max_shard_size=_SHARD_SIZE)

@@ -1,0 +1,141 @@
+"""The evaluate stage: perplexity on held-out documents, rivals for scale, and a few samples."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from tokenizers import Tokenizer
+
+from forge.data.corpus_rows import corpus_rows, split_bytes
+from forge.data.loading import TokenShard
+from forge.errors import StageError
+from forge.evaluate import baselines
+from forge.evaluate.held_out import HeldOut, select_held_out
+from forge.evaluate.perplexity import stream_loss_nats
+from forge.evaluate.samples import continue_prompt
+from forge.evaluate.texts import held_out_text
+from forge.plan.types import Plan
+from forge.progress import Progress
+
+
+def evaluate_model(
+    plan: Plan, train: Path, corpus: Path, tokenizer: Path, tokens: Path, out: Path, progress: Progress
+) -> dict[str, Any]:
+    """Measure the model in `train` on held-out documents, write `out`/evaluation.json and return its content.
+
+    Bits per byte = summed loss in bits / UTF-8 bytes of the measured documents. The sum includes what it costs to
+    predict where documents begin and end, so text of the same corpus compares across tokenizers.
+
+    Raises:
+        StageError: nothing is held out, the limit is below the first document, a prompt is too long, the loss is
+            not finite, or the artifacts do not belong together.
+    """
+    parameters = plan.stage("evaluate").parameters
+    facts = json.loads((tokens / "tokens.json").read_text(encoding="utf-8"))
+    stream = TokenShard.open(tokens, "held_out")
+    held_out = select_held_out(tokens, len(stream), parameters["held_out_max_tokens"])
+    text = held_out_text(corpus, held_out)
+    model = _load(train, plan.layout.device)
+
+    progress.note(f"measuring {held_out.tokens} of {len(stream)} held-out tokens")
+    nats = stream_loss_nats(
+        model,
+        stream,
+        held_out.tokens,
+        plan.schedule.sequence_length,
+        plan.layout.micro_batch_sequences,
+        progress,
+    )
+    loss_nats = nats / (held_out.tokens - 1)
+    result = {
+        "held_out_loss_nats_per_token": loss_nats,
+        "held_out_perplexity": math.exp(loss_nats),
+        "held_out_bits_per_byte": nats / math.log(2) / held_out.bytes,
+        "held_out_tokens": held_out.tokens,
+        "held_out_predicted_tokens": held_out.tokens - 1,
+        "held_out_bytes": held_out.bytes,
+        "held_out_documents": len(held_out.document_ids),
+        "held_out_tokens_available": len(stream),
+        "sequence_length": plan.schedule.sequence_length,
+        "samples": _samples(plan, model, tokenizer, facts["eos_id"], progress),
+        "baselines": _baselines(tokens, corpus, held_out, text, facts["vocab_size"], progress),
+    }
+    (out / "evaluation.json").write_text(
+        json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+    )
+    return result
+
+
+def _load(train: Path, device: str) -> Any:
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        model = transformers.AutoModelForCausalLM.from_pretrained(train, local_files_only=True, dtype="auto")
+    except OSError as error:
+        reason = str(error).splitlines()[0]
+        raise StageError(f"evaluate: {train}: no model to load ({reason}): train again") from None
+    return model.to(torch.device(device)).eval()
+
+
+def _samples(plan: Plan, model: Any, folder: Path, eos_id: int, progress: Progress) -> list[dict[str, str]]:
+    parameters = plan.stage("evaluate").parameters
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    progress.start(len(parameters["prompts"]), "prompts")
+    samples = []
+    for prompt in parameters["prompts"]:
+        text = continue_prompt(
+            model,
+            tokenizer,
+            prompt,
+            eos_id=eos_id,
+            context_tokens=plan.model.max_sequence_length,
+            sample_tokens=parameters["sample_tokens"],
+            temperature=parameters["sample_temperature"],
+            seed=plan.seed,
+        )
+        samples.append({"prompt": prompt, "text": text})
+        progress.advance()
+    return samples
+
+
+def _baselines(
+    tokens: Path, corpus: Path, held_out: HeldOut, text: bytes, vocab_size: int, progress: Progress
+) -> dict[str, Any]:
+    bits = baselines.unigram_bits(
+        TokenShard.open(tokens, "train"),
+        TokenShard.open(tokens, "held_out"),
+        held_out.tokens,
+        vocab_size,
+        progress,
+    )
+    train_bytes = split_bytes(corpus, "train")
+    both_fit = train_bytes + len(text) <= baselines.XZ_DICTIONARY_BYTES
+    progress.start(len(text) + (2 * train_bytes + len(text) if both_fit else 0), "bytes")
+    alone_bytes = baselines.xz_bytes([text], progress)
+    seen_bytes = None
+    if both_fit:
+        # What the held-out text adds to an archive that already holds the training text.
+        together_bytes = baselines.xz_bytes(itertools.chain(_training_texts(corpus), [text]), progress)
+        seen_bytes = together_bytes - baselines.xz_bytes(_training_texts(corpus), progress)
+    return {
+        "unigram_bits_per_byte": bits / held_out.bytes,
+        "xz_bits_per_byte": 8 * alone_bytes / held_out.bytes,
+        "xz_with_training_text_bits_per_byte": None
+        if seen_bytes is None
+        else 8 * seen_bytes / held_out.bytes,
+        "xz_with_training_text_not_measured": None
+        if both_fit
+        else f"training and held-out text have {train_bytes + len(text)} bytes; "
+        f"xz remembers {baselines.XZ_DICTIONARY_BYTES}",
+        "xz_preset": baselines.XZ_PRESET_NAME,
+    }
+
+
+def _training_texts(corpus: Path) -> Iterator[bytes]:
+    return (row.text.encode() for row in corpus_rows(corpus, "train"))

@@ -1,0 +1,66 @@
+"""Which held-out documents are measured: as many whole ones as the token limit allows, in the order of the stream.
+
+Cutting between documents keeps the byte count exact, so bits per byte compare fairly with any other compressor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.compute as compute
+import pyarrow.parquet as parquet
+
+from forge.errors import StageError
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """The measured head of the held-out stream."""
+
+    document_ids: tuple[str, ...]
+    """In the order of the stream."""
+    tokens: int
+    """With the tokens that mark where documents begin and end."""
+    bytes: int
+    """UTF-8 bytes of the documents' text."""
+
+
+def select_held_out(tokens: Path, stream_tokens: int, max_tokens: int) -> HeldOut:
+    """Return the longest run of whole documents from the start of the stream that has at most `max_tokens` tokens.
+
+    Args:
+        tokens: a tokens artifact, read for its `documents.parquet`.
+        stream_tokens: length of the held-out stream.
+        max_tokens: limit, in tokens.
+
+    Raises:
+        StageError: there is no held-out document, the first is already over the limit, or the documents do not
+            fill the stream.
+    """
+    table = parquet.read_table(
+        tokens / "documents.parquet", columns=["document_id", "split", "start", "bytes"]
+    )
+    table = table.filter(compute.equal(table["split"], "held_out")).sort_by("start")
+    starts: list[int] = table["start"].to_pylist()
+    if not starts:
+        raise StageError(
+            "evaluate: no held-out document: raise corpus.held_out_fraction or give more documents"
+        )
+    # A document ends where the next one starts: true whether or not its own count includes the boundary tokens.
+    ends = [*starts[1:], stream_tokens]
+    if starts[0] != 0 or starts[-1] >= stream_tokens or len(set(starts)) != len(starts):
+        raise StageError(
+            f"evaluate: {tokens}: documents.parquet does not describe held_out.bin: delete this folder and run again"
+        )
+    count = sum(end <= max_tokens for end in ends)
+    if count == 0:
+        raise StageError(
+            f"evaluate.held_out_max_tokens: {max_tokens} ends inside the first held-out document: "
+            f"set at least {ends[0]}"
+        )
+    return HeldOut(
+        document_ids=tuple(table["document_id"].to_pylist()[:count]),
+        tokens=ends[count - 1],
+        bytes=sum(table["bytes"].to_pylist()[:count]),
+    )

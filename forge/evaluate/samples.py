@@ -1,0 +1,68 @@
+"""What the model writes after a prompt."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+
+from forge.errors import StageError
+
+
+@torch.inference_mode()
+def continue_prompt(
+    model: Any,
+    tokenizer: Tokenizer,
+    prompt: str,
+    *,
+    eos_id: int,
+    context_tokens: int,
+    sample_tokens: int,
+    temperature: float,
+    seed: int,
+) -> str:
+    """Return the text that follows `prompt`, without the prompt.
+
+    Stops at `eos_id`, after `sample_tokens` tokens, or when prompt and text fill the context.
+
+    Args:
+        model: a causal language model of transformers.
+        tokenizer: the trained tokenizer; its post-processor begins the prompt.
+        prompt: any text.
+        eos_id: id of the token that ends a document.
+        context_tokens: longest sequence the model was trained on.
+        sample_tokens: most tokens to write.
+        temperature: 0 takes the likeliest token each time; else tokens are drawn from softmax(logits / temperature).
+        seed: of the draws, which are made on the CPU so that a device does not change them.
+
+    Raises:
+        StageError: the prompt leaves no room in the context.
+    """
+    prompt_ids = tokenizer.encode(prompt).ids
+    room_tokens = min(sample_tokens, context_tokens - len(prompt_ids))
+    if room_tokens < 1:
+        raise StageError(
+            f"evaluate.prompts: {prompt[:40]!r}: {len(prompt_ids)} tokens leave no room in a context of "
+            f"{context_tokens}: shorten the prompt"
+        )
+    device = next(model.parameters()).device
+    generator = torch.Generator().manual_seed(seed)
+    written: list[int] = []
+    ids = torch.tensor([prompt_ids], device=device)
+    cache = None
+    while len(written) < room_tokens:
+        result = model(input_ids=ids, past_key_values=cache, use_cache=True)
+        cache = result.past_key_values
+        token = _choose(result.logits[0, -1].float().cpu(), temperature, generator)
+        if token == eos_id:
+            break
+        written.append(token)
+        ids = torch.tensor([[token]], device=device)
+    return str(tokenizer.decode(written, skip_special_tokens=True))
+
+
+def _choose(logits: torch.Tensor, temperature: float, generator: torch.Generator) -> int:
+    if temperature == 0:
+        return int(logits.argmax())
+    return int(torch.multinomial(torch.softmax(logits / temperature, dim=-1), 1, generator=generator))

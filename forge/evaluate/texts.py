@@ -1,0 +1,30 @@
+"""The text behind the measured tokens: what a byte-level rival is given to compress."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from forge.data.corpus_rows import corpus_rows
+from forge.errors import StageError
+from forge.evaluate.held_out import HeldOut
+
+
+def held_out_text(corpus: Path, held_out: HeldOut) -> bytes:
+    """Return the UTF-8 text of the measured documents, in stream order, nothing between them.
+
+    Raises:
+        StageError: the corpus lacks one of them, or their bytes are not those the tokens were made from.
+    """
+    remedy = "evaluate with the corpus the tokens were made from"
+    wanted = set(held_out.document_ids)
+    rows = (row for row in corpus_rows(corpus, "held_out") if row.document_id in wanted)
+    texts = {row.document_id: row.text.encode() for row in rows}
+    if absent := wanted - set(texts):
+        raise StageError(f"evaluate: {corpus}: lacks document {min(absent)} of the tokens: {remedy}")
+    text = b"".join(texts[identifier] for identifier in held_out.document_ids)
+    if len(text) != held_out.bytes:
+        raise StageError(
+            f"evaluate: {corpus}: its held-out text has {len(text)} bytes, "
+            f"the tokens stand for {held_out.bytes}: {remedy}"
+        )
+    return text

@@ -1,0 +1,1 @@
+"""The export room: weights that load elsewhere, and the proof that they agree."""

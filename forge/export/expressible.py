@@ -1,0 +1,109 @@
+"""What an export folder can say. Anything else is refused before a byte is written.
+
+Readers of such a folder ignore what they do not know (measured: a sliding window is dropped silently and the logits
+drift), so a thing that cannot be said in every reader's words must not be exported.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from forge.data.tokenizer import PATTERNS
+from forge.errors import StageError
+from forge.plan.types import Plan
+
+DTYPES = ("bf16", "fp32")
+FORMATS = ("hf",)
+
+PRE_TOKENIZERS = {regex: name for name, regex in PATTERNS.items()}
+"""Split regex -> the name by which servers know the pre-tokenizer that cuts text so."""
+
+
+def refuse_inexpressible(plan: Plan, config: dict[str, Any]) -> None:
+    """Check the export's parameters and the trained config.json.
+
+    Raises:
+        StageError: an unknown format or dtype, a model other than the plan's, a sliding window, scaled rope.
+    """
+    parameters = plan.stage("export").parameters
+    for name in parameters["formats"]:
+        if name not in FORMATS:
+            raise StageError(f"export.formats: {name!r} is not known: choose from {', '.join(FORMATS)}")
+    if parameters["dtype"] not in DTYPES:
+        raise StageError(
+            f"export.dtype: {parameters['dtype']!r} is not known: choose from {', '.join(DTYPES)}"
+        )
+    rope = config.get("rope_parameters") or {}
+    if rope.get("rope_type", "default") != "default" or config.get("rope_scaling"):
+        raise StageError(
+            "export: the trained config.json scales rope, which older readers ignore: train without it"
+        )
+    if config.get("sliding_window") is not None:
+        raise StageError(
+            "export: the trained config.json has a sliding window, which other readers ignore: train without it"
+        )
+    model = plan.model
+    planned = {
+        "model_type": model.family,
+        "num_hidden_layers": model.layers,
+        "hidden_size": model.hidden_size,
+        "num_attention_heads": model.attention_heads,
+        "num_key_value_heads": model.kv_heads,
+        "head_dim": model.head_dim,
+        "intermediate_size": model.intermediate_size,
+        "vocab_size": model.vocab_size,
+        "rms_norm_eps": model.rms_norm_epsilon,
+        "tie_word_embeddings": model.tied_embeddings,
+    }
+    if model.experts:
+        planned |= {"num_local_experts": model.experts, "num_experts_per_tok": model.experts_per_token}
+    found = {key: config.get(key) for key in planned}
+    planned["rope_theta"], found["rope_theta"] = model.rope_theta, rope.get("rope_theta")
+    for key, value in planned.items():
+        if found[key] != value:
+            raise StageError(
+                f"export: config.json of the trained model: {key} is {found[key]}, the plan has {value}: "
+                "export with the plan it was trained with"
+            )
+
+
+def name_pre_tokenizer(tokenizer: dict[str, Any], vocab_size: int) -> str:
+    """Return the name servers have for the pre-tokenizer of a parsed tokenizer.json ('qwen2').
+
+    Raises:
+        StageError: the tokenizer is not a byte-level BPE of that structure, or has ids the model has no row for.
+    """
+    model = tokenizer.get("model") or {}
+    if model.get("type") != "BPE" or model.get("byte_fallback") or model.get("dropout"):
+        raise _unknown("model", model.get("type"), "a plain byte-level BPE")
+    if tokenizer.get("normalizer") is not None:
+        raise _unknown("normalizer", tokenizer["normalizer"].get("type"), "none")
+    if (tokenizer.get("decoder") or {}).get("type") != "ByteLevel":
+        raise _unknown("decoder", tokenizer.get("decoder"), "ByteLevel")
+    if tokenizer.get("truncation") is not None or tokenizer.get("padding") is not None:
+        raise _unknown("truncation or padding", "set", "none")
+    parts = (tokenizer.get("pre_tokenizer") or {}).get("pretokenizers") or []
+    if [part.get("type") for part in parts] != ["Split", "ByteLevel"]:
+        raise _unknown("pre_tokenizer", [part.get("type") for part in parts], "Split then ByteLevel")
+    split, byte_level = parts
+    if split.get("behavior") != "Isolated" or split.get("invert"):
+        raise _unknown("Split", split.get("behavior"), "Isolated, not inverted")
+    if byte_level.get("use_regex") or byte_level.get("add_prefix_space"):
+        raise _unknown("ByteLevel", "a second split or an added space", "neither")
+    regex = str((split.get("pattern") or {}).get("Regex", ""))
+    name = PRE_TOKENIZERS.get(regex)
+    if name is None:
+        raise _unknown("Split regex", repr(regex[:40]), " or ".join(PATTERNS))
+    ids = [*model["vocab"].values(), *(token["id"] for token in tokenizer.get("added_tokens", []))]
+    if max(ids) >= vocab_size:
+        raise StageError(
+            f"export: tokenizer.json has id {max(ids)}, the model only {vocab_size} rows: "
+            "export with the tokenizer it was trained with"
+        )
+    return name
+
+
+def _unknown(what: str, found: object, wanted: str) -> StageError:
+    return StageError(
+        f"export: tokenizer.json: {what} is {found}, not {wanted}: train the tokenizer with forge"
+    )

@@ -1,0 +1,64 @@
+"""Arithmetic of a transformer: parameters and floating-point operations, from its shape alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from forge.plan.types import ModelPlan
+
+
+def plan_model(spec: dict[str, Any], vocab_size: int, sequence_length: int) -> ModelPlan:
+    """Return the model of a spec with its parameters counted.
+
+    Args:
+        spec: the values of group `model`, valid by schema and rules.
+        vocab_size: entries of the tokenizer.
+        sequence_length: tokens; also the longest context the model will have.
+    """
+    head_dim = spec["head_dim"] or spec["hidden_size"] // spec["attention_heads"]
+    shape = {key: value for key, value in spec.items() if key != "head_dim"}
+    total, active = _parameters(spec, head_dim, vocab_size)
+    return ModelPlan(
+        **shape,
+        head_dim=head_dim,
+        vocab_size=vocab_size,
+        max_sequence_length=sequence_length,
+        parameters=total,
+        active_parameters=active,
+    )
+
+
+def _parameters(spec: dict[str, Any], head_dim: int, vocab_size: int) -> tuple[int, int]:
+    """Return (all, active a token): embeddings, attention projections, SwiGLU, RMSNorm weights; no biases."""
+    hidden, layers = spec["hidden_size"], spec["layers"]
+    query, key_value = spec["attention_heads"] * head_dim, spec["kv_heads"] * head_dim
+    attention = 2 * hidden * query + 2 * hidden * key_value
+    feed_forward = 3 * hidden * spec["intermediate_size"]
+    shared = attention + 2 * hidden + hidden * spec["experts"]
+    experts, active_experts = max(spec["experts"], 1), max(spec["experts_per_token"], 1)
+    outside = vocab_size * hidden * (1 if spec["tied_embeddings"] else 2) + hidden
+    total = outside + layers * (shared + experts * feed_forward)
+    active = outside + layers * (shared + active_experts * feed_forward)
+    return total, active
+
+
+def matmul_flops_per_token(model: ModelPlan) -> float:
+    """Return FLOPs of a forward and backward pass for one token, attention scores left out: 6 N (Kaplan 2020, §2.1).
+
+    N counts the active weights of matrix products: the output layer, not the input embedding's look-up.
+    """
+    look_up_only = 0 if model.tied_embeddings else model.vocab_size * model.hidden_size
+    return 6.0 * (model.active_parameters - look_up_only)
+
+
+def attention_flops_per_token(model: ModelPlan, sequence_length: int) -> float:
+    """Return FLOPs of attention scores and values for one token, forward and backward, over the whole square.
+
+    12 L q s (Chowdhery 2022, appendix B). A causal kernel does half of it.
+    """
+    return 12.0 * model.layers * model.attention_heads * model.head_dim * sequence_length
+
+
+def model_flops_per_token(model: ModelPlan, sequence_length: int) -> float:
+    """Return the FLOPs a token that MFU counts (Chowdhery 2022): no recompute, full attention."""
+    return matmul_flops_per_token(model) + attention_flops_per_token(model, sequence_length)

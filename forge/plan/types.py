@@ -1,0 +1,241 @@
+"""The plan: what will be done, fully resolved and immutable. Plain frozen data; `plan.json` is its only form on disk.
+
+The worker reads this file and nothing else, so every rank, every retry and every colleague runs the same thing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import types
+import typing
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from forge.errors import SpecError
+
+PLAN_FORMAT = 1
+PLAN_ID_HEX_DIGITS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPlan:
+    """Shape of the network. Weights are named as transformers names them for `family`."""
+
+    family: Literal["llama", "mistral", "mixtral"]
+    layers: int
+    hidden_size: int
+    attention_heads: int
+    kv_heads: int
+    head_dim: int
+    intermediate_size: int
+    vocab_size: int
+    max_sequence_length: int
+    rope_theta: float
+    rms_norm_epsilon: float
+    tied_embeddings: bool
+    initializer_std: float
+    experts: int
+    """0 for a dense model."""
+    experts_per_token: int
+    parameters: int
+    active_parameters: int
+    """Parameters one token passes through: equal to `parameters` for a dense model."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayoutPlan:
+    """How the work is spread over devices."""
+
+    hardware: str
+    device: Literal["cpu", "cuda"]
+    gpu: str
+    """Chip name, '' on a CPU."""
+    nodes: int
+    processes_per_node: int
+    world_size: int
+    threads_per_process: int
+    precision: Literal["bf16", "fp32"]
+    zero_stage: Literal[0, 1, 2, 3]
+    offload_optimizer: Literal["none", "cpu"]
+    activation_checkpointing: Literal["none", "full"]
+    micro_batch_sequences: int
+    gradient_accumulation_steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulePlan:
+    """The optimisation, step by step."""
+
+    sequence_length: int
+    global_batch_sequences: int
+    global_batch_tokens: int
+    steps: int
+    tokens: int
+    learning_rate: float
+    min_learning_rate: float
+    learning_rate_schedule: Literal["cosine", "linear", "constant", "wsd"]
+    warmup_steps: int
+    decay_steps: int
+    """Steps of the final decay; only `wsd` uses it."""
+    weight_decay: float
+    adam_beta1: float
+    adam_beta2: float
+    adam_epsilon: float
+    gradient_clip: float
+    log_every_steps: int
+    checkpoint_every_steps: int
+    keep_checkpoints: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePlan:
+    """One place documents come from, and what it held when the plan was made."""
+
+    path: str
+    """As the spec says it: a folder, a file, or `package:NAME/inner/path`."""
+    files: int
+    bytes: int
+    sha256: str
+    """Over relative paths and contents; '' when the place was not there to be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryItem:
+    """One line of the memory table, per device (GPU, or process on a CPU)."""
+
+    name: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Estimates:
+    """The plan's prediction. Formulas and their sources are in `forge.plan.memory` and `forge.plan.time`."""
+
+    memory: tuple[MemoryItem, ...]
+    peak_memory_bytes: int
+    available_memory_bytes: int
+    step_time_s: float
+    tokens_per_second: float
+    model_flops_utilization: float
+    training_time_s: float
+    gpu_hours: float
+    cost_usd: float | None
+    """None where no price is known (a CPU, an unpriced machine)."""
+    checkpoint_bytes: int
+    corpus_tokens: int
+    """Tokens the data is expected to yield; 0 when unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class StagePlan:
+    """One step of the plan. `key` hashes everything its output depends on."""
+
+    name: str
+    inputs: tuple[str, ...]
+    parameters: dict[str, Any]
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What will be done. `id` is the hash of all other fields."""
+
+    id: str
+    format: int
+    name: str
+    seed: int
+    forge_version: str
+    sources: tuple[SourcePlan, ...]
+    model: ModelPlan
+    layout: LayoutPlan
+    schedule: SchedulePlan
+    deepspeed: dict[str, Any]
+    stages: tuple[StagePlan, ...]
+    estimates: Estimates
+    spec: dict[str, Any]
+    """The composed spec this plan was compiled from, every value resolved."""
+
+    def stage(self, name: str) -> StagePlan:
+        """Return the stage called `name`; KeyError when the plan has none."""
+        for stage in self.stages:
+            if stage.name == name:
+                return stage
+        raise KeyError(name)
+
+
+def content_hash(value: Any) -> str:
+    """SHA-256 (hex) of a JSON value in canonical form: sorted keys, no spaces, finite numbers only."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def plan_to_dict(plan: Plan) -> dict[str, Any]:
+    """Return the plan as JSON-ready values."""
+    return typing.cast(dict[str, Any], _plain(plan))
+
+
+def plan_id(plan: Plan) -> str:
+    """Return the id the plan's content deserves."""
+    content = plan_to_dict(plan)
+    del content["id"]
+    return content_hash(content)[:PLAN_ID_HEX_DIGITS]
+
+
+def plan_to_json(plan: Plan) -> str:
+    """Return the text of `plan.json`: the same bytes for the same plan, one value a line for diffs."""
+    return json.dumps(plan_to_dict(plan), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def load_plan(path: Path) -> Plan:
+    """Read a `plan.json`.
+
+    Raises:
+        SpecError: it is not there, not a plan, of another format, or its content does not match its id.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SpecError(f"{path}: cannot be read ({error.strerror}): name a plan.json") from None
+    except ValueError:
+        raise SpecError(f"{path}: is not JSON: compile it again with `forge plan`") from None
+    if not isinstance(content, dict) or content.get("format") != PLAN_FORMAT:
+        raise SpecError(f"{path}: is not a plan of format {PLAN_FORMAT}: compile it again with `forge plan`")
+    try:
+        plan = typing.cast(Plan, _decode(Plan, content))
+    except (KeyError, TypeError, ValueError) as error:
+        raise SpecError(
+            f"{path}: is not a whole plan ({error}): compile it again with `forge plan`"
+        ) from None
+    if plan_id(plan) != plan.id:
+        raise SpecError(f"{path}: was changed after it was compiled: compile it again with `forge plan`")
+    return plan
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain(asdict(value))
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _decode(kind: Any, value: Any) -> Any:
+    """Rebuild frozen dataclasses from JSON values by their annotations. KeyError on a missing or unknown field."""
+    if is_dataclass(kind) and isinstance(kind, type):
+        names = {field.name for field in fields(kind)}
+        if unknown := sorted(set(value) - names):
+            raise KeyError(f"unknown field {unknown[0]}")
+        hints = typing.get_type_hints(kind)
+        return kind(**{name: _decode(hints[name], value[name]) for name in names})
+    origin = typing.get_origin(kind)
+    if origin is tuple:
+        return tuple(_decode(typing.get_args(kind)[0], item) for item in value)
+    if origin in (types.UnionType, typing.Union):
+        return value
+    if kind is float:
+        return float(value)
+    return value

@@ -1,0 +1,31 @@
+"""How a stage says how far it is. Stages depend on this protocol; `forge.run` decides where it is shown."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """Receives the progress of one stage."""
+
+    def start(self, total: float, unit: str) -> None:
+        """Begin a phase of `total` units (`unit` in the plural: 'documents', 'bytes', 'steps')."""
+
+    def advance(self, amount: float = 1.0) -> None:
+        """Report that `amount` more units are done."""
+
+    def note(self, line: str) -> None:
+        """Say one line to the user and the log."""
+
+
+class SilentProgress:
+    """A `Progress` that shows nothing; for tests and for library use."""
+
+    def start(self, total: float, unit: str) -> None:
+        """Ignore."""
+
+    def advance(self, amount: float = 1.0) -> None:
+        """Ignore."""
+
+    def note(self, line: str) -> None:
+        """Ignore."""

@@ -1,0 +1,1 @@
+"""The recipes room: where recipes come from."""

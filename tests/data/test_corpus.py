@@ -1,0 +1,163 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from forge.data.corpus import build_corpus
+from forge.data.shingles import Shingler
+from forge.data.words import split_words
+from forge.errors import StageError
+from forge.progress import SilentProgress
+from tests.data.builders import CORPUS, make_corpus, make_lake, prose, prose_files, rows, write_folder
+
+
+def mixed() -> dict[str, str | bytes]:
+    base = prose(1000, 100)
+    return (
+        prose_files(range(40))
+        | {
+            "shout.txt": "  " + prose(3).upper() + "\n",  # an exact duplicate of 003, and longer
+            "base.txt": base,
+            "near.txt": base + " with a few more words",
+            "family.txt": base[: len(base) * 2 // 3] + prose(1001, 30),
+            "short.txt": "one two",
+            "digits.txt": "12 34 56 78 90 12 34",
+            "lines.txt": "the same line again\n" * 10,
+            "broken.txt": prose(1002) + " the authorâ€™s",
+        }
+    )
+
+
+def test_every_document_is_kept_or_set_aside_with_a_reason(tmp_path: Path) -> None:
+    out, summary = make_corpus(mixed(), tmp_path)
+    corpus, aside = rows(out / "corpus.parquet"), rows(out / "set_aside.parquet")
+    ids = {row["document_id"] for row in rows(tmp_path / "lake" / "lake.parquet")}
+    assert {row["document_id"] for row in corpus} | {row["document_id"] for row in aside} == ids
+    assert len(corpus) + len(aside) == len(ids) == summary["documents_in"]
+    assert {row["path"]: row["reason"] for row in aside} == {
+        "003.txt": "exact duplicate",
+        "base.txt": "near duplicate",
+        "short.txt": "too few words",
+        "digits.txt": "too few letters",
+        "lines.txt": "repeated lines",
+    }
+    assert summary["set_aside"] == {
+        "exact duplicate": 1,
+        "near duplicate": 1,
+        "repeated lines": 1,
+        "too few letters": 1,
+        "too few words": 1,
+    }
+    assert summary["repaired"] == 1
+    assert summary["documents"] == len(corpus)
+
+
+def test_a_duplicate_names_the_kept_one_and_its_true_jaccard(tmp_path: Path) -> None:
+    out, _ = make_corpus(mixed(), tmp_path)
+    kept = {row["path"]: row for row in rows(out / "corpus.parquet")}
+    aside = {row["path"]: row for row in rows(out / "set_aside.parquet")}
+    assert aside["003.txt"]["duplicate_of"] == kept["shout.txt"]["document_id"]
+    near = aside["base.txt"]
+    assert near["duplicate_of"] == kept["near.txt"]["document_id"]
+    shingler = Shingler(CORPUS["shingle_words"])
+    one, two = (set(shingler.shingles(split_words(text)).tolist()) for text in _base_and_near())
+    true = len(one & two) / len(one | two)
+    assert near["detail"].startswith(f"Jaccard {true:.4f} with {near['duplicate_of']} (near.txt)")
+    assert aside["short.txt"]["duplicate_of"] is None
+
+
+def _base_and_near() -> tuple[str, str]:
+    files = mixed()
+    base, near = files["base.txt"], files["near.txt"]
+    assert isinstance(base, str)
+    assert isinstance(near, str)
+    return base, near
+
+
+def test_rows_say_what_the_text_is(tmp_path: Path) -> None:
+    out, summary = make_corpus(mixed(), tmp_path)
+    corpus = rows(out / "corpus.parquet")
+    for row in corpus:
+        assert row["bytes"] == len(row["text"].encode())
+        assert row["words"] == len(split_words(row["text"]))
+    assert [row["document_id"] for row in corpus] == sorted(row["document_id"] for row in corpus)
+    (mended,) = [row for row in corpus if row["path"] == "broken.txt"]
+    assert mended["text"].endswith("the author’s")
+    for split in ("train", "held_out"):
+        own = [row for row in corpus if row["split"] == split]
+        assert summary[f"{split}_documents"] == len(own) > 0
+        assert summary[f"{split}_bytes"] == sum(row["bytes"] for row in own)
+
+
+def test_a_family_is_never_on_both_sides(tmp_path: Path) -> None:
+    files: dict[str, str | bytes] = {}
+    for number in range(30):
+        base = prose(number, 80)
+        files |= {
+            f"{number}-{part}.txt": f"{base} {prose(500 + 10 * number + part, 25)}" for part in range(3)
+        }
+    out, summary = make_corpus(files, tmp_path)
+    sides: dict[str, set[str]] = {}
+    families: dict[str, set[str]] = {}
+    for row in rows(out / "corpus.parquet"):
+        sides.setdefault(row["group"], set()).add(row["split"])
+        families.setdefault(row["group"], set()).add(row["path"].split("-")[0])
+    assert all(len(side) == 1 for side in sides.values())
+    assert summary["families"] == len(families) == 30
+    assert summary["largest_family_documents"] == 3
+    assert all(len(family) == 1 for family in families.values())
+    assert 0 < summary["held_out_bytes"] <= 0.2 * summary["bytes"]
+
+
+def test_the_same_lake_is_the_same_bytes(tmp_path: Path) -> None:
+    out, _ = make_corpus(mixed(), tmp_path)
+    again = tmp_path / "again"
+    again.mkdir()
+    build_corpus(tmp_path / "lake", CORPUS, again, SilentProgress())
+    for name in ("corpus.parquet", "set_aside.parquet"):
+        assert (again / name).read_bytes() == (out / name).read_bytes()
+
+
+def test_the_place_of_the_folder_changes_nothing_but_the_source(tmp_path: Path) -> None:
+    def without_source(out: Path) -> list[dict[str, Any]]:
+        return [{**row, "source": ""} for row in rows(out / "corpus.parquet")]
+
+    one, _ = make_corpus(mixed(), tmp_path / "one")
+    two, _ = make_corpus(mixed(), tmp_path / "elsewhere" / "two")
+    assert without_source(one) == without_source(two)
+    assert (one / "set_aside.parquet").read_bytes() == (two / "set_aside.parquet").read_bytes()
+
+
+def failure(files: dict[str, str | bytes], place: Path, **parameters: Any) -> str:
+    with pytest.raises(StageError) as error:
+        make_corpus(files, place, **parameters)
+    assert len(error.value.lines) == 1
+    assert "\n" not in error.value.lines[0]
+    return error.value.lines[0]
+
+
+def test_all_set_aside_is_one_line_with_counts(tmp_path: Path) -> None:
+    files: dict[str, str | bytes] = {"a.txt": "too short", "b.txt": "1 2 3 4 5 6", "c.txt": "short too"}
+    line = failure(files, tmp_path)
+    assert "all 3 documents were set aside (2 too few words, 1 too few letters)" in line
+
+
+def test_copies_of_one_document_cannot_be_split(tmp_path: Path) -> None:
+    line = failure({f"{number}.txt": prose(1) for number in range(5)}, tmp_path)
+    assert "give more distinct documents" in line
+
+
+def test_few_documents_are_told_a_fraction_that_works(tmp_path: Path) -> None:
+    line = failure(prose_files(range(4)), tmp_path / "one", held_out_fraction=0.05)
+    fraction = float(line.split("data.held_out_fraction=")[1].split()[0])
+    _, summary = make_corpus(prose_files(range(4)), tmp_path / "two", held_out_fraction=fraction)
+    assert summary["held_out_documents"] == 1
+
+
+def test_a_damaged_lake_is_one_line(tmp_path: Path) -> None:
+    write_folder(tmp_path / "in", {"a.txt": "x"})
+    make_lake(tmp_path / "in", tmp_path / "lake")
+    (tmp_path / "lake" / "lake.parquet").write_bytes(b"PAR1")
+    with pytest.raises(StageError, match="not a whole lake") as error:
+        build_corpus(tmp_path / "lake", CORPUS, tmp_path, SilentProgress())
+    assert len(error.value.lines) == 1

@@ -1,0 +1,73 @@
+import itertools
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from forge.data.duplicates import Duplicate, exact_duplicates, families, levelled, near_duplicates
+from forge.progress import SilentProgress
+from tests.data.test_similarity import arrays
+
+SETS = st.lists(st.sets(st.integers(0, 12), max_size=10), max_size=25)
+
+
+def jaccard(one: set[int], two: set[int]) -> float:
+    return len(one & two) / len(one | two) if one | two else 0.0
+
+
+def components(sets: list[set[int]], threshold: float) -> list[int]:
+    names = list(range(len(sets)))
+    edges = [
+        pair
+        for pair in itertools.combinations(range(len(sets)), 2)
+        if jaccard(sets[pair[0]], sets[pair[1]]) >= threshold
+    ]
+    for _ in sets:
+        for one, two in edges:
+            names[one] = names[two] = min(names[one], names[two])
+    return names
+
+
+def test_case_and_white_space_are_levelled() -> None:
+    assert levelled("Same  Text\n") == levelled("same text")
+    assert levelled("same text") != levelled("same, text")
+
+
+def test_the_preferred_of_exact_duplicates_is_kept() -> None:
+    found = exact_duplicates([b"a", b"b", b"a", b"a"], [2, 0, 1, 3])
+    assert found == [Duplicate(0, 2, 2, 1.0), Duplicate(3, 2, 2, 1.0)]
+
+
+@settings(max_examples=200, deadline=None)
+@given(sets=SETS, threshold=st.sampled_from([0.3, 0.5, 0.8, 1.0]), data=st.data())
+def test_one_of_each_group_is_kept_and_every_claim_is_true(
+    sets: list[set[int]], threshold: float, data: st.DataObject
+) -> None:
+    preference = data.draw(st.permutations(range(len(sets))))
+    found = near_duplicates(arrays(sets), preference, threshold, SilentProgress())
+    names = components(sets, threshold)
+    removed = {one.removed for one in found}
+    for name in set(names):
+        members = [place for place, own in enumerate(names) if own == name]
+        kept = [place for place in members if place not in removed]
+        assert kept == [min(members, key=lambda place: preference[place])]
+    for one in found:
+        assert names[one.removed] == names[one.kept] == names[one.closest]
+        assert one.kept not in removed
+        assert one.closest != one.removed
+        assert one.jaccard == jaccard(sets[one.removed], sets[one.closest])
+        others = [place for place in range(len(sets)) if place != one.removed]
+        assert one.jaccard == max(jaccard(sets[one.removed], sets[place]) for place in others)
+
+
+@settings(max_examples=100, deadline=None)
+@given(sets=SETS, threshold=st.sampled_from([0.3, 0.5, 0.8]))
+def test_families_are_what_hangs_together(sets: list[set[int]], threshold: float) -> None:
+    assert families(arrays(sets), threshold, SilentProgress()) == components(sets, threshold)
+
+
+def test_thousands_of_the_same_set_cost_no_pairs() -> None:
+    same = [np.arange(100, dtype=np.uint64)] * 20_000
+    found = near_duplicates(same, range(len(same)), 0.8, SilentProgress())
+    assert len(found) == 19_999
+    assert {one.kept for one in found} == {0}

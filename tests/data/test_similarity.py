@@ -1,0 +1,111 @@
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from forge.data import similarity
+from forge.data.similarity import similar_pairs
+
+Found = dict[tuple[int, int], float]
+
+
+def arrays(sets: Sequence[set[int]]) -> list[npt.NDArray[np.uint64]]:
+    return [np.array(sorted(one), dtype=np.uint64) for one in sets]
+
+
+def by_join(sets: Sequence[set[int]], threshold: float) -> Found:
+    found: Found = {}
+    probed = 0
+    for pairs in similar_pairs(arrays(sets), threshold):
+        probed += pairs.probed
+        for one, two, jaccard in zip(
+            pairs.first.tolist(), pairs.second.tolist(), pairs.jaccard.tolist(), strict=True
+        ):
+            key = (min(one, two), max(one, two))
+            assert key not in found, "a pair came twice"
+            found[key] = jaccard
+    assert probed == sum(bool(one) for one in sets)
+    return found
+
+
+def by_force(sets: Sequence[set[int]], threshold: float) -> Found:
+    found: Found = {}
+    for one, two in itertools.combinations(range(len(sets)), 2):
+        union = len(sets[one] | sets[two])
+        if union and (jaccard := len(sets[one] & sets[two]) / union) >= threshold:
+            found[one, two] = jaccard
+    return found
+
+
+THRESHOLDS = st.sampled_from([0.05, 0.1, 0.3, 0.5, 0.6, 2 / 3, 0.7, 0.75, 0.8, 0.9, 0.95, 1.0])
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    sets=st.lists(st.sets(st.integers(0, 25), max_size=14), max_size=40),
+    threshold=THRESHOLDS | st.floats(0.01, 1.0),
+)
+def test_the_join_finds_what_comparing_all_finds(sets: list[set[int]], threshold: float) -> None:
+    assert by_join(sets, threshold) == by_force(sets, threshold)
+
+
+def near_copies(seed: int, families: int, copies: int, size: int) -> list[set[int]]:
+    """Return sets in families: each a base with some elements dropped and some of its own."""
+    source = np.random.default_rng(seed)
+    sets = []
+    for _ in range(families):
+        base = source.integers(0, 2**62, size)
+        for _ in range(copies):
+            kept = base[source.random(size) > source.uniform(0, 0.4)]
+            own = source.integers(0, 2**62, source.integers(0, size // 3))
+            sets.append(set(kept.tolist()) | set(own.tolist()))
+    source.shuffle(sets)  # type: ignore[arg-type]
+    return sets
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.8])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_it_is_exact_on_families_of_near_copies(seed: int, threshold: float) -> None:
+    sets = near_copies(seed, families=12, copies=25, size=60)
+    expected = by_force(sets, threshold)
+    assert len(expected) > 30
+    assert by_join(sets, threshold) == expected
+
+
+def test_small_blocks_find_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    sets = near_copies(3, families=6, copies=30, size=40)
+    whole = by_join(sets, 0.6)
+    monkeypatch.setattr(similarity, "BLOCK_ELEMENTS", 7)
+    monkeypatch.setattr(similarity, "BLOCK_SETS", 5)
+    assert by_join(sets, 0.6) == whole == by_force(sets, 0.6)
+
+
+def test_exactly_the_threshold_is_similar() -> None:
+    # 4 of 5: floating point must not lose it.
+    assert by_join([{1, 2, 3, 4, 5}, {1, 2, 3, 4}], 0.8) == {(0, 1): 0.8}
+    assert by_join([set(range(10)), set(range(7))], 0.7) == {(0, 1): 0.7}
+    assert by_join([{1, 2, 3, 4, 5}, {1, 2, 3, 4}], 0.8000001) == {}
+
+
+def test_nothing_is_similar_to_nothing() -> None:
+    assert by_join([], 0.5) == {}
+    assert by_join([set(), set(), {1}], 0.5) == {}
+    assert by_join([{1}, {2}, {3}], 0.5) == {}
+
+
+@pytest.mark.parametrize("threshold", [0.0, -1.0, 1.1])
+def test_a_threshold_out_of_range_is_refused(threshold: float) -> None:
+    with pytest.raises(ValueError, match="threshold"):
+        list(similar_pairs(arrays([{1}]), threshold))
+
+
+def test_a_large_clique_comes_in_bounded_blocks() -> None:
+    base = set(range(50))
+    sets = [(base - {number % 50}) | {1_000 + number} for number in range(700)]
+    blocks = [len(pairs.first) for pairs in similar_pairs(arrays(sets), 0.8)]
+    assert sum(blocks) == 700 * 699 // 2
+    assert max(blocks) <= 700 * similarity.BLOCK_SETS

@@ -1,0 +1,59 @@
+"""Trains a plan in this process, and reads what a training left."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file
+
+from forge.engine.distributed import Place
+from forge.engine.events import read_events
+from forge.plan.types import Plan, plan_to_json
+
+
+def make_run(folder: Path, plan: Plan) -> Path:
+    """Make a run folder with its plan.json and an empty `out` beside it."""
+    run_dir = folder / "run"
+    run_dir.mkdir(parents=True)
+    (folder / "out").mkdir()
+    (run_dir / "plan.json").write_text(plan_to_json(plan))
+    return run_dir
+
+
+def train_here(plan: Plan, tokens: Path, run_dir: Path, place: Place) -> None:
+    """Train in this process as the only rank."""
+    from forge.engine.worker import work
+
+    work(plan, tokens, run_dir, run_dir.parent / "out", place, lambda: 0.0)
+
+
+def losses(run_dir: Path) -> dict[int, float]:
+    """Return the loss of each logged step: the last line for a step counts."""
+    events, _ = read_events(run_dir / "events.jsonl")
+    return {event["step"]: event["loss"] for event in events if event["event"] == "step"}
+
+
+def events_of(run_dir: Path, kind: str) -> list[dict[str, Any]]:
+    """Return the events of one kind."""
+    events, _ = read_events(run_dir / "events.jsonl")
+    return [event for event in events if event["event"] == kind]
+
+
+def weights(run_dir: Path) -> dict[str, Any]:
+    """Return the saved weights."""
+    tensors: dict[str, Any] = load_file(run_dir.parent / "out" / "model.safetensors")
+    return tensors
+
+
+def weights_sha256(run_dir: Path) -> str:
+    """Return the digest of the saved weights file."""
+    return hashlib.sha256((run_dir.parent / "out" / "model.safetensors").read_bytes()).hexdigest()
+
+
+def training(run_dir: Path) -> dict[str, Any]:
+    """Return training.json."""
+    content: dict[str, Any] = json.loads((run_dir.parent / "out" / "training.json").read_text())
+    return content

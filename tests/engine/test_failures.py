@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from forge.engine.failures import FAILURES_FILE, clear_failures, failure_line, first_failure, record_failure
+from forge.errors import StageError
+
+
+def test_the_earliest_error_counts(tmp_path: Path) -> None:
+    record_failure(tmp_path, 1, StageError("train: loss became nan at step 17: lower train.learning_rate"))
+    record_failure(tmp_path, 0, RuntimeError("Connection closed by peer\nmore"))
+    (tmp_path / FAILURES_FILE).write_text(json.dumps({"0": 1, "1": 1}))
+    line, log = first_failure(tmp_path)
+    assert line == "train: loss became nan at step 17: lower train.learning_rate"
+    assert log.name == "rank1.log"
+
+
+def test_a_kill_explains_the_errors_of_the_survivors(tmp_path: Path) -> None:
+    record_failure(tmp_path, 0, RuntimeError("Connection closed by peer"))
+    (tmp_path / FAILURES_FILE).write_text(json.dumps({"0": 1, "1": -9}))
+    line, log = first_failure(tmp_path)
+    assert line == "train: rank 1 was killed by signal 9 (out of memory?)"
+    assert log.name == "rank1.log"
+
+
+def test_the_end_that_torchrun_gives_a_survivor_explains_nothing(tmp_path: Path) -> None:
+    record_failure(tmp_path, 1, RuntimeError("the cause\nits trace"))
+    (tmp_path / FAILURES_FILE).write_text(json.dumps({"0": -15, "1": 1}))
+    assert first_failure(tmp_path)[0] == "train: rank 1 failed: RuntimeError: the cause"
+
+
+def test_what_an_earlier_attempt_left_is_cleared(tmp_path: Path) -> None:
+    record_failure(tmp_path, 1, RuntimeError("old"))
+    (tmp_path / FAILURES_FILE).write_text("{}")
+    clear_failures(tmp_path)
+    line, log = first_failure(tmp_path)
+    assert "launcher" in line
+    assert log.name == "launcher.log"
+
+
+def test_gpu_memory_running_out_names_the_remedy() -> None:
+    line = failure_line(3, torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."))
+    assert "rank 3 ran out of GPU memory" in line
+    assert "engine.micro_batch_sequences" in line
+    assert "engine.activation_checkpointing=full" in line
+
+
+def test_an_error_without_words_still_has_a_line(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError) as caught:
+        raise AssertionError
+    assert failure_line(0, caught.value) == "train: rank 0 failed: AssertionError: no message"

@@ -1,0 +1,200 @@
+"""Whole trainings of a tiny model, in this process as the only rank."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from forge.engine.checkpoint_folder import checkpoint_name, checkpoint_steps
+from forge.engine.distributed import Place
+from forge.errors import StageError
+from tests.engine.reference import reference_losses
+from tests.engine.runs import events_of, losses, make_run, train_here, training, weights, weights_sha256
+from tests.factories import tiny_plan
+
+# What separates DeepSpeed's sums from torch's: the order of additions, in fp32 and in bf16.
+LOSS_BOUND = {"fp32": 5e-6, "bf16": 1e-3}
+
+LAYOUTS = [(0, "fp32"), (1, "fp32"), (2, "fp32"), (3, "fp32"), (1, "bf16"), (2, "bf16"), (3, "bf16")]
+
+
+@pytest.mark.parametrize(("zero_stage", "precision"), LAYOUTS)
+def test_every_layout_trains_as_plain_torch_and_resumes_bit_for_bit(
+    zero_stage: int, precision: str, tmp_path: Path, tokens: Path, place: Place
+) -> None:
+    plan = tiny_plan(
+        layout={
+            "zero_stage": zero_stage,
+            "precision": precision,
+            "micro_batch_sequences": 2,
+            "gradient_accumulation_steps": 2,
+        }
+    )
+    whole = make_run(tmp_path / "whole", plan)
+    train_here(plan, tokens, whole, place)
+    assert list(losses(whole).values()) == pytest.approx(
+        reference_losses(plan, tokens), abs=LOSS_BOUND[precision]
+    )
+    assert losses(whole)[6] < losses(whole)[1]
+
+    halves = make_run(tmp_path / "halves", plan)
+    (halves / "stop").touch()
+    train_here(plan, tokens, halves, place)
+    assert list(losses(halves)) == [1]
+    assert not list((tmp_path / "halves" / "out").iterdir())
+    (halves / "stop").unlink()
+    train_here(plan, tokens, halves, place)
+    assert [start["resumed_from"] for start in events_of(halves, "train_start")] == [None, 1]
+    assert losses(halves) == losses(whole)
+    assert weights_sha256(halves) == weights_sha256(whole)
+
+
+def test_the_reference_notices_a_wrong_training(tmp_path: Path, tokens: Path, place: Place) -> None:
+    run_dir = make_run(tmp_path, tiny_plan())
+    train_here(tiny_plan(), tokens, run_dir, place)
+    bound = LOSS_BOUND["fp32"]
+    for change in ({"adam_beta2": 0.99}, {"weight_decay": 1.0}, {"warmup_steps": 1}, {"gradient_clip": 0.1}):
+        wrong = tiny_plan(schedule=change)
+        assert list(losses(run_dir).values()) != pytest.approx(reference_losses(wrong, tokens), abs=bound), (
+            change
+        )
+    assert list(losses(run_dir).values()) == pytest.approx(reference_losses(tiny_plan(), tokens), abs=bound)
+
+
+@pytest.mark.parametrize(
+    ("model", "checkpointing"),
+    [
+        ({"family": "llama"}, "full"),
+        ({"family": "llama", "tied_embeddings": False}, "none"),
+        ({"family": "mistral", "tied_embeddings": False}, "none"),
+        ({"family": "mixtral", "experts": 4, "experts_per_token": 2, "tied_embeddings": False}, "none"),
+        ({"family": "mixtral", "experts": 4, "experts_per_token": 2, "tied_embeddings": False}, "full"),
+    ],
+)
+def test_every_family_trains_and_its_weights_load_in_transformers(
+    model: dict[str, Any], checkpointing: str, tmp_path: Path, tokens: Path, place: Place
+) -> None:
+    plan = tiny_plan(
+        model=model, layout={"zero_stage": 3, "precision": "bf16", "activation_checkpointing": checkpointing}
+    )
+    run_dir = make_run(tmp_path, plan)
+    train_here(plan, tokens, run_dir, place)
+    assert losses(run_dir)[6] < losses(run_dir)[1]
+    loaded, info = AutoModelForCausalLM.from_pretrained(tmp_path / "out", output_loading_info=True)
+    assert not any(info.values())
+    assert loaded.dtype == torch.bfloat16
+    assert loaded.config.model_type == plan.model.family
+    assert sum(parameter.numel() for parameter in loaded.parameters()) == plan.model.parameters
+    assert sum(tensor.numel() for tensor in weights(run_dir).values()) == plan.model.parameters
+
+
+def test_activation_checkpointing_changes_no_loss(tmp_path: Path, tokens: Path, place: Place) -> None:
+    runs = []
+    for value in ("none", "full"):
+        plan = tiny_plan(layout={"activation_checkpointing": value})
+        runs.append(make_run(tmp_path / value, plan))
+        train_here(plan, tokens, runs[-1], place)
+    assert losses(runs[0]) == losses(runs[1])
+
+
+def test_the_saved_weights_are_the_trained_ones(tmp_path: Path, tokens: Path, place: Place) -> None:
+    plan = tiny_plan(layout={"zero_stage": 2, "precision": "bf16"})
+    run_dir = make_run(tmp_path, plan)
+    train_here(plan, tokens, run_dir, place)
+    checkpoint = run_dir / "checkpoints" / checkpoint_name(6) / "state" / "mp_rank_00_model_states.pt"
+    trained = torch.load(checkpoint, weights_only=False)["module"]
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype="auto").state_dict()
+    assert set(loaded) <= set(trained)
+    assert all(torch.equal(loaded[name], trained[name]) for name in loaded)
+    assert "lm_head.weight" not in weights(run_dir)
+
+
+def test_training_json_measures_all_attempts(tmp_path: Path, tokens: Path, place: Place) -> None:
+    plan = tiny_plan()
+    run_dir = make_run(tmp_path, plan)
+    (run_dir / "stop").touch()
+    train_here(plan, tokens, run_dir, place)
+    (run_dir / "stop").unlink()
+    train_here(plan, tokens, run_dir, place)
+    summary = training(run_dir)
+    assert (summary["steps"], summary["tokens"], summary["attempts"]) == (6, 6 * 4 * 32, 2)
+    assert summary["first_loss"] == losses(run_dir)[1]
+    assert summary["final_loss"] == losses(run_dir)[6]
+    assert summary["peak_memory_bytes"] > 50_000_000
+    assert 0 < summary["step_time_s"] < summary["wall_clock_s"]
+
+
+def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(
+    tmp_path: Path, tokens: Path, place: Place
+) -> None:
+    plan = tiny_plan(schedule={"checkpoint_every_steps": 2})
+    run_dir = make_run(tmp_path, plan)
+    train_here(plan, tokens, run_dir, place)
+    assert checkpoint_steps(run_dir / "checkpoints") == [6, 4]
+    whole_losses, whole_sha256 = losses(run_dir), weights_sha256(run_dir)
+    states = next((run_dir / "checkpoints" / checkpoint_name(6)).rglob("*optim_states.pt"))
+    damaged = bytearray(states.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    states.write_bytes(damaged)
+    shutil.rmtree(tmp_path / "out")
+    (tmp_path / "out").mkdir()
+
+    train_here(plan, tokens, run_dir, place)
+    assert events_of(run_dir, "train_start")[-1]["resumed_from"] == 4
+    (note,) = events_of(run_dir, "note")
+    assert "step-00000006 is not used" in note["line"]
+    assert "changed after it was written" in note["line"]
+    assert (losses(run_dir), weights_sha256(run_dir)) == (whole_losses, whole_sha256)
+    assert checkpoint_steps(run_dir / "checkpoints") == [6, 4]
+
+
+def test_a_diverged_training_stops_with_a_line_and_saves_nothing(
+    tmp_path: Path, tokens: Path, place: Place
+) -> None:
+    plan = tiny_plan(schedule={"learning_rate": 1e25, "warmup_steps": 1, "checkpoint_every_steps": 1})
+    run_dir = make_run(tmp_path, plan)
+    with pytest.raises(
+        StageError, match=r"^train: (loss|gradient norm) became (nan|inf) at step \d+: lower train"
+    ):
+        train_here(plan, tokens, run_dir, place)
+    done = len(losses(run_dir))
+    assert 0 < done < 6
+    assert checkpoint_steps(run_dir / "checkpoints")[0] == done
+    assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("plan", "line"),
+    [
+        (
+            tiny_plan(layout={"zero_stage": 0, "precision": "bf16"}),
+            "bf16 does not train right with engine.zero_stage=0",
+        ),
+        (tiny_plan(layout={"processes_per_node": 2}), "1 processes run a plan for 2"),
+        (tiny_plan(model={"vocab_size": 200}), "vocabulary of 256, the model of 200"),
+        (
+            tiny_plan(schedule={"sequence_length": 5_000}),
+            "4000 training tokens do not fill one sequence of 5000",
+        ),
+    ],
+)
+def test_what_cannot_train_is_refused(
+    plan: Any, line: str, tmp_path: Path, tokens: Path, place: Place
+) -> None:
+    with pytest.raises(StageError, match=line):
+        train_here(plan, tokens, make_run(tmp_path, plan), place)
+
+
+def test_a_full_disk_stops_the_training_with_a_line(tmp_path: Path, tokens: Path, place: Place) -> None:
+    plan = tiny_plan()
+    huge = replace(plan, model=replace(plan.model, parameters=10**16))
+    run_dir = make_run(tmp_path, huge)
+    with pytest.raises(StageError, match=r"the checkpoint of step 3 needs 1\.6e\+08 GB .*: free some space"):
+        train_here(huge, tokens, run_dir, place)
+    assert checkpoint_steps(run_dir / "checkpoints") == []

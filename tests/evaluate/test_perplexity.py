@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import math
+from collections import Counter
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from forge.data.loading import TokenShard
+from forge.engine.model import build_model
+from forge.errors import StageError
+from forge.evaluate.perplexity import stream_loss_nats, window_blocks
+from forge.progress import SilentProgress
+from tests.factories import tiny_plan
+
+VOCAB_SIZE = 32
+
+
+def shard(tokens: int, vocab_size: int = VOCAB_SIZE) -> TokenShard:
+    return TokenShard(np.random.default_rng(0).integers(0, vocab_size, tokens).astype(np.uint16))
+
+
+class Constant(torch.nn.Module):
+    """Gives every token but one the same small logit, and remembers what it was asked."""
+
+    def __init__(self, logit: float) -> None:
+        super().__init__()
+        self.logit = torch.nn.Parameter(torch.tensor(logit))
+        self.shapes: list[tuple[int, ...]] = []
+        self.inputs: list[int] = []
+
+    def forward(self, input_ids: torch.Tensor, use_cache: bool) -> Any:
+        self.shapes.append(tuple(input_ids.shape))
+        self.inputs += input_ids.flatten().tolist()
+        return SimpleNamespace(logits=self.logit.expand(*input_ids.shape, VOCAB_SIZE))
+
+
+@given(predicted=st.integers(1, 400), sequence_length=st.integers(1, 50), batch_sequences=st.integers(1, 5))
+def test_each_position_is_an_input_once(predicted: int, sequence_length: int, batch_sequences: int) -> None:
+    covered: Counter[int] = Counter()
+    for start, rows, length in window_blocks(predicted, sequence_length, batch_sequences):
+        assert rows <= batch_sequences
+        assert length <= sequence_length
+        covered.update(range(start, start + rows * length))
+    assert covered == Counter(range(predicted))
+
+
+@given(tokens=st.integers(2, 200), sequence_length=st.integers(1, 40))
+def test_a_uniform_model_costs_log_vocabulary_for_each_token_but_the_first(
+    tokens: int, sequence_length: int
+) -> None:
+    stream, model = shard(200), Constant(0.5)
+    nats = stream_loss_nats(model, stream, tokens, sequence_length, 3, SilentProgress())
+    assert nats == pytest.approx((tokens - 1) * math.log(VOCAB_SIZE))
+    assert model.inputs == stream.window(0, tokens - 1).tolist()
+
+
+def test_equals_a_direct_computation_token_by_token() -> None:
+    plan = tiny_plan(model={"initializer_std": 0.3})
+    model = build_model(plan.model, seed=3).eval()
+    stream, sequence_length, tokens = shard(100, plan.model.vocab_size), 16, 87
+    nats = 0.0
+    with torch.inference_mode():
+        for position in range(1, tokens):
+            start = (position - 1) // sequence_length * sequence_length
+            context = torch.from_numpy(stream.window(start, position - start))[None]
+            probabilities = model(input_ids=context).logits[0, -1].double().log_softmax(-1)
+            nats -= float(probabilities[int(stream.tokens[position])])
+    measured = stream_loss_nats(model, stream, tokens, sequence_length, 2, SilentProgress())
+    assert measured == pytest.approx(nats, rel=1e-6)
+    # The comparison can fail: other windows give another sum.
+    other = stream_loss_nats(model, stream, tokens, sequence_length - 1, 2, SilentProgress())
+    assert other != pytest.approx(nats, rel=1e-6)
+
+
+def test_broken_weights_are_said_not_reported() -> None:
+    with pytest.raises(StageError, match="loss is nan"):
+        stream_loss_nats(Constant(math.nan), shard(9), 9, 4, 1, SilentProgress())

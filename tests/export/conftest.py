@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from forge.export.hf_folder import write_hf_folder
+from tests.export.artifacts import planned, write_evaluation, write_model, write_tokenizer
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with train/ (bf16), tokenizer/ and evaluation/, as the stages before export leave them."""
+    folder: Path = tmp_path_factory.mktemp("trained")
+    write_model(folder / "train", planned().model)
+    write_tokenizer(folder / "tokenizer")
+    write_evaluation(folder / "evaluation")
+    return folder
+
+
+@pytest.fixture
+def hf(trained: Path, tmp_path: Path) -> Path:
+    """A fresh bf16 export, to be damaged."""
+    folder = tmp_path / "hf"
+    write_hf_folder(planned().model, "bf16", trained / "train", trained / "tokenizer", folder)
+    return folder
