@@ -58,8 +58,8 @@ class LayoutPlan:
     threads_per_process: int
     precision: Literal["bf16", "fp32"]
     zero_stage: Literal[0, 1, 2, 3]
-    offload_optimizer: Literal["none", "cpu"]
-    activation_checkpointing: Literal["none", "full"]
+    offload_optimizer: Literal["none", "cpu", "nvme"]
+    activation_checkpointing: Literal["none", "selective", "full"]
     micro_batch_sequences: int
     gradient_accumulation_steps: int
 
