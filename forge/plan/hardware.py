@@ -152,7 +152,8 @@ def _local_gpu(spec: dict[str, Any], machine: Machine) -> dict[str, Any]:
     missing = [f"hardware.{key}" for key in needed if found.get(key) is None]
     if missing:
         raise SpecError(
-            f"hardware=local: this machine has {machine.gpu_names[0]}, which forge does not know: give {', '.join(missing)}"
+            f"hardware=local: this machine has {machine.gpu_names[0]}, which forge does not know: "
+            f"give {', '.join(missing)}"
         )
     return {
         **found,
