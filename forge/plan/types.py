@@ -59,9 +59,12 @@ class LayoutPlan:
     precision: Literal["bf16", "fp32"]
     zero_stage: Literal[0, 1, 2, 3]
     offload_optimizer: Literal["none", "cpu"]
-    activation_checkpointing: Literal["none", "full"]
+    activation_checkpointing: Literal["none", "selective", "full"]
     micro_batch_sequences: int
     gradient_accumulation_steps: int
+    attention: Literal["sdpa", "flash", "eager"] = "sdpa"
+    loss_chunks: int = 1
+    """Pieces of a micro-batch whose logits exist at a time."""
 
 
 @dataclass(frozen=True, slots=True)
