@@ -87,6 +87,8 @@ def _layout_plan(chosen: Candidate, hardware: Hardware) -> LayoutPlan:
         activation_checkpointing=layout.activation_checkpointing,
         micro_batch_sequences=layout.micro_batch_sequences,
         gradient_accumulation_steps=layout.gradient_accumulation_steps,
+        attention=layout.attention,
+        loss_chunks=layout.loss_chunks,
     )
 
 

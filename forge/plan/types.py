@@ -62,6 +62,9 @@ class LayoutPlan:
     activation_checkpointing: Literal["none", "selective", "full"]
     micro_batch_sequences: int
     gradient_accumulation_steps: int
+    attention: Literal["sdpa", "flash", "eager"] = "sdpa"
+    loss_chunks: int = 1
+    """Pieces of a micro-batch whose logits exist at a time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import io
+import time
 
 import pytest
 
-from forge.run import display
 from forge.run.display import BarDisplay, LineDisplay, amount, duration, make_display
 
 
@@ -46,7 +46,7 @@ def test_amounts(value: float, unit: str, text: str) -> None:
 
 def test_a_log_gets_a_line_a_minute_with_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = [0.0]
-    monkeypatch.setattr(display.time, "monotonic", lambda: now_s[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now_s[0])
     stream = io.StringIO()
     stage = make_display(stream, quiet=False).stage("train")
     stage.start(100, "steps")
@@ -86,7 +86,7 @@ def test_a_terminal_gets_a_bar_with_rate_and_time_left(monkeypatch: pytest.Monke
     shown = make_display(stream, quiet=False)
     assert isinstance(shown, BarDisplay)
     stage = shown.stage("lake")
-    monkeypatch.setattr(display.time, "monotonic", lambda: now_s[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now_s[0])
     stage.start(1000, "documents")
     now_s[0] = 10.0
     stage.advance(250)
