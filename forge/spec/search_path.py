@@ -12,13 +12,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from forge.resources import data_dir
 from forge.spec import safe_yaml
+from forge.spec.machine_names import machine_document, machine_names
 from forge.spec.safe_yaml import Document
 
 RECIPE_GROUP = "recipe"
+HARDWARE_GROUP = "hardware"
 PACK_ENTRY_POINTS = "forge.recipes"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
@@ -75,7 +77,21 @@ class SearchPath:
 
     def options(self, group: str) -> tuple[str, ...]:
         """Return the options of `group` (or the recipes), sorted; names that start with `_` are parts, not options."""
-        return tuple(sorted({name for name, _ in self._options(group)}))
+        names = {name for name, _ in self._options(group)}
+        if group == HARDWARE_GROUP:
+            names.update(machine_names(self.chips()))
+        return tuple(sorted(names))
+
+    def chips(self) -> dict[str, dict[str, Any]]:
+        """Return the values of the GPUs that group `hardware` knows, by name; the first hit of each name wins."""
+        found: dict[str, dict[str, Any]] = {}
+        for root in self.roots:
+            folder = _folder_of(root, HARDWARE_GROUP)
+            for file in sorted(folder.glob("_*.yaml")) if folder is not None else ():
+                part = self.find(f"{HARDWARE_GROUP}/{file.stem}")
+                if part is not None:
+                    found.setdefault(file.stem.removeprefix("_"), part.document.values)
+        return found
 
     def shadowed(self, recipe: str) -> Path | None:
         """Return the forge recipe that a user's recipe of the same name hides, or None."""
@@ -117,6 +133,10 @@ class SearchPath:
             else:
                 document = _parse_file(file)
             return SpecFile(config_path, file, shown, root.trust, document)
+        if group == HARDWARE_GROUP and not name.startswith("_"):
+            named = machine_document(name, self.chips())
+            if named is not None:
+                return SpecFile(config_path, Path(f"{name}.yaml"), f"hardware={name}", "conf", named)
         return None
 
 

@@ -43,11 +43,11 @@ def test_the_choice_is_the_best_of_the_whole_grid(
                     if share % micro_batch:
                         continue
                     layout = Layout(
-                        zero_stage=stage,  # type: ignore[arg-type]
+                        zero_stage=stage,
                         micro_batch_sequences=micro_batch,
                         gradient_accumulation_steps=share // micro_batch,
-                        activation_checkpointing=checkpointing,  # type: ignore[arg-type]
-                        offload_optimizer=offload,  # type: ignore[arg-type]
+                        activation_checkpointing=checkpointing,
+                        offload_optimizer=offload,
                         precision="bf16" if hardware.native_bf16 else "fp32",
                         bucket_bytes=engine["bucket_bytes"],
                     )
