@@ -2,10 +2,11 @@
 
     python benchmarks/cpu_rate.py [--threads 2] [--steps 8]
 
-For two small models in bf16 and fp32 (in bf16 the smaller one alone where the CPU emulates it) it trains a few steps with micro-batches of 1 and of 4 sequences, each in its
-own process. Time is linear in the micro-batch: the slope is the rate at which a thread computes the model's FLOPs,
-the intercept what DeepSpeed adds to each micro-batch. Wall-clock time is right on a quiet machine; CPU time divided
-by the threads leaves out what other processes take. Beside each figure stands the constant that forge ships.
+For two small models in bf16 and fp32 it trains a few steps with micro-batches of 1 and of 4 sequences, each in its
+own process (in bf16 the smaller model alone where the CPU only emulates it, twenty times slower). Time is linear in
+the micro-batch: the slope is the rate at which a thread computes the model's FLOPs, the intercept what DeepSpeed adds
+to each micro-batch. Wall-clock time is right on a quiet machine; CPU time divided by the threads leaves out what other
+processes take. Below the figures stand the constants that forge ships.
 """
 
 from __future__ import annotations
@@ -73,8 +74,10 @@ def main() -> None:
         sample = _train(_plan(model, precision, int(micro_batch), arguments.threads, arguments.steps))
         print(json.dumps([sample.wall_s, sample.cpu_s, sample.process_bytes]))
         return
+    native = probe_machine().has_native_bf16
+    kind = "native" if native else "emulated"
     print(
-        f"{arguments.threads} threads, sequence {SEQUENCE_LENGTH}; time by the clock | by CPU time a thread"
+        f"{arguments.threads} threads, {kind} bf16, sequence {SEQUENCE_LENGTH}; by the clock | by CPU time a thread"
     )
     print(f"{'model':5} {'precision':9} {'TFLOP/s a thread':>20} {'overhead ms':>16} {'process MiB':>12}")
     for name in MODELS:
