@@ -7,10 +7,9 @@ part of group `hardware`, the file `_CHIP.yaml`, which describes a machine of ei
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from forge.spec.problems import did_you_mean
 from forge.spec.safe_yaml import Document
 
 GPUS_A_MACHINE = 8
@@ -19,28 +18,21 @@ SHARED_OUT = ("host_memory_gib", "disk_gib")
 _NAME = re.compile(r"(?:(?P<nodes>[1-9]\d{0,5})x)?(?P<gpus>[1-9]\d{0,5})x(?P<chip>[A-Za-z][A-Za-z0-9_]*)\Z")
 
 
-def machine_document(name: str, chips: Mapping[str, dict[str, Any]]) -> Document | None:
-    """Return what a file of this name would say, or None where the name does not follow the rule.
+def machine_document(name: str, chip_values: Callable[[str], dict[str, Any] | None]) -> Document | None:
+    """Return what a file of this name would say, or None where the rule does not make it.
 
-    The document carries an error where the chip is unknown or the count does not divide.
+    The document carries an error where the count does not divide into machines.
 
     Args:
         name: the option, as typed.
-        chips: the values of every part, by its name without the underscore.
+        chip_values: returns what the part of a chip says, or None where there is no such chip.
     """
     match = _NAME.match(name)
-    if match is None or not chips:
+    values = chip_values(match["chip"]) if match is not None else None
+    if match is None or values is None:
         return None
     gpus, chip = int(match["gpus"]), match["chip"]
     errors = []
-    if chip not in chips:
-        prefix = name.removesuffix(chip)
-        hint = (
-            did_you_mean(name, [prefix + known for known in chips])
-            or f" there are: {', '.join(sorted(chips))}"
-        )
-        errors.append((0, f"there is no GPU '{chip}'.{hint}"))
-        chip = min(chips)
     if match["nodes"]:
         nodes = int(match["nodes"])
     elif gpus <= GPUS_A_MACHINE:
@@ -53,14 +45,14 @@ def machine_document(name: str, chips: Mapping[str, dict[str, Any]]) -> Document
             errors.append(
                 (0, f"is not a whole number of machines of {gpus}: use {near}, or say NODESxGPUSx{chip}")
             )
-    values: dict[str, Any] = {"defaults": [f"_{chip}"], "nodes": nodes, "gpus_per_node": gpus}
+    named: dict[str, Any] = {"defaults": [f"_{chip}"], "nodes": nodes, "gpus_per_node": gpus}
     for key in SHARED_OUT:
-        whole = chips[chip].get(key)
+        whole = values.get(key)
         if isinstance(whole, (int, float)) and not isinstance(whole, bool):
-            values[key] = whole * gpus / GPUS_A_MACHINE
-    return Document(values, {}, errors)
+            named[key] = whole * gpus / GPUS_A_MACHINE
+    return Document(named, {}, errors)
 
 
-def machine_names(chips: Mapping[str, dict[str, Any]]) -> list[str]:
+def machine_names(chips: Iterable[str]) -> list[str]:
     """Return the names that lists of options show for the rule: one GPU and eight, of every chip."""
     return [f"{count}x{chip}" for chip in chips for count in (1, GPUS_A_MACHINE)]
