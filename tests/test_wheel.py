@@ -39,7 +39,7 @@ def test_the_wheel_plans_in_a_new_environment(built: Path, tmp_path: Path) -> No
     (wheel,) = built.glob("forge_run-*.whl")
     home = tmp_path / "environment"
     venv.create(home, with_pip=True)
-    python = home / "bin" / "python"
+    python = str(home / "bin" / "python")
     # It borrows what forge depends on, but not forge: a path line does not read the .pth of an editable install.
     own = subprocess.run(
         [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
@@ -60,7 +60,7 @@ def test_the_wheel_plans_in_a_new_environment(built: Path, tmp_path: Path) -> No
         text=True,
     )
     assert str(home) in found.stdout
-    plan = [home / "bin" / "forge", "plan", "+recipe=legal_7b", "hardware=8xh100"]
+    plan = [str(home / "bin" / "forge"), "plan", "+recipe=legal_7b", "hardware=8xh100"]
     shown = subprocess.run(plan, cwd=here, env=environment, capture_output=True, text=True)
     assert shown.returncode == 0, shown.stderr
     assert "6.74B parameters" in shown.stdout

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from forge.errors import SpecError
-from forge.spec.problems import did_you_mean
+from forge.spec.hints import did_you_mean
 
 Overrides = Annotated[
     list[str] | None,

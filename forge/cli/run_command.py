@@ -15,7 +15,7 @@ from forge.plan.hardware import check_runnable
 from forge.plan.machine import probe_machine
 from forge.run.display import make_display
 from forge.run.run import run_plan
-from forge.spec.command_line import expand_sweep
+from forge.spec.sweep import expand_sweep
 
 
 def run(

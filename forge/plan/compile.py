@@ -84,9 +84,13 @@ def _layout_plan(chosen: Candidate, hardware: Hardware) -> LayoutPlan:
         precision=layout.precision,
         zero_stage=layout.zero_stage,
         offload_optimizer=layout.offload_optimizer,
+        offload_parameters=layout.offload_parameters,
         activation_checkpointing=layout.activation_checkpointing,
         micro_batch_sequences=layout.micro_batch_sequences,
         gradient_accumulation_steps=layout.gradient_accumulation_steps,
+        hpz_partition_size=layout.hpz_partition_size,
+        sequence_parallel_degree=layout.sequence_parallel_degree,
+        bucket_bytes=layout.bucket_bytes,
         attention=layout.attention,
         loss_chunks=layout.loss_chunks,
     )

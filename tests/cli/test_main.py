@@ -31,7 +31,10 @@ def test_version_and_help() -> None:
 @pytest.mark.parametrize(
     ("arguments", "lines"),
     [
-        (["+recipe=legal_tinny"], ["command line: +recipe=legal_tinny: there is no recipe 'legal_tinny'. did you mean legal_tiny?"]),
+        (
+            ["+recipe=legal_tinny"],
+            ["command line: +recipe=legal_tinny: there is no recipe 'legal_tinny'. did you mean legal_tiny?"],
+        ),
         (["train.lr=3"], ["command line: train.lr: no such key. did you mean train.learning_rate?"]),
         (["--jsno"], ["command line: --jsno: no such option. did you mean --json?"]),
         (
@@ -42,7 +45,7 @@ def test_version_and_help() -> None:
             ],
         ),
     ],
-)  # fmt: skip
+)
 def test_a_mistake_is_one_line_each_and_status_2(
     arguments: list[str], lines: list[str], tmp_path: Path
 ) -> None:

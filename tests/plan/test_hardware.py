@@ -7,9 +7,11 @@ import pytest
 from forge.errors import FitError, SpecError
 from forge.plan.hardware import GIB, Hardware, check_runnable, resolve_hardware
 from forge.plan.machine import Machine
+from forge.resources import data_dir
 from tests.plan.specs import LAPTOP, composed
 
 H100_NAME = "NVIDIA H100 80GB HBM3"
+CHIPS = sorted(file.stem.removeprefix("_") for file in (data_dir("conf") / "hardware").glob("_*.yaml"))
 
 
 def _hardware(*overrides: str, machine: Machine = LAPTOP) -> Hardware:
@@ -60,6 +62,91 @@ def test_local_with_an_unknown_gpu_says_which_numbers_to_give() -> None:
         "node_link_gb_per_s",
     ):
         assert f"hardware.{key}" in line
+
+
+def test_gpus_of_several_kinds_are_refused() -> None:
+    with pytest.raises(SpecError, match=r"GPUs of several kinds .* CUDA_VISIBLE_DEVICES"):
+        _hardware("hardware=local", machine=_with_gpus(H100_NAME, "NVIDIA A10G"))
+
+
+def test_a_gpu_whose_memory_is_not_told_is_refused_until_it_is_given() -> None:
+    machine = _with_gpus("NVIDIA A10G", memory_gib=0)
+    with pytest.raises(SpecError, match=r"does not say how much memory .*give hardware.gpu_memory_gib"):
+        _hardware("hardware=local", machine=machine)
+    assert (
+        _hardware("hardware=local", "hardware.gpu_memory_gib=22", machine=machine).device_memory_bytes
+        == 22 * GIB
+    )
+
+
+def test_gpus_that_nvlink_does_not_join_share_pcie() -> None:
+    machine = replace(_with_gpus(H100_NAME, H100_NAME), nvlinked=False)
+    assert _hardware("hardware=local", machine=machine).gpu_link_bytes_per_s == 31e9
+    given = _hardware("hardware=local", "hardware.gpu_link_gb_per_s=50", machine=machine)
+    assert given.gpu_link_bytes_per_s == 50e9
+
+
+@pytest.mark.parametrize(
+    ("driver_says", "gpu"),
+    [
+        ("NVIDIA H100 80GB HBM3", "h100-sxm-80gb"),
+        ("NVIDIA H100 PCIe", "h100-pcie-80gb"),
+        ("NVIDIA H100 NVL", "h100-nvl"),
+        ("NVIDIA H200", "h200-sxm-141gb"),
+        ("NVIDIA B200", "b200-sxm"),
+        ("NVIDIA A100-SXM4-80GB", "a100-sxm-80gb"),
+        ("NVIDIA A100-SXM4-40GB", "a100-sxm-40gb"),
+        ("Tesla V100-SXM2-32GB", "v100-sxm-32gb"),
+        ("NVIDIA L40S", "l40s"),
+        ("NVIDIA A10G", "a10g"),
+        ("NVIDIA GeForce RTX 4090", "rtx-4090"),
+    ],
+)
+def test_a_chip_is_known_by_what_its_driver_calls_it(driver_says: str, gpu: str) -> None:
+    hardware = _hardware("hardware=local", machine=_with_gpus(driver_says))
+    assert hardware.gpu == gpu
+    check_runnable(hardware, _with_gpus(driver_says))
+
+
+@pytest.mark.parametrize("chip", CHIPS)
+def test_every_chip_is_described_whole_and_within_physics(chip: str) -> None:
+    hardware = _hardware(f"hardware=8x{chip}")
+    assert hardware.world_size == 8
+    assert 0 < hardware.matmul_flops["fp32"] < hardware.matmul_flops["bf16"] < hardware.peak_flops < 1e16
+    assert 0.3e12 < hardware.memory_bytes_per_s < 20e12
+    assert 16 * GIB < hardware.device_memory_bytes < 512 * GIB
+    assert hardware.host_memory_bytes > 2 * hardware.device_memory_bytes
+    assert hardware.node_link_bytes_per_s <= 8 * hardware.gpu_link_bytes_per_s
+    assert hardware.disk_bytes is not None
+    assert 100 <= (hardware.power_watts or 0) <= 1500
+    values, _ = composed(f"hardware=8x{chip}")
+    assert (values["hardware"]["usd_per_gpu_hour"] is None) == (values["hardware"]["price_source"] is None)
+
+
+def test_chips_agree_with_the_published_table_where_both_speak() -> None:
+    assert _hardware("hardware=8xh100").matmul_flops["bf16"] == 794.5e12
+    assert _hardware("hardware=8xmi300x").matmul_flops["bf16"] == 668.4e12
+    assert _hardware("hardware=8xb200").memory_bytes_per_s == 8e12
+
+
+def test_the_part_of_a_machine_has_its_part_of_memory() -> None:
+    whole, half = _hardware("hardware=8xh100"), _hardware("hardware=4xh100")
+    assert half.host_memory_bytes * 2 == whole.host_memory_bytes
+    many = _hardware("hardware=64xh100")
+    assert (many.nodes, many.world_size) == (8, 64)
+    assert many.host_memory_bytes == whole.host_memory_bytes
+
+
+def test_a_v100_has_no_bf16() -> None:
+    hardware = _hardware("hardware=8xv100")
+    assert not hardware.native_bf16
+    assert hardware.matmul_flops["fp32"] == 15.7e12
+
+
+def test_emulated_bf16_is_slower_than_fp32() -> None:
+    emulated = _hardware("hardware=local", machine=replace(LAPTOP, has_native_bf16=False)).matmul_flops
+    native = _hardware("hardware=local", machine=LAPTOP).matmul_flops
+    assert emulated["bf16"] < emulated["fp32"] == native["fp32"] < native["bf16"]
 
 
 def test_an_unknown_gpu_with_its_numbers_given_is_known() -> None:
