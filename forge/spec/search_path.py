@@ -80,6 +80,7 @@ class SearchPath:
             for folder in folders
             if folder is not None and _is_folder(folder)
             for file in folder.glob("*.yaml")
+            if _is_file(file)
         }
         return tuple(sorted(name for name in found if is_option_name(name)))
 
