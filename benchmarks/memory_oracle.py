@@ -234,6 +234,4 @@ def measure(
             for kind, part in kinds.most_common(28):
                 if part:
                     print(f"{part / 2**20:10.2f} {kind}")
-    return Measured(
-        states, saved, gathered, live.peak_bytes, live.peak_phase, time.perf_counter() - began_s
-    )
+    return Measured(states, saved, gathered, live.peak_bytes, live.peak_phase, time.perf_counter() - began_s)

@@ -51,9 +51,13 @@ _LAYOUT: dict[str, Any] = {
     "precision": "fp32",
     "zero_stage": 1,
     "offload_optimizer": "none",
+    "offload_parameters": "none",
     "activation_checkpointing": "none",
     "micro_batch_sequences": 4,
     "gradient_accumulation_steps": 1,
+    "hpz_partition_size": 1,
+    "sequence_parallel_degree": 1,
+    "bucket_bytes": 200_000,
 }
 _SCHEDULE: dict[str, Any] = {
     "sequence_length": 32,

@@ -26,7 +26,7 @@ from forge.plan.types import (
 )
 
 BYTES_PER_TOKEN = 4.0
-"""Of English prose under a byte-level BPE of a few thousand entries and more: 3.7 to 4.5 on legal and technical text."""
+"""Of English prose under a byte-level BPE of a few thousand entries and more: 3.7 to 4.5 on legal text."""
 
 
 def compile_plan(
@@ -84,9 +84,13 @@ def _layout_plan(chosen: Candidate, hardware: Hardware) -> LayoutPlan:
         precision=layout.precision,
         zero_stage=layout.zero_stage,
         offload_optimizer=layout.offload_optimizer,
+        offload_parameters=layout.offload_parameters,
         activation_checkpointing=layout.activation_checkpointing,
         micro_batch_sequences=layout.micro_batch_sequences,
         gradient_accumulation_steps=layout.gradient_accumulation_steps,
+        hpz_partition_size=layout.hpz_partition_size,
+        sequence_parallel_degree=layout.sequence_parallel_degree,
+        bucket_bytes=layout.bucket_bytes,
         attention=layout.attention,
         loss_chunks=layout.loss_chunks,
     )

@@ -58,10 +58,16 @@ class LayoutPlan:
     threads_per_process: int
     precision: Literal["bf16", "fp32"]
     zero_stage: Literal[0, 1, 2, 3]
-    offload_optimizer: Literal["none", "cpu"]
+    offload_optimizer: Literal["none", "cpu", "nvme"]
+    offload_parameters: Literal["none", "cpu", "nvme"]
     activation_checkpointing: Literal["none", "selective", "full"]
     micro_batch_sequences: int
     gradient_accumulation_steps: int
+    hpz_partition_size: int
+    """Devices over which stage 3 keeps a second copy of the parameters; 1 for none (Wang 2023)."""
+    sequence_parallel_degree: int
+    """Devices that share one sequence."""
+    bucket_bytes: int
     attention: Literal["sdpa", "flash", "eager"] = "sdpa"
     loss_chunks: int = 1
     """Pieces of a micro-batch whose logits exist at a time."""

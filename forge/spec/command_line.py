@@ -1,4 +1,4 @@
-"""Read the overrides of a command line: Hydra's grammar, forge's rules.
+"""Read the overrides of a command line: Hydra's grammar for values, forge's rules for what they may name.
 
 `recipe=X`, `+recipe=X` and `++recipe=X` are the same; so are `key=value`, `+key=value` and `++key=value`, for the
 schema is closed and says which keys there are.
@@ -6,22 +6,37 @@ schema is closed and says which keys there are.
 
 from __future__ import annotations
 
-import contextlib
-import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
+from hydra.core.override_parser.types import Override, Sweep, ValueType
 
-from forge.errors import SpecError
-from forge.spec.problems import COMMAND_LINE, Problem, did_you_mean
-from forge.spec.safe_yaml import has_control_characters, printable
-from forge.spec.schema import SpecSchema
-from forge.spec.search_path import RECIPE_GROUP, SearchPath
-from forge.spec.types import KeyPath, dotted
+from forge.spec.hints import no_such_key, no_such_option
+from forge.spec.problems import COMMAND_LINE, Problem
+from forge.spec.schema import SpecSchema, spec_schema
+from forge.spec.search_path import RECIPE_GROUP, SearchPath, is_option_name
+from forge.spec.text import has_control_characters, printable, shortened
+from forge.spec.types import KeyPath
+
+MAX_TOKEN_CHARACTERS = 10_000
+MAX_BRACKETS = 200
+"""Opening brackets in one override: far more than any list of a spec needs, and too few to nest deeply."""
+MAX_INTEGER = 10**40
+
+_TOKEN = re.compile(r"(?P<prefix>~|\+{0,2})(?P<key>[^=]*)(?P<equals>=?)(?P<value>.*)\Z", re.DOTALL)
+_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_-]*(\.[A-Za-z][A-Za-z0-9_-]*)*\Z")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*\Z")
+
+
+class WrongOverride(Exception):
+    """What is wrong with an override, and what to do; the override, or its part that is wrong, is shown before it."""
+
+    def __init__(self, message: str, part: str | None = None) -> None:
+        super().__init__(message)
+        self.part = part
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +45,6 @@ class Setting:
 
     key: KeyPath
     value: Any
-    token: str
 
 
 @dataclass(slots=True)
@@ -43,149 +57,160 @@ class CommandLine:
     recipe: str | None = None
     problems: list[Problem] = field(default_factory=list)
 
-    def hydra_overrides(self) -> list[str]:
-        """Return the same as Hydra overrides, in Hydra's spelling."""
-        overrides = [f"{group}={option}" for group, option in self.choices.items()]
-        if self.recipe is not None:
-            overrides.append(f"+{RECIPE_GROUP}={self.recipe}")
-        overrides.extend(f"++{setting.token.lstrip('+')}" for setting in self.settings)
-        return overrides
-
 
 def read_command_line(tokens: Sequence[str], search_path: SearchPath, schema: SpecSchema) -> CommandLine:
     """Read overrides. What is wrong with them is collected in `problems`; the rest is usable."""
     line = CommandLine()
     for token in tokens:
-        override = _parse(token, line.problems)
-        if override is None:
-            continue
-        if override.is_sweep_override():
-            _wrong(line, token, "names several values: add -m to run each, or write one list as [a,b]")
-        else:
-            _take(line, token, override, search_path, schema)
+        try:
+            key, value = split_override(token, search_path)
+            if key == RECIPE_GROUP:
+                _take_recipe(line, value, search_path)
+            elif key in schema.groups:
+                _take_choice(line, key, value, search_path)
+            else:
+                _take_setting(line, key, value, schema)
+        except WrongOverride as error:
+            line.problems.append(wrong_override(token, error))
     return line
 
 
-def expand_sweep(tokens: Sequence[str]) -> list[list[str]]:
-    """Return the points of a sweep: every combination of the values that the overrides name.
+def wrong_override(token: str, error: WrongOverride) -> Problem:
+    """Return the problem of one override."""
+    part = printable(token if error.part is None else error.part)
+    return Problem(COMMAND_LINE, 0, f"{shortened(part, 80) if part.strip() else repr(part)}: {error}")
+
+
+def split_override(token: str, search_path: SearchPath) -> tuple[str, str]:
+    """Return key and value of an override as typed, the key without its `+`.
 
     Raises:
-        SpecError: an override cannot be read, or names a range without end.
+        WrongOverride: it is not `key=value`, or of a kind that forge has no use for.
     """
-    problems: list[Problem] = []
-    axes: list[list[str]] = []
-    for token in tokens:
-        override = _parse(token, problems)
-        if override is None:
-            continue
-        if not override.is_sweep_override():
-            axes.append([token])
-        elif override.is_choice_sweep() or override.is_range_sweep():
-            try:
-                values = list(override.sweep_string_iterator())
-            except (HydraException, ValueError) as error:
-                problems.append(Problem(COMMAND_LINE, 0, f"{token}: {str(error).splitlines()[0]}"))
-                continue
-            axes.append([f"{override.get_key_element()}={value}" for value in values])
-        else:
-            problems.append(
-                Problem(COMMAND_LINE, 0, f"{token}: has no end: name the values, or range(a,b,step)")
-            )
-    if problems:
-        raise SpecError(*map(str, problems))
-    return [list(point) for point in itertools.product(*axes)]
-
-
-def _parse(token: str, problems: list[Problem]) -> Override | None:
+    if len(token) > MAX_TOKEN_CHARACTERS:
+        raise WrongOverride(f"is longer than {MAX_TOKEN_CHARACTERS} characters")
     if has_control_characters(token):
-        problems.append(Problem(COMMAND_LINE, 0, f"{printable(token)[:80]}: holds control characters"))
-        return None
+        raise WrongOverride("holds control characters: remove them")
+    match = _TOKEN.match(token)
+    assert match is not None
+    key = match["key"]
+    if match["prefix"] == "~":
+        raise WrongOverride("a key cannot be deleted: set it to null, or choose another option")
+    if not match["equals"] or not key.strip():
+        raise WrongOverride(_not_an_override(key, search_path))
+    if "@" in key:
+        raise WrongOverride("packages (@) are not used: write GROUP=OPTION or KEY=VALUE")
+    if re.match(r"hydra([./]|\Z)", key):
+        raise WrongOverride("forge has no hydra settings: drop it")
+    if key != key.strip() or match["value"] != match["value"].strip():
+        raise WrongOverride("write KEY=VALUE without spaces around =")
+    return key, match["value"]
+
+
+def parse_value(key: str, value: str) -> Override:
+    """Read a value by Hydra's grammar; text that the grammar has no place for is taken as it stands.
+
+    Raises:
+        WrongOverride: the value cannot be read.
+    """
+    if value.count("[") + value.count("{") + value.count("(") > MAX_BRACKETS:
+        raise WrongOverride(f"holds more than {MAX_BRACKETS} brackets")
     parser = OverridesParser.create()
     try:
-        return parser.parse_override(token)
-    except HydraException:
-        key, separator, value = token.partition("=")
-        if separator and key and value and not set(value) & set("""'"[]{}(),\\$"""):
-            # Hydra's grammar takes only ASCII without quotes; nothing else can be meant by such a value.
-            with contextlib.suppress(HydraException):
-                return parser.parse_override(f'{key}="{value}"')
-        if "=" not in token and not token.startswith("~"):
-            remedy = "is not an override: write key=value"
-        else:
-            remedy = f"cannot be read: quote the value, as '{key}=\"...\"' or [a,b] for a list"
-        problems.append(Problem(COMMAND_LINE, 0, f"{token or repr(token)}: {remedy}"))
-        return None
+        return parser.parse_override(f"{key}={value}")
+    except (
+        Exception
+    ):  # Hydra's parser lets through whatever its grammar functions raise, besides its own errors
+        pass
+    if re.fullmatch(r"[+-]?[0-9_]+", value):
+        raise WrongOverride("is too large a number")
+    if "${" in value:
+        raise WrongOverride("only plain references like ${train.tokens} are allowed")
+    if value.startswith(("'", '"', "[", "{")) or "," in value:
+        raise WrongOverride(
+            f"cannot be read: put text in quotes, as '{key}=\"...\"', and a list in brackets, as [a,b]"
+        )
+    # Letters beyond ASCII, a lone quote, a bracket: nothing else can be meant by such a value.
+    override = parser.parse_override(f"{key}=text")
+    override._value = value
+    return override
 
 
-def _take(
-    line: CommandLine, token: str, override: Override, search_path: SearchPath, schema: SpecSchema
-) -> None:
-    name = override.key_or_group
-    if not name:
-        _wrong(line, token, "is not an override: write key=value")
-        return
-    groups = search_path.groups()
-    if name == "hydra" or override.is_hydra_override():
-        _wrong(line, token, "forge has no hydra settings: drop it")
-    elif override.package is not None:
-        _wrong(line, token, "packages (@) are not used: write group=option or key=value")
-    elif override.is_delete():
-        _wrong(line, token, "a key cannot be deleted: set it to null, or choose another option")
-    elif name == RECIPE_GROUP:
-        _take_recipe(line, token, override.value(), search_path)
-    elif name in groups:
-        _take_choice(line, token, name, override.value(), search_path)
-    else:
-        _take_setting(line, token, override, groups, schema)
+def _not_an_override(word: str, search_path: SearchPath) -> str:
+    """Return the message for a word without `=`."""
+    recipes = search_path.options(RECIPE_GROUP)
+    name = re.split(r"[/\\]", word)[-1].removesuffix(".yaml")
+    if name in recipes:
+        return f"is not an override. did you mean recipe={name}?"
+    if word.startswith("-"):
+        return "is no option of this command"
+    schema = spec_schema()
+    form = "KEY=VALUE"
+    if word == RECIPE_GROUP or word in schema.groups:
+        form = f"{word}=NAME"
+    elif schema.has_key(tuple(word.split("."))):
+        form = f"{word}=VALUE"
+    return f"is not an override: write {form}, without spaces around ="
 
 
-def _take_recipe(line: CommandLine, token: str, value: Any, search_path: SearchPath) -> None:
-    if not isinstance(value, str):
-        _wrong(line, token, "name one recipe; to join two, write a recipe that extends both")
-        return
-    if line.recipe is not None and line.recipe != value:
-        _wrong(line, token, f"recipe={line.recipe} is chosen already: name one recipe")
-        return
-    if search_path.find(f"{RECIPE_GROUP}/{value}") is None:
-        _wrong(line, token, no_such_option(RECIPE_GROUP, value, search_path))
-        return
-    line.recipe = value
+def _element(key: str, text: str) -> Any:
+    """Return the one value that `text` stands for."""
+    override = parse_value(key, text)
+    if override.is_sweep_override():
+        raise WrongOverride(
+            "names several values: add -m to run each, write one list as [a,b], or put text with a comma in quotes"
+        )
+    value = override.value()
+    _check_plain(value)
+    return value
 
 
-def _take_choice(line: CommandLine, token: str, group: str, value: Any, search_path: SearchPath) -> None:
+def _check_plain(value: Any) -> None:
+    if isinstance(value, (Sweep, ValueType)):
+        raise WrongOverride("values to run one after the other cannot stand inside a list")
+    if isinstance(value, int) and abs(value) >= MAX_INTEGER:
+        raise WrongOverride("is too large a number")
     if isinstance(value, dict):
-        _wrong(line, token, f"choose a {group} by name, and set its keys as {group}.KEY=value")
-        return
-    option = value if isinstance(value, str) else token.partition("=")[2]
-    if not isinstance(value, str) or option.startswith("_") or search_path.find(f"{group}/{option}") is None:
-        _wrong(line, token, no_such_option(group, option, search_path))
-        return
-    if line.choices.get(group, option) != option:
-        _wrong(line, token, f"{group}={line.choices[group]} is chosen already: choose one")
-        return
-    line.choices[group] = option
+        for key in value:
+            if not isinstance(key, str) or not _NAME.match(key):
+                raise WrongOverride(f"'{key}' is not a key: a key is letters, digits, - and _, from a letter")
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _check_plain(inner)
 
 
-def _take_setting(
-    line: CommandLine, token: str, override: Override, groups: tuple[str, ...], schema: SpecSchema
-) -> None:
-    key = tuple(override.key_or_group.replace("/", ".").split("."))
-    if not schema.has_key(key):
-        candidates = [*schema.keys(), *groups, RECIPE_GROUP]
-        hint = did_you_mean(dotted(key), candidates, schema.also_called(key))
-        _wrong(line, dotted(key) or token, f"no such key.{hint}")
-        return
-    line.settings.append(Setting(key, override.value(), override.input_line or token))
+def _take_recipe(line: CommandLine, text: str, search_path: SearchPath) -> None:
+    if isinstance(_element(RECIPE_GROUP, text), (list, dict)):
+        raise WrongOverride("name one recipe; to join two, write a recipe that extends both")
+    if not is_option_name(text.rpartition("/")[2]) or search_path.find(f"{RECIPE_GROUP}/{text}") is None:
+        raise WrongOverride(no_such_option(RECIPE_GROUP, text, search_path))
+    if line.recipe is not None and line.recipe != text:
+        raise WrongOverride(f"recipe={line.recipe} is chosen already: name one recipe")
+    line.recipe = text
 
 
-def no_such_option(group: str, option: str, search_path: SearchPath) -> str:
-    """Return the message for an option that is not there."""
-    options = search_path.options(group)
-    hint = did_you_mean(option, options)
-    if not hint:
-        hint = f" there are: {', '.join(options)}" if options else " there are none"
-    return f"there is no {group} '{option}'.{hint}"
+def _take_choice(line: CommandLine, group: str, text: str, search_path: SearchPath) -> None:
+    if isinstance(_element(group, text), (list, dict)):
+        raise WrongOverride(
+            f"choose one option by name, as {group}=OPTION, and set keys as {group}.KEY=VALUE"
+        )
+    if not is_option_name(text) or search_path.find(f"{group}/{text}") is None:
+        raise WrongOverride(no_such_option(group, text, search_path))
+    if line.choices.get(group, text) != text:
+        raise WrongOverride(f"{group}={line.choices[group]} is chosen already: choose one")
+    line.choices[group] = text
 
 
-def _wrong(line: CommandLine, token: str, message: str) -> None:
-    line.problems.append(Problem(COMMAND_LINE, 0, f"{token}: {message}"))
+def _take_setting(line: CommandLine, key: str, text: str, schema: SpecSchema) -> None:
+    path = tuple(key.split("."))
+    node = schema.node(path)
+    if not _KEY.match(key) or node is None:
+        raise WrongOverride(no_such_key(tuple(re.split(r"[./:]", key.strip("./:"))), schema), part=key)
+    value = _element(key, text)
+    kinds = {node["type"]} if isinstance(node.get("type"), str) else set(node.get("type", ()))
+    if (
+        isinstance(value, (bool, int, float))
+        and "string" in kinds
+        and not kinds & {"number", "integer", "boolean"}
+    ):
+        value = text  # a name such as 2024 or 1e5: a shell knows no types, the schema does
+    line.settings.append(Setting(path, value))

@@ -16,8 +16,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from forge.spec.problems import Problem, did_you_mean
-from forge.spec.search_path import RECIPE_GROUP, SearchPath, SpecFile
+from forge.spec.hints import did_you_mean, no_such_option
+from forge.spec.problems import Problem
+from forge.spec.schema import spec_schema
+from forge.spec.search_path import RECIPE_GROUP, SearchPath, SpecFile, is_option_name
+from forge.spec.text import printable, shortened, shown
 
 PRIMARY = "config"
 
@@ -28,72 +31,67 @@ _CHOICE = re.compile(r"(?P<override>override )?(?P<slash>/)?(?P<group>[A-Za-z0-9
 class Entry:
     """One good entry of a defaults list."""
 
-    kind: Literal["extend", "choose", "override"]
+    kind: Literal["extend", "choose"]
     target: str
     """A config path for `extend`, a group otherwise."""
     option: str
     line: int
 
 
-def entries(file: SpecFile) -> list[Entry]:
-    """Return the well-formed entries of `file`'s defaults list."""
-    return [item for item in _read(file) if isinstance(item, Entry)]
-
-
-def malformed(file: SpecFile) -> list[Problem]:
-    """Return what is wrong with the form of `file`'s defaults list, and a `hydra` key where it has one."""
-    problems = [item for item in _read(file) if isinstance(item, Problem)]
-    if "hydra" in file.document.values:
-        line = file.document.lines[("hydra",)]
-        problems.append(Problem(file.shown, line, "hydra: forge has no hydra settings: drop it"))
-    return problems
-
-
-def composable(file: SpecFile, search_path: SearchPath) -> dict[str, Any]:
-    """Return `file`'s content for Hydra, its defaults in the order Hydra wants: extended, own values, overrides."""
-    content = own_values(file)
-    good, _ = check_choices(file, search_path)
-    listed: list[Any] = [
-        f"/{entry.target}" if entry.target.startswith(f"{RECIPE_GROUP}/") else entry.option
-        for entry in good
-        if entry.kind == "extend"
-    ]
-    listed += [{entry.target: entry.option} for entry in good if entry.kind == "choose"]
-    listed.append("_self_")
-    listed += [{f"override /{entry.target}": entry.option} for entry in good if entry.kind == "override"]
-    return {"defaults": listed, **content}
+def is_recipe(file: SpecFile) -> bool:
+    """True for a recipe, False for an option of a group and for conf/config.yaml."""
+    return file.config_path.startswith(f"{RECIPE_GROUP}/")
 
 
 def own_values(file: SpecFile) -> dict[str, Any]:
-    """Return what `file` sets itself: no defaults list, and nothing under `hydra`, which configures Hydra."""
-    return {key: value for key, value in file.document.values.items() if key not in ("defaults", "hydra")}
+    """Return what `file` sets itself: without its defaults list and what `misplaced` reports."""
+    out = {"defaults", *_misplaced(file)}
+    return {key: value for key, value in file.document.values.items() if key not in out}
 
 
-def check_choices(file: SpecFile, search_path: SearchPath) -> tuple[list[Entry], list[Problem]]:
-    """Split `file`'s entries into those that name something there is, and problems for those that do not."""
+def misplaced(file: SpecFile) -> list[Problem]:
+    """Return problems for `hydra`, which configures Hydra, and for a value in the place of a whole group."""
+    lines = file.document.lines
+    return [Problem(file.shown, lines[(key,)], f"{key}: {what}") for key, what in _misplaced(file).items()]
+
+
+def _misplaced(file: SpecFile) -> dict[str, str]:
+    values = file.document.values
+    found = {"hydra": "forge has no hydra settings: drop it"} if "hydra" in values else {}
+    if is_recipe(file) or file.config_path == PRIMARY:
+        for group in spec_schema().groups:
+            if group in values and not isinstance(values[group], dict):
+                found[group] = f"{shown(values[group])} is not a mapping: write its keys below it, indented"
+    return found
+
+
+def read_defaults(file: SpecFile, search_path: SearchPath) -> tuple[list[Entry], list[Problem]]:
+    """Return the entries of `file` that have a good form and name something there is, and problems for the others."""
     good: list[Entry] = []
     problems: list[Problem] = []
-    for entry in entries(file):
-        if entry.kind == "extend":
-            if search_path.find(entry.target) is None:
-                group = entry.target.rpartition("/")[0]
-                hint = did_you_mean(entry.option, search_path.options(group))
-                problems.append(
-                    Problem(file.shown, entry.line, f"there is no {group} '{entry.option}'.{hint}")
-                )
-                continue
-        elif entry.target not in search_path.groups():
-            hint = did_you_mean(entry.target, search_path.groups())
-            problems.append(Problem(file.shown, entry.line, f"there is no group '{entry.target}'.{hint}"))
-            continue
-        elif search_path.find(f"{entry.target}/{entry.option}") is None or entry.option.startswith("_"):
-            options = search_path.options(entry.target)
-            hint = did_you_mean(entry.option, options) or f" there are: {', '.join(options)}"
-            message = f"there is no {entry.target} '{entry.option}'.{hint}"
-            problems.append(Problem(file.shown, entry.line, message))
-            continue
-        good.append(entry)
+    for item in _read(file):
+        problem = item if isinstance(item, Problem) else _unknown(file, item, search_path)
+        if problem is not None:
+            problems.append(problem)
+        elif isinstance(item, Entry):
+            good.append(item)
     return good, problems
+
+
+def _unknown(file: SpecFile, entry: Entry, search_path: SearchPath) -> Problem | None:
+    """Return the problem of an entry that names what there is not."""
+    if entry.kind == "extend":
+        group = entry.target.rpartition("/")[0]
+        if search_path.find(entry.target) is None:
+            return Problem(file.shown, entry.line, no_such_option(group, entry.option, search_path))
+        return None
+    groups = spec_schema().groups
+    if entry.target not in groups:
+        hint = did_you_mean(entry.target, groups) or f" there are: {', '.join(groups)}"
+        return Problem(file.shown, entry.line, f"there is no group '{entry.target}'.{hint}")
+    if search_path.find(f"{entry.target}/{entry.option}") is None or not is_option_name(entry.option):
+        return Problem(file.shown, entry.line, no_such_option(entry.target, entry.option, search_path))
+    return None
 
 
 def _read(file: SpecFile) -> Iterator[Entry | Problem]:
@@ -103,59 +101,67 @@ def _read(file: SpecFile) -> Iterator[Entry | Problem]:
         return
     if not isinstance(listed, list):
         line = document.lines.get(("defaults",), 1)
-        yield Problem(
-            file.shown, line, "defaults: is a list: write `- override /GROUP: OPTION` lines below it"
-        )
+        yield Problem(file.shown, line, f"defaults: is a list: write `- {_form(file)}` lines below it")
         return
     chosen: dict[str, int] = {}
     for index, item in enumerate(listed):
+        if item == "_self_":
+            continue
         line = document.lines.get(("defaults", index), 1)
-        for entry in _read_item(file, item, line):
-            if isinstance(entry, Entry) and entry.kind != "extend":
-                if entry.target in chosen:
-                    first = chosen[entry.target]
-                    yield Problem(
-                        file.shown, line, f"{entry.target} is already chosen on line {first}: keep one"
-                    )
-                    continue
+        entry = _extend(file, item, line) if isinstance(item, str) else _choose(file, item, line)
+        if isinstance(entry, Entry) and entry.kind == "choose":
+            if entry.target in chosen:
+                what = f"{entry.target}: is already chosen on line {chosen[entry.target]}: keep one"
+                entry = Problem(file.shown, line, what)
+            else:
                 chosen[entry.target] = line
-            yield entry
+        yield entry
 
 
-def _read_item(file: SpecFile, item: Any, line: int) -> Iterator[Entry | Problem]:
-    is_recipe = file.config_path.startswith(f"{RECIPE_GROUP}/")
-    if item == "_self_":
-        return
-    if isinstance(item, str):
-        yield _extend(file, item, line)
-        return
+def _choose(file: SpecFile, item: Any, line: int) -> Entry | Problem:
     if not isinstance(item, dict) or len(item) != 1:
-        yield Problem(file.shown, line, "defaults: write `- override /GROUP: OPTION` or `- RECIPE`")
-        return
+        return Problem(file.shown, line, f"defaults: write `- {_form(file)}`, one in each line")
     key, option = next(iter(item.items()))
+    shown = option if isinstance(option, str) else "OPTION"
+    written = shortened(f"'{key}: {printable(shown)}'")
     match = _CHOICE.match(key)
-    if key.lstrip("/").startswith(RECIPE_GROUP) and isinstance(option, str):
-        yield Problem(file.shown, line, f"to extend a recipe write `- {option}`")
-    elif match is None or (match["override"] and not match["slash"]) or (is_recipe and not match["override"]):
-        group = re.split(r"[\s/]+", key.split("@")[0])[-1]
-        shown = option if isinstance(option, str) else "OPTION"
-        yield Problem(
-            file.shown, line, f"'{key}: {shown}': to choose an option write `- override /{group}: {shown}`"
+    group = re.split(r"[\s/]+", key.split("@")[0])[-1] or "GROUP"
+    if group == RECIPE_GROUP or key.lstrip("/").startswith(f"{RECIPE_GROUP}/"):
+        return Problem(file.shown, line, f"{written}: to extend a recipe write `- {shown}`")
+    if not is_recipe(file) and file.config_path != PRIMARY:
+        return Problem(
+            file.shown, line, f"{written}: an option extends options beside it and chooses nothing"
         )
-    elif not is_recipe and file.config_path != PRIMARY:
-        yield Problem(file.shown, line, f"'{key}': an option extends options beside it and chooses nothing")
-    elif not isinstance(option, str):
-        yield Problem(file.shown, line, f"{match['group']}: name one option, as text")
-    else:
-        yield Entry("override" if match["override"] else "choose", match["group"], option, line)
+    well_formed = match is not None and (
+        bool(match["override"] and match["slash"]) if is_recipe(file) else not match["override"]
+    )
+    if not well_formed:
+        form = _form(file, group, shown)
+        return Problem(file.shown, line, f"{written}: to choose an option write `- {form}`")
+    if not isinstance(option, str):
+        return Problem(file.shown, line, f"{group}: name one option, as text: `- {_form(file, group)}`")
+    return Entry("choose", group, option, line)
 
 
 def _extend(file: SpecFile, item: str, line: int) -> Entry | Problem:
+    written = shortened(f"'{printable(item)}'")
     group = file.config_path.rpartition("/")[0]
     target = item[1:] if item.startswith("/") else f"{group}/{item}"
-    group_of_target, _, option = target.rpartition("/")
-    if ".." in item or "@" in item or ":" in item or item.startswith("~"):
-        return Problem(file.shown, line, f"'{item}': only names of recipes and options stand here")
-    if group_of_target.split("/")[0] != group.split("/")[0]:
-        return Problem(file.shown, line, f"'{item}': to choose an option write `- override /GROUP: OPTION`")
-    return Entry("extend", target, option, line)
+    if not re.fullmatch(r"/?[A-Za-z0-9_./-]+", item) or ".." in item:
+        return Problem(file.shown, line, f"{written}: only names of recipes and options stand here")
+    here, there = group, target.rpartition("/")[0]
+    if is_recipe(file):
+        here, there = RECIPE_GROUP, target.partition("/")[0]
+    if file.config_path == PRIMARY or there != here:
+        if not is_recipe(file) and file.config_path != PRIMARY:
+            return Problem(
+                file.shown, line, f"{written}: an option extends options beside it and chooses nothing"
+            )
+        chosen = target.split("/") if target.count("/") == 1 else ()
+        return Problem(file.shown, line, f"{written}: to choose an option write `- {_form(file, *chosen)}`")
+    return Entry("extend", target, target.rpartition("/")[2], line)
+
+
+def _form(file: SpecFile, group: str = "GROUP", option: str = "OPTION") -> str:
+    """Return how `file` writes that it chooses an option."""
+    return f"override /{group}: {option}" if is_recipe(file) else f"{group}: {option}"

@@ -1,7 +1,7 @@
-"""Who set each value: the composition replayed with the place of every value kept.
+"""Who set each value: the files merged by OmegaConf's rule with the place of every value kept.
 
-OmegaConf's rule is simple (mappings merge; scalars and lists replace what stood there), so replaying the same
-files in the same order gives the same tree; `compose` checks that it does.
+The rule is simple: mappings merge; scalars and lists replace what stood there. The tests hold the outcome against
+Hydra's own.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from forge.spec.command_line import Setting
 from forge.spec.defaults import own_values
 from forge.spec.problems import COMMAND_LINE
 from forge.spec.search_path import SpecFile
-from forge.spec.types import KeyPath, Origin
+from forge.spec.types import KeyPath, Origin, Origins
 
 
 @dataclass(slots=True)
@@ -22,25 +22,30 @@ class Replay:
     """A composed tree, unresolved, and for each leaf the places that set it, in force first."""
 
     values: dict[str, Any] = field(default_factory=dict)
-    origins: dict[KeyPath, tuple[Origin, ...]] = field(default_factory=dict)
+    origins: Origins = field(default_factory=dict)
 
 
 def replay(files: Sequence[tuple[SpecFile, KeyPath]], settings: Sequence[Setting]) -> Replay:
-    """Merge `files` (each with the key path it is placed at), then the command line's settings."""
+    """Merge `files` (each with the key path it is placed at; recipes last), then the command line's settings."""
     result = Replay()
-    for file, package in files:
-        lines = file.document.lines
-
-        def origin(path: KeyPath, value: Any, file: SpecFile = file, package: KeyPath = package) -> Origin:
-            line = lines.get(path[len(package) :], 1)  # noqa: B023 - called before the next turn
-            return Origin(f"{file.shown}:{line}", file.trust, value)
-
-        _merge(result, package, own_values(file), origin)
+    recipes = sum(file.trust == "recipe" for file, _ in files)
+    for order, (file, package) in enumerate(files, start=recipes - len(files)):
+        _merge(result, package, own_values(file), _origins_in(file, package, order))
     for setting in settings:
-        _merge(
-            result, setting.key, setting.value, lambda _, value: Origin(COMMAND_LINE, "command line", value)
-        )
+        _merge(result, setting.key, setting.value, _origins_typed(recipes))
     return result
+
+
+def _origins_in(file: SpecFile, package: KeyPath, order: int) -> Callable[[KeyPath, Any], Origin]:
+    def origin(path: KeyPath, value: Any) -> Origin:
+        line = file.document.lines.get(path[len(package) :], 1)
+        return Origin(f"{file.shown}:{line}", file.trust, value, order)
+
+    return origin
+
+
+def _origins_typed(order: int) -> Callable[[KeyPath, Any], Origin]:
+    return lambda _, value: Origin(COMMAND_LINE, "command line", value, order)
 
 
 def _merge(result: Replay, path: KeyPath, value: Any, origin: Callable[[KeyPath, Any], Origin]) -> None:
@@ -52,16 +57,17 @@ def _merge(result: Replay, path: KeyPath, value: Any, origin: Callable[[KeyPath,
                 _record(result, path, origin(path, value))
         for key, child in value.items():
             _merge(result, (*path, str(key)), child, origin)
-        if value and path in result.origins:
-            del result.origins[path]
         return
     _set(result.values, path, value)
-    for below in [key for key in result.origins if len(key) > len(path) and key[: len(path)] == path]:
-        del result.origins[below]
+    below = [key for key in result.origins if len(key) > len(path) and key[: len(path)] == path]
+    for key in below:
+        del result.origins[key]
     _record(result, path, origin(path, value))
 
 
 def _record(result: Replay, path: KeyPath, origin: Origin) -> None:
+    for length in range(1, len(path)):
+        result.origins.pop(path[:length], None)
     result.origins[path] = (origin, *result.origins.get(path, ()))
 
 

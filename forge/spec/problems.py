@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from forge.errors import SpecError
-from forge.spec.safe_yaml import printable
+from forge.spec.text import printable
 
 COMMAND_LINE = "command line"
 
@@ -23,7 +22,7 @@ class Problem:
 
     def __str__(self) -> str:
         place = f"{self.where}:{self.line}" if self.line else self.where
-        return f"{place}: {printable(self.message)}"
+        return printable(f"{place}: {self.message}")
 
 
 def problem_at(where: str, message: str) -> Problem:
@@ -39,19 +38,3 @@ def raise_problems(problems: Iterable[Problem]) -> None:
     lines = [str(problem) for problem in sorted(set(problems))]
     if lines:
         raise SpecError(*lines)
-
-
-def did_you_mean(word: str, candidates: Iterable[str], also_called: dict[str, str] | None = None) -> str:
-    """Return ` did you mean X?`, or '' where nothing is near.
-
-    Args:
-        word: what was written.
-        candidates: what may be written.
-        also_called: other common names of candidates, for people who come from other tools.
-    """
-    known = list(candidates)
-    if also_called and word.lower() in also_called:
-        return f" did you mean {also_called[word.lower()]}?"
-    lowered = {candidate.lower(): candidate for candidate in known}
-    near = difflib.get_close_matches(word.lower(), list(lowered), n=1, cutoff=0.6)
-    return f" did you mean {lowered[near[0]]}?" if near else ""

@@ -1,7 +1,7 @@
 """References between values: `${train.tokens}`. Plain paths only: no resolver is ever called.
 
-Checked before anything is expanded: each reference names a value there is, none goes in a circle, and the text
-that comes out is bounded, so that no spec can make compiling slow.
+Each reference must name a value there is, none may go in a circle, and the text that comes out is bounded, so that
+no spec can make compiling slow.
 """
 
 from __future__ import annotations
@@ -10,11 +10,16 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from forge.spec.problems import Problem, did_you_mean, problem_at
+from forge.spec.hints import nearest_key
+from forge.spec.problems import Problem, problem_at
 from forge.spec.schema import SpecSchema
-from forge.spec.types import KeyPath, Origin, dotted, origin_of
+from forge.spec.text import shortened, shown
+from forge.spec.types import KeyPath, Origins, dotted, origin_of
 
-MAX_TEXT_CHARACTERS = 100_000
+MAX_TEXT_CHARACTERS = 20_000
+"""Of one value after its references are replaced."""
+MAX_TOTAL_CHARACTERS = 200_000
+"""Of all such values of a spec."""
 
 _REFERENCE = re.compile(r"\$\{([^{}$]*)\}")
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_-]*(\.[A-Za-z][A-Za-z0-9_-]*)*\Z")
@@ -25,49 +30,16 @@ class _Unresolvable(Exception):
 
 
 def resolve(
-    values: dict[str, Any], origins: dict[KeyPath, tuple[Origin, ...]], schema: SpecSchema
+    values: dict[str, Any], origins: Origins, schema: SpecSchema
 ) -> tuple[dict[str, Any], list[Problem], set[KeyPath]]:
     """Return the tree with references replaced, the problems, and the keys that could not be resolved."""
-    known = {dotted(path): value for path, value in _leaves(values, ())}
+    resolver = _Resolver({dotted(path): value for path, value in _leaves(values, ())}, schema)
     problems: list[Problem] = []
     unresolved: set[KeyPath] = set()
-    memo: dict[str, Any] = {}
-
-    def expand(value: Any, trail: tuple[str, ...]) -> Any:
-        if isinstance(value, list):
-            return [expand(item, trail) for item in value]
-        if not isinstance(value, str) or "${" not in value:
-            return value
-        whole = _REFERENCE.fullmatch(value)
-        if whole:
-            return follow(whole[1], trail)
-        text = _REFERENCE.sub(lambda match: str(follow(match[1], trail)), value)
-        if "${" in _REFERENCE.sub("", value):
-            raise _Unresolvable(f"'{value[:60]}': only plain references like ${{train.tokens}} are allowed")
-        if len(text) > MAX_TEXT_CHARACTERS:
-            raise _Unresolvable(f"its references expand to more than {MAX_TEXT_CHARACTERS} characters")
-        return text
-
-    def follow(name: str, trail: tuple[str, ...]) -> Any:
-        if not _PLAIN.match(name):
-            raise _Unresolvable(
-                f"'${{{name[:60]}}}': only plain references like ${{train.tokens}} are allowed"
-            )
-        if name not in known:
-            if any(key.startswith(f"{name}.") for key in known):
-                raise _Unresolvable(f"${{{name}}} is a group: refer to one of its keys")
-            hint = did_you_mean(name, known, schema.also_called(tuple(name.split("."))))
-            raise _Unresolvable(f"${{{name}}}: there is no key {name}.{hint}")
-        if name in trail:
-            raise _Unresolvable(f"goes in a circle: {' -> '.join((*trail, name))}")
-        if name not in memo:
-            memo[name] = expand(known[name], (*trail, name))
-        return memo[name]
-
     resolved: dict[str, Any] = {}
     for path, value in _leaves(values, ()):
         try:
-            expanded = expand(value, (dotted(path),))
+            expanded = resolver.expand(value, (dotted(path),))
         except _Unresolvable as error:
             problems.append(problem_at(origin_of(origins, path), f"{dotted(path)}: {error}"))
             unresolved.add(path)
@@ -77,6 +49,72 @@ def resolve(
             node = node.setdefault(part, {})
         node[path[-1]] = expanded
     return resolved, problems, unresolved
+
+
+class _Resolver:
+    """Replaces references among the values of one spec, each followed once."""
+
+    def __init__(self, known: dict[str, Any], schema: SpecSchema) -> None:
+        self._known = known
+        self._schema = schema
+        self._followed: dict[str, Any] = {}
+        self._total_characters = 0
+
+    def expand(self, value: Any, trail: tuple[str, ...]) -> Any:
+        """Return `value` without references. `trail` names the keys that led to it."""
+        if isinstance(value, list):
+            return [self._single(item, trail) for item in value]
+        if not isinstance(value, str) or "${" not in value:
+            return value
+        whole = _REFERENCE.fullmatch(value)
+        if whole:
+            return self._follow(whole[1], trail)
+        if "${" in _REFERENCE.sub("", value):
+            raise _Unresolvable(f"{shown(value)}: only plain references like ${{train.tokens}} are allowed")
+        return self._text(value, trail)
+
+    def _text(self, value: str, trail: tuple[str, ...]) -> str:
+        pieces: list[str] = []
+        length, end = 0, 0
+        for match in _REFERENCE.finditer(value):
+            inner = self._single(match[0], trail)
+            text = inner if isinstance(inner, str) else shown(inner)
+            pieces += [value[end : match.start()], text]
+            length, end = length + match.start() - end + len(text), match.end()
+            if length > MAX_TEXT_CHARACTERS:
+                raise _Unresolvable(f"its references expand to more than {MAX_TEXT_CHARACTERS} characters")
+        self._total_characters += length
+        if self._total_characters > MAX_TOTAL_CHARACTERS:
+            raise _Unresolvable(
+                f"the spec's references expand to more than {MAX_TOTAL_CHARACTERS} characters"
+            )
+        return "".join([*pieces, value[end:]])
+
+    def _single(self, value: Any, trail: tuple[str, ...]) -> Any:
+        """Expand what must become one value: an item of a list, a reference inside text."""
+        if not isinstance(value, str):
+            return value
+        expanded = self.expand(value, trail)
+        if isinstance(expanded, (list, dict)):
+            raise _Unresolvable(f"{shown(value)} is a list or a mapping: it can only stand for a whole value")
+        return expanded
+
+    def _follow(self, name: str, trail: tuple[str, ...]) -> Any:
+        short = shortened(name)
+        if not _PLAIN.match(name):
+            raise _Unresolvable(f"'${{{short}}}': only plain references like ${{train.tokens}} are allowed")
+        if name not in self._known:
+            if any(key.startswith(f"{name}.") for key in self._known):
+                raise _Unresolvable(f"${{{name}}} is a group: refer to one of its keys")
+            near = nearest_key(tuple(name.split(".")), self._schema)
+            hint = f" did you mean ${{{near}}}?" if near in self._known else ""
+            raise _Unresolvable(f"${{{short}}}: there is no such key.{hint}")
+        if name in trail:
+            circle = " -> ".join((*trail[trail.index(name) :], name))
+            raise _Unresolvable(f"goes in a circle: {circle}")
+        if name not in self._followed:
+            self._followed[name] = self.expand(self._known[name], (*trail, name))
+        return self._followed[name]
 
 
 def _leaves(tree: dict[str, Any], path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:

@@ -1,125 +1,171 @@
-"""What a schema cannot say: rules between keys. Each broken rule is one line that names the keys."""
+"""What a schema cannot say: rules between keys. Each broken rule is one line that names the keys.
+
+A rule is a function of the values of its keys and returns what is wrong, or None. It is reported at the key that was
+set last, by whoever spoke last.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import Any
 
 from forge.spec.problems import Problem, problem_at
 from forge.spec.schema import SpecSchema
-from forge.spec.types import KeyPath, Origin, dotted, origin_of
+from forge.spec.types import KeyPath, Origin, Origins, dotted, origin_of
 
-Origins = dict[KeyPath, tuple[Origin, ...]]
 
-_RANK = {"conf": 0, "recipe": 1, "command line": 2}
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    keys: tuple[str, ...]
+    """Dotted; their values are the check's arguments, in this order."""
+    check: Callable[..., str | None]
 
 
 def apply_rules(
-    values: dict[str, Any], origins: Origins, schema: SpecSchema
-) -> tuple[dict[str, Any], list[Problem]]:
-    """Return the values in one spelling (whole numbers as int, the budget given once), and the rules they break.
+    values: dict[str, Any], origins: Origins, refused: Collection[KeyPath], schema: SpecSchema
+) -> tuple[dict[str, Any], Origins, list[Problem]]:
+    """Return the values in one spelling (whole numbers as int, the budget given once), their origins, and problems.
 
-    `values` have passed the schema.
+    Args:
+        values: the composed tree, references resolved.
+        origins: who set each value.
+        refused: keys whose values are wrong by themselves; rules that need one of them are passed over.
+        schema: of the spec.
     """
     values = _normal(values, (), schema)
-    problems: list[Problem] = []
-
-    def broken(keys: tuple[KeyPath, ...], message: str) -> None:
-        spoken = max(keys, key=lambda key: _rank(origins, key))
-        problems.append(problem_at(origin_of(origins, spoken), f"{dotted(spoken)}: {message}"))
-
-    _budget(values["train"], origins, broken)
-    _batch(values["train"], broken)
-    _model(values["model"], broken)
-    _data(values["data"], broken)
-    if values["engine"]["zero_stage"] == 0 and values["train"]["precision"] == "bf16":
-        keys = (("engine", "zero_stage"), ("train", "precision"))
-        broken(keys, "ZeRO stage 0 in bf16 takes a wrong first step in DeepSpeed 0.19: use stage 1, or fp32")
-    return values, problems
+    origins, problems = _budget(values, origins, refused)
+    for rule in _RULES:
+        keys = [tuple(name.split(".")) for name in rule.keys]
+        if any(_is_refused(key, refused) for key in keys):
+            continue
+        message = rule.check(*(values[key[0]][key[1]] for key in keys))
+        if message is not None:
+            problems.append(_broken(keys, origins, message))
+    return values, origins, problems
 
 
-def _rank(origins: Origins, key: KeyPath) -> int:
-    chain = origins.get(key)
-    return _RANK[chain[0].trust] if chain else 0
+def _batch(batch: int, length: int) -> str | None:
+    if batch % length == 0:
+        return None
+    near = [size for size in (batch // length * length, (batch // length + 1) * length) if size]
+    return (
+        f"global_batch_tokens {batch} is not a multiple of sequence_length {length}: "
+        f"use {' or '.join(map(str, near))}"
+    )
 
 
-def _budget(train: dict[str, Any], origins: Origins, broken: Any) -> None:
+def _enough_tokens(tokens: int | None, batch: int) -> str | None:
+    if tokens is None or tokens >= batch:
+        return None
+    return (
+        f"a budget of {tokens} tokens is less than one global batch of {batch}: "
+        "raise train.tokens or lower train.global_batch_tokens"
+    )
+
+
+def _phases(warmup: float, decay: float, schedule: str) -> str | None:
+    if schedule != "wsd" or warmup + decay <= 1:
+        return None
+    return (
+        f"train.warmup_fraction {warmup} and train.decay_fraction {decay} "
+        "add up to more than the whole run: lower one"
+    )
+
+
+def _heads(hidden: int, heads: int, head_dim: int | None) -> str | None:
+    if head_dim is None and hidden % heads:
+        return f"hidden_size {hidden} is not divisible by attention_heads {heads}: change one, or set model.head_dim"
+    dimensions = head_dim or hidden // heads
+    if dimensions % 2:
+        return f"a head of {dimensions} dimensions cannot be rotated in pairs: make it even"
+    return None
+
+
+def _kv_heads(kv_heads: int, heads: int) -> str | None:
+    if heads % kv_heads == 0:
+        return None
+    fitting = ", ".join(str(count) for count in range(1, heads + 1) if heads % count == 0)
+    return f"kv_heads {kv_heads} does not divide attention_heads {heads}: use one of {fitting}"
+
+
+def _experts(per_token: int, experts: int) -> str | None:
+    if per_token <= experts:
+        return None
+    return f"experts_per_token {per_token} is more than experts {experts}: lower it"
+
+
+def _held_out(family: float, duplicate: float) -> str | None:
+    if family <= duplicate:
+        return None
+    return (
+        f"held_out_group_jaccard {family} is above near_duplicate_jaccard {duplicate}: "
+        "near-duplicates would stand on both sides of the held-out split"
+    )
+
+
+def _first_step(stage: Any, precision: str) -> str | None:
+    if stage != 0 or precision != "bf16":
+        return None
+    return "ZeRO stage 0 in bf16 takes a wrong first step in DeepSpeed 0.19: use stage 1, or fp32"
+
+
+_RULES = (
+    _Rule(("train.global_batch_tokens", "train.sequence_length"), _batch),
+    _Rule(("train.tokens", "train.global_batch_tokens"), _enough_tokens),
+    _Rule(("train.warmup_fraction", "train.decay_fraction", "train.learning_rate_schedule"), _phases),
+    _Rule(("model.hidden_size", "model.attention_heads", "model.head_dim"), _heads),
+    _Rule(("model.kv_heads", "model.attention_heads"), _kv_heads),
+    _Rule(("model.experts_per_token", "model.experts"), _experts),
+    _Rule(("data.held_out_group_jaccard", "data.near_duplicate_jaccard"), _held_out),
+    _Rule(("engine.zero_stage", "train.precision"), _first_step),
+)
+
+
+def _budget(
+    values: dict[str, Any], origins: Origins, refused: Collection[KeyPath]
+) -> tuple[Origins, list[Problem]]:
     """Tokens or steps: who speaks later says how the budget is given; twice from one mouth is a contradiction."""
     tokens, steps = ("train", "tokens"), ("train", "steps")
-    if train["tokens"] is not None and train["steps"] is not None:
-        tokens_rank, steps_rank = _rank(origins, tokens), _rank(origins, steps)
-        if tokens_rank == steps_rank:
-            broken(
-                (tokens, steps),
-                "the budget is given as train.tokens and as train.steps: give one, the other null",
-            )
-        elif steps_rank > tokens_rank:
-            train["tokens"] = None
-        else:
-            train["steps"] = None
-    elif train["tokens"] is None and train["steps"] is None:
-        broken((tokens, steps), "there is no budget: give train.tokens or train.steps")
+    if _is_refused(tokens, refused) or _is_refused(steps, refused):
+        return origins, []
+    train = values["train"]
+    if train["tokens"] is None and train["steps"] is None:
+        return origins, [
+            _broken([tokens, steps], origins, "there is no budget: give train.tokens or train.steps")
+        ]
+    if train["tokens"] is None or train["steps"] is None:
+        return origins, []
+    if _order(origins, tokens) == _order(origins, steps):
+        message = "the budget is given as train.tokens and as train.steps: give one, the other null"
+        return origins, [_broken([tokens, steps], origins, message)]
+    kept, dropped = sorted((tokens, steps), key=lambda key: _order(origins, key), reverse=True)
+    train[dropped[1]] = None
+    speaker = origins[kept][0]
+    origin = Origin(speaker.where, speaker.trust, None, speaker.order)
+    return {**origins, dropped: (origin, *origins[dropped])}, []
 
 
-def _batch(train: dict[str, Any], broken: Any) -> None:
-    batch, length, tokens = train["global_batch_tokens"], train["sequence_length"], train["tokens"]
-    keys = (("train", "global_batch_tokens"), ("train", "sequence_length"))
-    if batch % length:
-        near = [size for size in (batch // length * length, (batch // length + 1) * length) if size]
-        broken(
-            keys,
-            f"{batch} is not a multiple of train.sequence_length {length}: use {' or '.join(map(str, near))}",
-        )
-    elif tokens is not None and tokens < batch:
-        broken(
-            (("train", "tokens"), ("train", "global_batch_tokens")),
-            f"a budget of {tokens} tokens is less than one global batch of {batch}: raise train.tokens or "
-            "lower train.global_batch_tokens",
-        )
-    if train["learning_rate_schedule"] == "wsd" and train["warmup_fraction"] + train["decay_fraction"] > 1:
-        broken(
-            (("train", "warmup_fraction"), ("train", "decay_fraction")),
-            "train.warmup_fraction and train.decay_fraction add up to more than the whole run",
-        )
+def _broken(keys: list[KeyPath], origins: Origins, message: str) -> Problem:
+    spoken = max(keys, key=lambda key: _order(origins, key))
+    return problem_at(origin_of(origins, spoken), f"{dotted(spoken)}: {message}")
 
 
-def _model(model: dict[str, Any], broken: Any) -> None:
-    hidden, heads, kv_heads = model["hidden_size"], model["attention_heads"], model["kv_heads"]
-    if model["head_dim"] is None and hidden % heads:
-        broken(
-            (("model", "hidden_size"), ("model", "attention_heads")),
-            f"{hidden} is not divisible by model.attention_heads {heads}: change one, or set model.head_dim",
-        )
-    elif (model["head_dim"] or hidden // heads) % 2:
-        broken(
-            (("model", "head_dim"), ("model", "hidden_size"), ("model", "attention_heads")),
-            f"a head of {model['head_dim'] or hidden // heads} dimensions cannot be rotated in pairs: make it even",
-        )
-    if heads % kv_heads:
-        broken(
-            (("model", "kv_heads"), ("model", "attention_heads")),
-            f"{kv_heads} does not divide model.attention_heads {heads}",
-        )
-    if model["experts_per_token"] > model["experts"]:
-        broken(
-            (("model", "experts_per_token"), ("model", "experts")),
-            f"{model['experts_per_token']} is more than model.experts {model['experts']}",
-        )
+def _order(origins: Origins, key: KeyPath) -> float:
+    return origins[key][0].order if key in origins else float("-inf")
 
 
-def _data(data: dict[str, Any], broken: Any) -> None:
-    if data["held_out_group_jaccard"] > data["near_duplicate_jaccard"]:
-        broken(
-            (("data", "held_out_group_jaccard"), ("data", "near_duplicate_jaccard")),
-            f"{data['held_out_group_jaccard']} is above data.near_duplicate_jaccard "
-            f"{data['near_duplicate_jaccard']}: near-duplicates would stand on both sides of the held-out split",
-        )
+def _is_refused(key: KeyPath, refused: Collection[KeyPath]) -> bool:
+    return any(key[:length] in refused for length in range(1, len(key) + 1))
 
 
 def _normal(value: Any, key: KeyPath, schema: SpecSchema) -> Any:
-    """Spell equal values equally, so that `1` and `1.0` make the same plan."""
+    """Spell equal values equally and in the schema's order, so that they make the same plan."""
+    node = schema.node(key) or {}
     if isinstance(value, dict):
-        return {name: _normal(child, (*key, name), schema) for name, child in value.items()}
-    kinds = (schema.node(key) or {}).get("type", ())
+        names = sorted(value, key=list({**node.get("properties", {}), **value}).index)
+        return {name: _normal(value[name], (*key, name), schema) for name in names}
+    kinds = node.get("type", ())
     kinds = {kinds} if isinstance(kinds, str) else set(kinds)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         if "number" in kinds:

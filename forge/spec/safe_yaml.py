@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import pairwise
+from typing import Any, NoReturn
 
 import yaml
 
-MAX_BYTES = 256 * 1024
+from forge.spec.text import has_control_characters, printable, shortened
+from forge.spec.yaml_errors import yaml_problem
+
+MAX_BYTES = 64 * 1024
 MAX_DEPTH = 8
 MAX_NODES = 5_000
 
@@ -23,7 +27,6 @@ _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_-]*\Z")
 _DEFAULTS_KEY = re.compile(r"[A-Za-z0-9_./@: -]+\Z")
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9_]*)\Z")
 _FLOAT = re.compile(r"[-+]?([0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*|[0-9][0-9_]*)([eE][-+]?[0-9]+)?\Z")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass(slots=True)
@@ -35,52 +38,31 @@ class Document:
     errors: list[tuple[int, str]] = field(default_factory=list)
     """(line, what is wrong): everything outside the subset."""
 
-    def remove(self, path: NodePath) -> None:
-        """Take the key at `path` out of the values."""
-        node: Any = self.values
-        for part in path[:-1]:
-            node = node[part]
-        del node[path[-1]]
-
-
-@dataclass(slots=True)
-class _Frame:
-    """A mapping or list under construction."""
-
-    container: dict[str, Any] | list[Any]
-    path: NodePath
-    key: str | None = None
-
-
-def printable(text: str) -> str:
-    """Return `text` with control and direction-changing characters spelled out: safe to show on a terminal."""
-    return _CONTROL.sub(lambda match: f"\\x{ord(match.group()):02x}", text)
-
-
-def has_control_characters(text: str) -> bool:
-    """True where `text` could move a terminal's cursor, change its colours or hide characters."""
-    return _CONTROL.search(text) is not None
-
 
 def parse(text: str) -> Document:
     """Read one YAML document. Never raises: what is wrong is in `errors`, and `values` holds the rest."""
-    document = Document({}, {})
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
-        document.errors.append((1, f"is larger than {MAX_BYTES // 1024} KiB: a spec file is a few lines"))
-        return document
+        return too_large()
+    document = Document({}, {})
+    reader = _Reader(document)
     try:
-        _build(text, document)
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            reader.take(event)
+    except _Refused:
+        reader.drop_unfinished()
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
-        problem = printable(error.problem or error.context or "cannot be read")
-        document.errors.append((line, f"is not YAML: {problem}"))
+        document.errors.append(yaml_problem(error))
+        reader.drop_unfinished(document.errors[-1][0])
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         document.errors.append((line, "holds a character that YAML does not allow: remove it"))
-    if document.errors:
-        document.errors.sort()
+    document.errors.sort()
     return document
+
+
+def too_large() -> Document:
+    """Return what stands for a file of more than MAX_BYTES, unread."""
+    return Document({}, {}, [(1, f"is larger than {MAX_BYTES // 1024} KiB: a spec file is a few lines")])
 
 
 def scalar_value(text: str, quoted: bool) -> Any:
@@ -101,107 +83,156 @@ def scalar_value(text: str, quoted: bool) -> Any:
     return text
 
 
-def _build(text: str, document: Document) -> None:
-    """Walk the parser's events with a stack of our own, so that nesting never recurses."""
-    stack: list[_Frame] = []
-    refused: set[NodePath] = set()
-    nodes = 0
+class _Refused(Exception):
+    """Something that no further reading can mend. It is in the document's errors already."""
 
-    def wrong(event: yaml.Event, what: str) -> None:
-        document.errors.append((_line(event), what))
 
-    def place(value: Any, event: yaml.Event) -> NodePath:
-        if not stack:
-            if not isinstance(value, dict):
-                if value is not None:
-                    wrong(event, "is not a mapping: write `key: value` lines")
+@dataclass(slots=True)
+class _Frame:
+    """A mapping or list under construction."""
+
+    container: dict[str, Any] | list[Any]
+    path: NodePath
+    key: str | None = None
+    """The key of a mapping that waits for its value."""
+    dropped: bool = False
+    """Whether that key was refused, and its value goes with it."""
+
+
+class _Reader:
+    """Builds a document from the parser's events, with a stack of its own so that nesting never recurses."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._stack: list[_Frame] = []
+        self._nodes = 0
+        self._documents = 0
+        self._last_scalar: tuple[dict[str, Any], str, int] | None = None
+        """The mapping it stands in, its key there, and the line it ends on."""
+
+    def take(self, event: yaml.Event) -> None:
+        """Take the next event."""
+        if isinstance(event, yaml.DocumentStartEvent):
+            self._documents += 1
+            if self._documents > 1:
+                self._refuse(event, "a second document (`---`) is not read: one file, one spec")
+        if isinstance(event, yaml.NodeEvent):
+            self._check_subset(event)
+        frame = self._stack[-1] if self._stack else None
+        expects_key = frame is not None and isinstance(frame.container, dict) and frame.key is None
+        if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
+            if expects_key:
+                self._refuse(event, "a key must be a plain word")
+            if len(self._stack) >= MAX_DEPTH:
+                self._refuse(event, f"is nested deeper than {MAX_DEPTH} levels: a spec is flat")
+            container: dict[str, Any] | list[Any] = {} if isinstance(event, yaml.MappingStartEvent) else []
+            self._stack.append(_Frame(container, self._place(container, event)))
+        elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
+            self._stack.pop()
+        elif isinstance(event, yaml.ScalarEvent):
+            if expects_key:
+                assert frame is not None
+                self._take_key(frame, event)
             else:
-                document.values = value
+                if frame is not None and isinstance(frame.container, dict):
+                    last_line = event.end_mark.line + 1 if event.end_mark else 1
+                    self._last_scalar = (frame.container, str(frame.key), last_line)
+                self._place(self._scalar(event), event)
+
+    def drop_unfinished(self, error_line: int | None = None) -> None:
+        """Take out the value that reading ended in the middle of: it would only lead to problems that are none."""
+        for parent, frame in pairwise(self._stack):
+            nested = len(frame.path) > 1 or isinstance(frame.container, list)
+            if nested and frame.path[0] != "defaults" and isinstance(parent.container, dict):
+                parent.container.pop(str(frame.path[-1]), None)
+                return
+        if error_line is not None and self._last_scalar is not None:
+            container, key, last_line = self._last_scalar
+            if last_line >= error_line:
+                container.pop(key, None)
+
+    def _check_subset(self, event: yaml.NodeEvent) -> None:
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            self._refuse(event, f"holds more than {MAX_NODES} values: a spec file is a few lines")
+        name = shortened(printable(event.anchor or ""))
+        if isinstance(event, yaml.AliasEvent):
+            self._refuse(event, f"*{name}: aliases are not allowed: write the value out")
+        if event.anchor:
+            self._refuse(event, f"&{name}: anchors are not allowed: write the value out")
+        tag = getattr(event, "tag", None)
+        if tag and tag != "!":
+            self._refuse(event, f"{shortened(printable(tag))}: tags are not allowed: write plain values")
+
+    def _take_key(self, frame: _Frame, event: yaml.ScalarEvent) -> None:
+        assert isinstance(frame.container, dict)
+        key, path = event.value, (*frame.path, event.value)
+        problem = _key_problem(key, below=str(frame.path[0]) if frame.path else "")
+        if problem is not None:
+            self._wrong(event, problem)
+        elif key in frame.container:
+            first = self._document.lines[path]
+            self._wrong(event, f"{'.'.join(map(str, path))}: is already set on line {first}: keep one")
+        frame.key, frame.dropped = key, problem is not None
+        self._document.lines[path] = _line(event)
+
+    def _scalar(self, event: yaml.ScalarEvent) -> Any:
+        value = scalar_value(event.value, quoted=event.style is not None)
+        if isinstance(value, str) and has_control_characters(value):
+            self._wrong(event, f"'{shortened(printable(value))}' holds control characters: remove them")
+            return printable(value)
+        return value
+
+    def _place(self, value: Any, event: yaml.Event) -> NodePath:
+        """Put `value` where it belongs, and return its path."""
+        if not self._stack:
+            if isinstance(value, dict):
+                self._document.values = value
+            elif value is not None:
+                self._refuse(event, "is not a mapping: write `key: value` lines")
             return ()
-        frame = stack[-1]
+        frame = self._stack[-1]
         if isinstance(frame.container, list):
-            path = (*frame.path, len(frame.container))
+            path: NodePath = (*frame.path, len(frame.container))
             frame.container.append(value)
-            document.lines[path] = _line(event)
+            self._document.lines[path] = _line(event)
             return path
         assert frame.key is not None
         path = (*frame.path, frame.key)
-        frame.container[frame.key] = value
+        if not frame.dropped:
+            frame.container[frame.key] = value
         frame.key = None
         return path
 
-    documents = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        if isinstance(event, yaml.DocumentStartEvent):
-            documents += 1
-            if documents > 1:
-                wrong(event, "a second document (`---`) is not read: one file, one spec")
-                return
-        if isinstance(event, yaml.NodeEvent):
-            nodes += 1
-            if nodes > MAX_NODES:
-                wrong(event, f"holds more than {MAX_NODES} values: a spec file is a few lines")
-                return
-            if isinstance(event, yaml.AliasEvent):
-                wrong(
-                    event, f"*{printable(event.anchor or '')}: aliases are not allowed: write the value out"
-                )
-                return
-            if event.anchor:
-                wrong(event, f"&{printable(event.anchor)}: anchors are not allowed: write the value out")
-                return
-            tag = getattr(event, "tag", None)
-            if tag and tag != "!":
-                wrong(event, f"{printable(tag)}: tags are not allowed: write plain values")
-                return
-        expects_key = bool(stack) and isinstance(stack[-1].container, dict) and stack[-1].key is None
-        if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
-            if expects_key:
-                wrong(event, "a key must be a plain word")
-                return
-            if len(stack) >= MAX_DEPTH:
-                wrong(event, f"is nested deeper than {MAX_DEPTH} levels: a spec is flat")
-                return
-            container: dict[str, Any] | list[Any] = {} if isinstance(event, yaml.MappingStartEvent) else []
-            stack.append(_Frame(container, place(container, event)))
-        elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
-            stack.pop()
-        elif isinstance(event, yaml.ScalarEvent):
-            if expects_key:
-                _take_key(stack, event, document, refused)
-            else:
-                value = scalar_value(event.value, quoted=event.style is not None)
-                if isinstance(value, str) and has_control_characters(value):
-                    wrong(event, f"'{printable(value)[:60]}' holds control characters: remove them")
-                    value = printable(value)
-                place(value, event)
-    for path in sorted(refused, key=len, reverse=True):
-        document.remove(path)
+    def _wrong(self, event: yaml.Event, what: str) -> None:
+        self._document.errors.append((_line(event), what))
+
+    def _refuse(self, event: yaml.Event, what: str) -> NoReturn:
+        self._wrong(event, what)
+        raise _Refused
+
+
+def _key_problem(key: str, below: str) -> str | None:
+    """Return what is wrong with a key, or None.
+
+    Args:
+        key: as written.
+        below: the key at the root that it stands below.
+    """
+    if below == "hydra":
+        return None  # a spec has no such key, and to say so once is enough
+    if key == "<<":
+        return "<<: merge keys are not allowed: write the values out"
+    if below == "defaults" and _DEFAULTS_KEY.match(key):
+        return None
+    if _KEY.match(key):
+        return None
+    shown = shortened(printable(key))
+    group, dot, rest = shown.partition(".")
+    if dot and all(_KEY.match(part) for part in key.split(".")):
+        return f"'{shown}': a dot does not open a group: write `{rest}` below `{group}:`, indented"
+    return f"'{shown}' is not a key: a key is letters, digits, - and _, from a letter"
 
 
 def _line(event: yaml.Event) -> int:
     return event.start_mark.line + 1 if event.start_mark else 1
-
-
-def _take_key(
-    stack: list[_Frame], event: yaml.ScalarEvent, document: Document, refused: set[NodePath]
-) -> None:
-    frame = stack[-1]
-    line = _line(event)
-    key = event.value
-    allowed = _DEFAULTS_KEY if frame.path[:1] == ("defaults",) else _KEY
-    if key == "<<":
-        document.errors.append((line, "<<: merge keys are not allowed: write the values out"))
-        refused.add((*frame.path, key))
-    elif not allowed.match(key):
-        shown = printable(key)[:60]
-        document.errors.append(
-            (line, f"'{shown}' is not a key: a key is letters, digits, - and _, from a letter")
-        )
-        refused.add((*frame.path, key))
-    assert isinstance(frame.container, dict)
-    if key in frame.container:
-        first = document.lines[(*frame.path, key)]
-        document.errors.append((line, f"{printable(key)}: is already set on line {first}: keep one"))
-    frame.key = key
-    document.lines[(*frame.path, key)] = line

@@ -47,6 +47,11 @@ class SpecSchema:
         return node is not None and "properties" not in node
 
     @functools.cached_property
+    def groups(self) -> tuple[str, ...]:
+        """The groups an option can be chosen for, in the order a spec has them."""
+        return tuple(name for name, node in self.root["properties"].items() if "properties" in node)
+
+    @functools.cached_property
     def leaves(self) -> dict[KeyPath, dict[str, Any]]:
         """Every declared key with its schema."""
         return dict(_leaves(self.root, ()))
@@ -94,6 +99,7 @@ def spec_schema() -> SpecSchema:
     return SpecSchema(root)
 
 
+@functools.cache
 def validator(name: str) -> Validator:
     """Return a validator for `schemas/<name>.schema.json`; references resolve among forge's schemas only."""
     from jsonschema import Draft202012Validator

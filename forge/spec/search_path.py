@@ -9,20 +9,25 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from forge.errors import SpecError
 from forge.resources import data_dir
 from forge.spec import safe_yaml
+from forge.spec.machine_names import machine_document, machine_names
 from forge.spec.safe_yaml import Document
+from forge.spec.text import printable
 
 RECIPE_GROUP = "recipe"
+HARDWARE_GROUP = "hardware"
 PACK_ENTRY_POINTS = "forge.recipes"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
-_YAML_NUMBER_NAMES = frozenset({"nan", "inf", "true", "false", "null"})
+# Hydra's grammar reads these as a number or a constant.
+_CONSTANTS = frozenset({"nan", "inf", "true", "false", "null"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +54,18 @@ class SpecFile:
     document: Document
 
 
+def _no_packs() -> tuple[Root, ...]:
+    return ()
+
+
 @dataclass(slots=True)
 class SearchPath:
     """Looks files up by config path. Reads each file once."""
 
     roots: tuple[Root, ...]
+    find_packs: Callable[[], tuple[Root, ...]] = _no_packs
+    """Finds the recipes of installed packs; asked once, and only for a recipe that may be a pack's."""
+    _packs: tuple[Root, ...] | None = None
     _files: dict[str, SpecFile | None] = field(default_factory=dict)
 
     def find(self, config_path: str) -> SpecFile | None:
@@ -62,20 +74,49 @@ class SearchPath:
             self._files[config_path] = self._read(config_path)
         return self._files[config_path]
 
-    def groups(self) -> tuple[str, ...]:
-        """Return the groups an option can be chosen for, without `recipe`."""
-        found = {
-            child.name
-            for root in self.roots
-            if root.mount == "" and root.folder.is_dir()
-            for child in root.folder.iterdir()
-            if child.is_dir() and _NAME.match(child.name)
-        }
-        return tuple(sorted(found))
-
     def options(self, group: str) -> tuple[str, ...]:
         """Return the options of `group` (or the recipes), sorted; names that start with `_` are parts, not options."""
-        return tuple(sorted({name for name, _ in self._options(group)}))
+        folders = (_folder_of(root, group) for root in self._roots_of(group))
+        found = {
+            file.stem
+            for folder in folders
+            if folder is not None and _is_folder(folder)
+            for file in folder.glob("*.yaml")
+            if _is_file(file)
+        }
+        if group == HARDWARE_GROUP:
+            found.update(machine_names(self._chips()))
+        return tuple(sorted(name for name in found if is_option_name(name)))
+
+    def _chips(self) -> set[str]:
+        """Return the GPUs that group `hardware` knows: its parts, `_h100.yaml` and their like."""
+        folders = (_folder_of(root, HARDWARE_GROUP) for root in self._roots_of(HARDWARE_GROUP))
+        files = (file for folder in folders if folder is not None for file in folder.glob("_*.yaml"))
+        return {file.stem.removeprefix("_") for file in files}
+
+    def _named_machine(self, name: str) -> SpecFile | None:
+        """Return the file that the rule for names such as `64xh100` makes up, or None."""
+
+        def chip_values(chip: str) -> dict[str, Any] | None:
+            part = self.find(f"{HARDWARE_GROUP}/_{chip}")
+            return None if part is None else part.document.values
+
+        document = machine_document(name, chip_values)
+        if document is None:
+            return None
+        return SpecFile(
+            f"{HARDWARE_GROUP}/{name}", Path(f"{name}.yaml"), f"hardware={name}", "conf", document
+        )
+
+    def misnamed(self, group: str, option: str) -> str | None:
+        """Return the name of a `.yml` file that would be the option if it were called `.yaml`, or None."""
+        if not _NAME.match(option):
+            return None
+        for root in self._roots_of(group):
+            folder = _folder_of(root, group)
+            if folder is not None and _is_file(folder / f"{option}.yml"):
+                return shown_path(folder / f"{option}.yml", root)
+        return None
 
     def shadowed(self, recipe: str) -> Path | None:
         """Return the forge recipe that a user's recipe of the same name hides, or None."""
@@ -85,78 +126,73 @@ class SearchPath:
             return None
         return built_in
 
-    def is_group(self, config_path: str) -> bool:
-        """True where `config_path` names a folder of options."""
-        return config_path in ("", RECIPE_GROUP) or any(True for _ in self._options(config_path))
-
-    def _options(self, group: str) -> Iterator[tuple[str, Root]]:
-        for root in self.roots:
-            folder = _folder_of(root, group)
-            if folder is None or not folder.is_dir():
-                continue
-            for file in sorted(folder.glob("*.yaml")):
-                if is_option_name(file.stem):
-                    yield file.stem, root
+    def _roots_of(self, group: str) -> Iterator[Root]:
+        yield from self.roots
+        if group.startswith(f"{RECIPE_GROUP}/"):
+            if self._packs is None:
+                self._packs = self.find_packs()
+            yield from self._packs
 
     def _read(self, config_path: str) -> SpecFile | None:
         group, _, name = config_path.rpartition("/")
         if not _NAME.match(name.removeprefix("_")):
             return None
-        for root in self.roots:
+        for root in self._roots_of(group):
             folder = _folder_of(root, group)
-            if folder is None:
+            if folder is None or not _is_file(folder / f"{name}.yaml"):
                 continue
             file = folder / f"{name}.yaml"
-            if not file.is_file():
-                continue
-            shown = shown_path(file, root)
-            if not file.resolve().is_relative_to(root.folder.resolve()):
+            if file.resolve().is_relative_to(root.folder.resolve()):
+                document = _parse_file(file)
+            else:
                 document = Document(
                     {}, {}, [(1, "is a link that leaves its folder: put the file itself there")]
                 )
-            else:
-                document = _parse_file(file)
-            return SpecFile(config_path, file, shown, root.trust, document)
+            return SpecFile(config_path, file, shown_path(file, root), root.trust, document)
+        if group == HARDWARE_GROUP and not name.startswith("_"):
+            return self._named_machine(name)
         return None
 
 
 def is_option_name(name: str) -> bool:
     """True for a name that can be chosen: no leading `_`, nothing Hydra's grammar would read as a number."""
-    if not _NAME.match(name) or name.lower() in _YAML_NUMBER_NAMES:
+    if not _NAME.match(name) or name.lower() in _CONSTANTS:
         return False
     return isinstance(safe_yaml.scalar_value(name, quoted=False), str)
 
 
-def default_search_path(packs: bool = False) -> SearchPath:
+def default_search_path() -> SearchPath:
     """Return the search path of this process: its working directory, environment and user.
 
-    Args:
-        packs: also mount installed packs; looking for them costs tens of milliseconds.
+    Raises:
+        SpecError: the working directory is gone.
     """
-    user = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "forge"
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:
+        raise SpecError("the working directory does not exist any more: cd to one that does") from None
+    home = _expand("~")
+    user = Path(os.environ.get("XDG_CONFIG_HOME") or f"{home}/.config", "forge").absolute()
+    user_label = f"~{str(user).removeprefix(home)}" if user.is_relative_to(home) else str(user)
     roots = [
-        Root(user / "conf", "", "conf", "~/.config/forge/conf"),
+        Root(user / "conf", "", "conf", f"{user_label}/conf"),
         Root(data_dir("conf"), "", "conf", "conf"),
-        Root(Path.cwd() / "recipes", RECIPE_GROUP, "recipe", "recipes"),
+        Root(here / "recipes", RECIPE_GROUP, "recipe", "recipes"),
     ]
     for entry in os.environ.get("FORGE_RECIPE_PATH", "").split(os.pathsep):
         if entry:
-            roots.append(Root(Path(entry).absolute(), RECIPE_GROUP, "recipe", entry))
-    roots.append(Root(user / "recipes", RECIPE_GROUP, "recipe", "~/.config/forge/recipes"))
+            folder = Path(_expand(entry)).absolute()
+            roots.append(Root(folder, RECIPE_GROUP, "recipe", entry.rstrip("/")))
+    roots.append(Root(user / "recipes", RECIPE_GROUP, "recipe", f"{user_label}/recipes"))
     roots.append(Root(data_dir("recipes"), RECIPE_GROUP, "recipe", "recipes"))
-    if packs:
-        roots.extend(_pack_roots())
-    return SearchPath(tuple(roots))
+    return SearchPath(tuple(roots), _pack_roots)
 
 
 def shown_path(file: Path, root: Root) -> str:
     """Return the short name of `file` for messages: relative to the working directory, else below its root's label."""
-    if not file.resolve().is_relative_to(data_dir("conf").parent.resolve()):
-        try:
-            return safe_yaml.printable(file.relative_to(Path.cwd()).as_posix())
-        except ValueError:
-            pass
-    return safe_yaml.printable(f"{root.label}/{file.relative_to(root.folder).as_posix()}")
+    if root.folder not in (data_dir("conf"), data_dir("recipes")) and file.is_relative_to(Path.cwd()):
+        return printable(file.relative_to(Path.cwd()).as_posix())
+    return printable(f"{root.label}/{file.relative_to(root.folder).as_posix()}")
 
 
 def _folder_of(root: Root, group: str) -> Path | None:
@@ -171,26 +207,47 @@ def _folder_of(root: Root, group: str) -> Path | None:
     return root.folder / inner
 
 
+# os.path's answers, not pathlib's, which raises for a folder that may not be read and for a user without a home.
+def _is_file(path: Path) -> bool:
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def _is_folder(path: Path) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def _expand(path: str) -> str:
+    return os.path.expanduser(path)  # noqa: PTH111
+
+
 def _parse_file(file: Path) -> Document:
     try:
-        if file.stat().st_size > safe_yaml.MAX_BYTES:
-            return safe_yaml.parse(" " * (safe_yaml.MAX_BYTES + 1))
-        text = file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        return Document({}, {}, [(1, "is not UTF-8 text: save it as UTF-8")])
+        with file.open("rb") as stream:
+            content = stream.read(safe_yaml.MAX_BYTES + 1)
+        if len(content) > safe_yaml.MAX_BYTES:
+            return safe_yaml.too_large()
+        return safe_yaml.parse(content.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        return Document({}, {}, [(line, "is not UTF-8 text: save it as UTF-8")])
     except OSError as error:
-        return Document({}, {}, [(1, f"cannot be read ({error.strerror})")])
-    return safe_yaml.parse(text)
+        return Document({}, {}, [(1, f"cannot be read: {error.strerror}")])
 
 
-def _pack_roots() -> Iterator[Root]:
-    """Yield the recipe folders of installed packs. A pack is located, never imported: its code does not run."""
+def _pack_roots() -> tuple[Root, ...]:
+    """Return the recipe folders of installed packs. A pack is located, never imported: its code does not run."""
     from importlib.metadata import entry_points
     from importlib.util import find_spec
 
+    roots: list[Root] = []
     for entry in sorted(entry_points(group=PACK_ENTRY_POINTS), key=lambda entry: entry.name):
-        if not _NAME.match(entry.name) or "." in entry.value or ":" in entry.value:
+        # The package must be a top-level one: to find an inner one, Python would import what is around it.
+        if not _NAME.match(entry.name) or not entry.value.isidentifier():
             continue
-        spec = find_spec(entry.value)
+        try:
+            spec = find_spec(entry.value)
+        except (ImportError, ValueError):
+            continue
         for location in (spec.submodule_search_locations or ()) if spec else ():
-            yield Root(Path(location), f"{RECIPE_GROUP}/{entry.name}", "recipe", entry.name)
+            roots.append(Root(Path(location), f"{RECIPE_GROUP}/{entry.name}", "recipe", entry.name))
+    return tuple(roots)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 KeyPath = tuple[str, ...]
@@ -10,6 +10,9 @@ KeyPath = tuple[str, ...]
 
 Trust = Literal["conf", "recipe", "command line"]
 """Who speaks: forge's or the user's own conf, a recipe (which is data from anyone), or the command line."""
+
+Origins = dict[KeyPath, tuple["Origin", ...]]
+"""For each leaf of a spec, every place that set it, in force first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,8 @@ class Origin:
     """`recipes/legal_7b.yaml:14`, or `command line`."""
     trust: Trust
     value: Any
+    order: int = 0
+    """When the place spoke; a later one overrides an earlier. Below 0 in conf, from 0 in recipes, base first."""
 
     def __str__(self) -> str:
         return self.where
@@ -30,21 +35,22 @@ class Spec:
     """What the user wants. `values` is the composed tree, every reference resolved."""
 
     values: dict[str, Any]
-    origins: dict[KeyPath, tuple[Origin, ...]]
-    """For each leaf, every place that set it, in force first."""
+    origins: Origins
     recipes: tuple[str, ...]
     """Recipes taken part, base first."""
     choices: dict[str, str]
     """Group to chosen option."""
     notes: tuple[str, ...] = ()
     """Things the user should know that are not errors."""
+    choice_origins: dict[str, tuple[Origin, ...]] = field(default_factory=dict)
+    """For each group, every place that chose its option, in force first; the value is the option's name."""
 
     def where(self, key: KeyPath) -> str:
         """Return the place in force for `key`, or for the nearest key above or below it."""
         return origin_of(self.origins, key)
 
 
-def origin_of(origins: dict[KeyPath, tuple[Origin, ...]], key: KeyPath) -> str:
+def origin_of(origins: Origins, key: KeyPath) -> str:
     """Return `where` of the origin in force for `key`; of a key below it, else above it, where it has none."""
     if key in origins:
         return origins[key][0].where

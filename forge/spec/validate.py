@@ -6,14 +6,15 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from forge.spec.problems import Problem, did_you_mean, problem_at
+from forge.spec.hints import did_you_mean, no_such_key
+from forge.spec.problems import Problem, problem_at
+from forge.spec.safe_yaml import scalar_value
 from forge.spec.schema import SPEC_SCHEMA, SpecSchema, validator
-from forge.spec.types import KeyPath, Origin, dotted, origin_of
+from forge.spec.text import shown
+from forge.spec.types import KeyPath, Origins, dotted, origin_of
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
-
-Origins = dict[KeyPath, tuple[Origin, ...]]
 
 _TYPE_NAMES = {
     "number": "a number",
@@ -24,72 +25,108 @@ _TYPE_NAMES = {
     "object": "a mapping",
     "null": "null",
 }
+_MISSING = "???"
+"""How Hydra's users write a value that someone else must give."""
 
 
 def check_values(
-    values: dict[str, Any], origins: Origins, unresolved: Iterable[KeyPath], schema: SpecSchema
-) -> list[Problem]:
-    """Return every problem of `values`, except at the keys in `unresolved`, which are reported already."""
-    problems = dict(_trust_problems(origins, schema))
-    skip = {*unresolved, *problems}
-    found = list(problems.values())
-    for key, number in _numbers(values, ()):
-        if isinstance(number, float) and not math.isfinite(number):
-            skip.add(key)
-            found.append(_problem(origins, key, f"{number} is not a finite number"))
-    for error in validator(SPEC_SCHEMA).iter_errors(values):
-        for key, message in _messages(error, schema):
-            if key not in skip:
-                found.append(_problem(origins, key, message))
-    return found
+    values: dict[str, Any],
+    origins: Origins,
+    unresolved: Iterable[KeyPath],
+    schema: SpecSchema,
+    *,
+    incomplete: bool = False,
+) -> tuple[list[Problem], set[KeyPath]]:
+    """Return every problem of `values`, and every key whose value cannot be used.
+
+    Args:
+        values: the composed tree, references resolved.
+        origins: who set each value.
+        unresolved: keys whose references are reported already: nothing is said of them.
+        schema: of the spec.
+        incomplete: a file or the command line is known to be wrong, so nothing is said of keys that are missing.
+    """
+    refused = set(unresolved)
+    problems: list[Problem] = []
+
+    for find in (_trust_problems, _not_given, _unusable_numbers):
+        for key, message in list(find(values, origins, schema)):
+            if key not in refused:
+                problems.append(problem_at(origin_of(origins, key), f"{dotted(key)}: {message}"))
+                refused.add(key)
+    silent = set(refused)
+    found = [
+        finding
+        for error in validator(SPEC_SCHEMA).iter_errors(values)
+        for finding in _messages(error, schema)
+    ]
+    for key, item, message in found:
+        if key not in silent and not (incomplete and message.startswith("is missing")):
+            where = origin_of(origins, key)
+            problems.append(problem_at(where, f"{dotted(key)}{item}: {message}{_over(origins, key)}"))
+        # A key that is not declared may have been meant for any other of its group.
+        refused.add(key if schema.node(key) else key[:-1] or key)
+    return problems, refused
 
 
-def shown(value: Any) -> str:
-    """Return a value as messages show it: short, on one line."""
-    text = repr(value) if isinstance(value, str) else "null" if value is None else str(value)
-    if isinstance(value, bool):
-        text = text.lower()
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _problem(origins: Origins, key: KeyPath, message: str) -> Problem:
+def _over(origins: Origins, key: KeyPath) -> str:
+    """Return ` (over FILE:LINE)`, the place whose value was replaced by a wrong one."""
     chain = origins.get(key, ())
-    over = f" (over {chain[1].where})" if len(chain) > 1 and chain[1].where != chain[0].where else ""
-    return problem_at(origin_of(origins, key), f"{dotted(key)}: {message}{over}")
+    return f" (over {chain[1].where})" if len(chain) > 1 and chain[1].where != chain[0].where else ""
 
 
-def _messages(error: ValidationError, schema: SpecSchema) -> Iterator[tuple[KeyPath, str]]:
-    """Turn one schema error into (key, message) pairs."""
+def _messages(error: ValidationError, schema: SpecSchema) -> Iterator[tuple[KeyPath, str, str]]:
+    """Turn one schema error into (key, which item of its list, message)."""
     path: KeyPath = tuple(part for part in error.absolute_path if isinstance(part, str))
+    item = "".join(f"[{part}]" for part in error.absolute_path if isinstance(part, int))
     keyword = str(error.validator)
     limit: Any = error.validator_value
     value: Any = error.instance
     node = schema.node(path) or {}
     if keyword == "additionalProperties":
-        declared = schema.node(path) or {}
-        for name in sorted(set(value) - set(declared.get("properties", {}))):
-            key = (*path, name)
-            yield key, f"no such key.{did_you_mean(dotted(key), schema.keys(), schema.also_called(key))}"
-    elif keyword == "type":
-        yield path, _type_message(limit, value, path, node) + _condition(error, schema)
-    elif keyword in ("enum", "const"):
-        allowed = limit if keyword == "enum" else [limit]
-        hint = did_you_mean(value, [str(item) for item in allowed]) if isinstance(value, str) else ""
-        names = ", ".join(str(item) for item in allowed)
-        what = (
-            f"is not one of {names}" if keyword == "enum" else f"must be {names}{_condition(error, schema)}"
-        )
-        yield path, f"{shown(value)} {what}{'.' + hint if hint else ''}"
+        for name in sorted(set(value) - set(node.get("properties", {}))):
+            yield (*path, name), "", no_such_key((*path, name), schema)
     elif keyword == "required":
-        missing = sorted(set(limit) - set(value))
-        for name in missing:
-            yield (*path, name), "is missing: the option chosen for its group does not set it"
-    elif keyword == "anyOf":
-        yield path, f"{shown(value)} is neither auto nor a whole number of at least 1"
-    elif keyword == "propertyNames":
-        pass
+        for name in sorted(set(limit) - set(value)):
+            yield (*path, name), "", "is missing: the option chosen for its group does not set it"
     else:
-        yield path, f"{shown(value)} {_limit_message(keyword, limit, node)}{_condition(error, schema)}"
+        yield path, item, _message(keyword, limit, value, path, node) + _condition(error, schema)
+
+
+def _message(keyword: str, limit: Any, value: Any, path: KeyPath, node: dict[str, Any]) -> str:
+    if keyword == "type":
+        if "x-forge-form" in node:
+            return f"{shown(value)} must be {node['x-forge-form']}"
+        kinds = [limit] if isinstance(limit, str) else list(limit)
+        remedy = ""
+        if "string" in kinds and isinstance(value, (bool, int, float)):
+            remedy = ": put it in quotes"
+        elif isinstance(value, str) and not isinstance(scalar_value(value, quoted=False), str):
+            remedy = ": drop its quotes" if value else ": give one"
+        return f"{shown(value)} is not {' or '.join(_TYPE_NAMES[kind] for kind in kinds)}{remedy}"
+    if keyword == "enum":
+        hint = did_you_mean(value, map(str, limit)) if isinstance(value, str) else ""
+        return f"{shown(value)} is not one of {', '.join(map(str, limit))}{'.' + hint if hint else ''}"
+    if keyword == "pattern":
+        return f"{shown(value)} must be {node['x-forge-form']}"
+    return _limit_message(keyword, limit, value, node)
+
+
+def _limit_message(keyword: str, limit: Any, value: Any, node: dict[str, Any]) -> str:
+    unit = node.get("x-forge-unit", "fraction")
+    measured = shown(value) if unit == "fraction" else f"{shown(value)} {unit}"
+    return {
+        "const": f"{shown(value)} must be {limit}",
+        "minimum": f"{measured} is below the least allowed, {limit}",
+        "maximum": f"{measured} is above the most allowed, {limit}",
+        "exclusiveMinimum": f"{shown(value)} must be above {limit}",
+        "exclusiveMaximum": f"{shown(value)} must be below {limit}",
+        "minLength": "is empty",
+        "maxLength": f"is longer than {limit} characters",
+        "minItems": "is an empty list",
+        "maxItems": f"has more than {limit} items",
+        "uniqueItems": f"{shown(value)} holds the same item twice",
+    }[keyword]
 
 
 def _condition(error: ValidationError, schema: SpecSchema) -> str:
@@ -105,62 +142,61 @@ def _condition(error: ValidationError, schema: SpecSchema) -> str:
     return f" where {group}.{name} {relation} {test['const']}"
 
 
-def _type_message(expected: Any, value: Any, path: KeyPath, node: dict[str, Any]) -> str:
-    kinds = [expected] if isinstance(expected, str) else list(expected)
-    if "properties" in node:
-        return f"{shown(value)} is not a mapping: set its keys, as {dotted(path)}.KEY"
-    return f"{shown(value)} is not {' or '.join(_TYPE_NAMES[kind] for kind in kinds)}"
+def _not_given(values: dict[str, Any], origins: Origins, schema: SpecSchema) -> Iterator[tuple[KeyPath, str]]:
+    """Values that a file leaves to whoever comes after it."""
+    for key, chain in origins.items():
+        if chain[0].value == _MISSING:
+            yield key, f"{_MISSING} stands for a value that has to be given: set {dotted(key)}"
 
 
-def _limit_message(keyword: str, limit: Any, node: dict[str, Any]) -> str:
-    unit = node.get("x-forge-unit", "")
-    unit = f" {unit}" if unit and unit != "fraction" else ""
-    return {
-        "minimum": f"is below the least allowed, {limit}{unit}",
-        "maximum": f"is above the most allowed, {limit}{unit}",
-        "exclusiveMinimum": f"must be above {limit}",
-        "exclusiveMaximum": f"must be below {limit}",
-        "minLength": "is empty",
-        "maxLength": f"is longer than {limit} characters",
-        "minItems": f"has fewer than {limit} items",
-        "maxItems": f"has more than {limit} items",
-        "uniqueItems": "holds the same item twice",
-        "pattern": "must be small letters, digits, - and _, 64 at most, from a letter or digit",
-    }[keyword]
+def _unusable_numbers(
+    values: dict[str, Any], origins: Origins, schema: SpecSchema
+) -> Iterator[tuple[KeyPath, str]]:
+    """Numbers that pass every minimum and maximum of a schema, and none that can be computed with."""
+    for key, number in _floats(values, ()):
+        if not math.isfinite(number):
+            yield key, f"{number} is not a finite number"
 
 
-def _numbers(tree: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
+def _floats(tree: Any, path: KeyPath) -> Iterator[tuple[KeyPath, float]]:
     if isinstance(tree, dict):
         for key, value in tree.items():
-            yield from _numbers(value, (*path, str(key)))
+            yield from _floats(value, (*path, str(key)))
     elif isinstance(tree, list):
         for value in tree:
-            yield from _numbers(value, path)
+            yield from _floats(value, path)
     elif isinstance(tree, float):
         yield path, tree
 
 
-def _trust_problems(origins: Origins, schema: SpecSchema) -> Iterator[tuple[KeyPath, Problem]]:
+def _trust_problems(
+    values: dict[str, Any], origins: Origins, schema: SpecSchema
+) -> Iterator[tuple[KeyPath, str]]:
     """What only the user may say, said by a recipe; and what a recipe must leave to the hardware it chooses."""
     for key, chain in origins.items():
+        node = schema.node(key) or {}
         if chain[0].trust != "recipe":
             continue
-        where, node = chain[0].where, schema.node(key) or {}
-        if key[0] == "hardware" and schema.has_key(key):
-            message = "a recipe chooses hardware and sets nothing in it: drop the line, or set it on the command line"
-            yield key, problem_at(where, f"{dotted(key)}: {message}")
+        if key[0] == "hardware" and node:
+            yield (
+                key,
+                "a recipe chooses hardware and sets nothing in it: drop the line, or set it on the command line",
+            )
         elif node.get("x-forge-trusted"):
-            message = "may be set on the command line or in one's own conf, not in a recipe"
-            yield key, problem_at(where, f"{dotted(key)}: {message}")
+            yield key, "may be set on the command line or in one's own conf, not in a recipe"
         elif node.get("x-forge-path"):
-            paths = chain[0].value if isinstance(chain[0].value, list) else [chain[0].value]
-            for path in paths:
+            # The resolved value: a reference could bring a path from a key that may hold any text.
+            value: Any = values
+            for part in key:
+                value = value[part]
+            for path in value if isinstance(value, list) else [value]:
                 if isinstance(path, str) and _leaves_the_folder(path):
-                    message = (
+                    yield (
+                        key,
                         f"{shown(path)} leaves the working folder, which a recipe may not: "
-                        "give it on the command line"
+                        f"give {dotted(key)} on the command line",
                     )
-                    yield key, problem_at(where, f"{dotted(key)}: {message}")
+                    break
 
 
 def _leaves_the_folder(path: str) -> bool:

@@ -1,0 +1,43 @@
+"""Values of the fitted constants of `forge.plan.efficiency`; not to be edited by hand.
+
+Written on 2026-11-24 by `python -m benchmarks.fit_estimates measured.csv`.
+"""
+
+VALUES: dict[str, float] = {
+    "matmul.volta": 0.761626,
+    "matmul.ampere": 0.849317,
+    "matmul.ada": 0.85,
+    "matmul.hopper": 0.730808,
+    "matmul.blackwell": 0.75,
+    "matmul.cdna": 0.8,
+    "flash.volta": 0.3,
+    "flash.ampere": 0.62,
+    "flash.ada": 0.6,
+    "flash.hopper": 0.39257,
+    "flash.blackwell": 0.45,
+    "flash.cdna": 0.45,
+    "flash3_share": 1.5,
+    "flash1_share": 0.62,
+    "hbm": 0.810063,
+    "depth": 155.077,
+    "fp8_speedup": 1.5,
+    "link": 0.713249,
+    "network": 0.951982,
+    "network.volta": 0.192639,
+    "hop_s": 3.275e-06,
+    "hooks_s": 0.00103821,
+    "contention": 0.906519,
+    "exposed.volta": 0.922784,
+    "exposed.deepspeed": 0.45,
+    "exposed.deepcompile": 0.3,
+    "exposed.transformers_fsdp": 0.45,
+    "exposed.fsdp": 0.25,
+    "exposed.fsdp_compiled": 0.246894,
+    "exposed.megatron": 0.405031,
+    "compute.deepspeed": 1.00376,
+    "compute.deepcompile": 1,
+    "compute.transformers_fsdp": 1,
+    "compute.fsdp": 1,
+    "compute.fsdp_compiled": 0.992528,
+    "compute.megatron": 0.992528,
+}

@@ -1,0 +1,83 @@
+"""What may have been meant: the second half of a good error line."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+
+from forge.spec.schema import SpecSchema
+from forge.spec.search_path import RECIPE_GROUP, SearchPath, is_option_name
+from forge.spec.text import printable, shortened
+from forge.spec.types import KeyPath, dotted
+
+
+def nearest(word: str, candidates: Iterable[str], likeness: float = 0.6) -> str | None:
+    """Return the candidate most like `word`, or None where the likeness (0 to 1) of all is less."""
+    lowered = {candidate.lower(): candidate for candidate in candidates}
+    near = difflib.get_close_matches(word.lower()[:100], list(lowered), n=1, cutoff=likeness)
+    return lowered[near[0]] if near else None
+
+
+def did_you_mean(word: str, candidates: Iterable[str]) -> str:
+    """Return ` did you mean X?`, or '' where nothing is near."""
+    near = nearest(word, candidates)
+    return f" did you mean {near}?" if near else ""
+
+
+def nearest_key(key: KeyPath, schema: SpecSchema) -> str | None:
+    """Return the declared key that was most likely meant, dotted; a group or `recipe` for one word."""
+    also_called = schema.also_called(key)
+    name = dotted(key)
+    if name.lower() in also_called:
+        return also_called[name.lower()]
+    if len(key) == 1:
+        near = nearest(name, [*schema.groups, RECIPE_GROUP, *(path[-1] for path in schema.leaves)], 0.7)
+        return also_called.get(near, near) if near else None
+    inside = {path[-1]: dotted(path) for path in schema.leaves if path[:-1] == key[:-1]}
+    near = nearest(key[-1], inside, 0.7)
+    if near:
+        return inside[near]
+    anywhere = {path[-1]: dotted(path) for path in schema.leaves}
+    near = nearest(key[-1], anywhere, 0.8)
+    return nearest(name, schema.keys(), 0.8) or (anywhere[near] if near else None)
+
+
+def no_such_key(key: KeyPath, schema: SpecSchema) -> str:
+    """Return the message for a key that the schema does not declare."""
+    above = schema.node(key[:-1]) or {}
+    if len(key) > 1 and isinstance(above.get("additionalProperties"), dict):
+        return "is not a key: a key is letters, digits, - and _, from a letter"
+    if len(key) > 2 and schema.has_key(key[:-1]):
+        return f"no such key: {dotted(key[:-1])} is a value, not a group"
+    near = nearest_key(key, schema)
+    if near:
+        return f"no such key. did you mean {near}?"
+    if len(key) > 1 and key[0] in schema.groups:
+        return f"no such key. the keys of {key[0]} are {', '.join(schema.root['properties'][key[0]]['properties'])}"
+    return f"no such key: a key is GROUP.KEY, and the groups are {', '.join(schema.groups)}"
+
+
+def no_such_option(group: str, option: str, search_path: SearchPath) -> str:
+    """Return the message for an option (or recipe) that is not there."""
+    noun = group.partition("/")[0]
+    options = search_path.options(group)
+    shown = shortened(printable(option))
+    if search_path.find(f"{group}/{option}") is not None and not is_option_name(option.rpartition("/")[2]):
+        if option.startswith("_"):
+            return f"{noun} '{shown}' cannot be chosen: a name that begins with _ is a part of others"
+        return f"{noun} '{shown}' cannot be chosen: its name reads as a number or a constant: rename the file"
+    if noun == RECIPE_GROUP and option.endswith((".yaml", ".yml")):
+        option = PurePosixPath(option).stem
+        if option in options:
+            return f"a recipe is named without its folder and .yaml: {option}"
+    misnamed = search_path.misnamed(group, option)
+    if misnamed is not None:
+        return f"there is no {noun} '{shown}': rename {misnamed} to {shown}.yaml"
+    folder, _, name = option.rpartition("/")
+    if folder:
+        options = tuple(f"{folder}/{other}" for other in search_path.options(f"{group}/{folder}")) + options
+    hint = did_you_mean(option, options) or did_you_mean(name, options)
+    if not hint:
+        hint = f" there are: {', '.join(options)}" if options else " there are none"
+    return f"there is no {noun} '{shown}'.{hint}"
