@@ -22,6 +22,8 @@ class Chip:
     node_gb_per_s: float
     """One direction, of the network of a node with eight of them, unless the source says otherwise."""
     gpus_per_node: int = 8
+    link_domain: int = 8
+    """GPUs that NVLink joins, where those are more than one machine's."""
 
 
 CHIPS: dict[str, Chip] = {
@@ -52,8 +54,8 @@ CHIPS: dict[str, Chip] = {
     "gh200": Chip(989, 828.6, 95.0, 4.0, 450, 200),
     "b200": Chip(2250, 1745.0, 178.0, 8.0, 900, 400),
     "b300": Chip(2250, 1769.0, 275.0, 8.0, 900, 800),
-    "gb200": Chip(2500, 1822.0, 184.0, 8.0, 900, 200, 4),
-    "gb300": Chip(2500, 1840.0, 275.0, 8.0, 900, 400, 4),
+    "gb200": Chip(2500, 1822.0, 184.0, 8.0, 900, 200, 4, 72),
+    "gb300": Chip(2500, 1840.0, 275.0, 8.0, 900, 400, 4, 72),
     # One of the two dies of an MI250X, which is one device to PyTorch.
     "mi250": Chip(191.5, 147, 63.0, 1.64, 50, 100),
     "mi300": Chip(1307, 668.4, 191.0, 5.3, 300, 400),
@@ -70,6 +72,19 @@ NETWORKS_GB_PER_S: dict[tuple[str, str], float] = {
     ("bigscience", "v100"): 50.0,
     ("bloom", "a100"): 50.0,
 }
+
+
+EFA_HOP_S = 35e-6
+"""One step of an all-gather's ring on AWS P5: `collectives.csv` at 256 MB on 8 to 64 nodes gives 28 to 43 us."""
+
+_EFA_SOURCES = ("nanotron", "ultra-scale", "ultrascale", "smollm", "playbook")
+"""Runs on the cluster that `collectives.csv` was measured on."""
+
+
+def hop_s(source: str, framework: str) -> float | None:
+    """Return the latency of one hop between nodes where the source's network is known for its own; else None."""
+    described = f"{source} {framework}".lower()
+    return EFA_HOP_S if any(word in described for word in _EFA_SOURCES) else None
 
 
 def find_chip(hardware: str) -> Chip | None:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from benchmarks.chips import Chip, find_chip, network_gb_per_s
-from forge.plan.efficiency import EAGER, FRAMEWORKS, Framework
+from benchmarks.chips import Chip, find_chip, hop_s, network_gb_per_s
+from forge.plan.efficiency import EAGER, ELEMENT_WISE_ONLY, FRAMEWORKS, Framework
 from forge.plan.hardware import GIB, Hardware
 from forge.plan.layout import Layout
 from forge.plan.types import ModelPlan
@@ -24,6 +24,8 @@ DEFAULT_BUCKET_BYTES = 400_000_000
 
 HEAD_DIMS = {"qwen3": 128, "qwen-3": 128, "gemma": 256, "mistral-nemo": 128, "gpt-oss": 64, "glm-4.5": 128}
 """Heads that are not hidden / heads wide, by the start of the model's name (the families' published configs)."""
+
+NO_SOURCE = "(no source)"
 
 _YES = frozenset({"yes", "true", "1"})
 
@@ -41,6 +43,8 @@ class Row:
     framework: Framework
     sequence_length: int
     shard_ranks: int | None
+    hop_s: float | None
+    """Latency between nodes, where it is known to differ from what forge assumes."""
     fp8: bool
     tokens_per_s_per_gpu: float | None
     peak_memory_gb: float | None
@@ -62,43 +66,35 @@ class Unusable:
     reason: str
 
 
-class _Reject(Exception):
+class UnusableRowError(Exception):
     """Carries the reason why a row is unusable."""
 
 
 def read_rows(path: Path) -> tuple[list[Row], list[Unusable]]:
     """Read a file with the columns of `measured.csv`; every line comes back as one or the other."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        lines = [(reader_line, values) for reader_line, values in _numbered(file)]
     rows: list[Row] = []
     unusable: list[Unusable] = []
-    for line, values in lines:
-        source = values.get("source") or "(no source)"
-        try:
-            rows.append(parse_row(line, values))
-        except _Reject as reject:
-            unusable.append(Unusable(line, source, str(reject)))
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        for cells in reader:
+            values = {
+                name.strip().lower(): cell.strip()
+                for name, cell in cells.items()
+                if isinstance(name, str) and isinstance(cell, str)
+            }
+            source = values.get("source") or NO_SOURCE
+            try:
+                rows.append(parse_row(reader.line_num, values))
+            except UnusableRowError as reason:
+                unusable.append(Unusable(reader.line_num, source, str(reason)))
     return rows, unusable
-
-
-def _numbered(file: object) -> list[tuple[int, dict[str, str]]]:
-    reader = csv.DictReader(file)  # type: ignore[arg-type]
-    found = []
-    for row in reader:
-        clean = {
-            str(key).strip().lower(): value.strip() if isinstance(value, str) else ""
-            for key, value in row.items()
-            if key is not None
-        }
-        found.append((reader.line_num, clean))
-    return found
 
 
 def parse_row(line: int, values: dict[str, str]) -> Row:
     """Return one row in forge's terms.
 
     Raises:
-        _Reject: it can't be used; the message says why.
+        UnusableRowError: it can't be used; the message says why.
     """
     text = {key: value.lower() for key, value in values.items()}
     _refuse_other_parallelism(text)
@@ -114,7 +110,7 @@ def parse_row(line: int, values: dict[str, str]) -> Row:
     memory = _float(text.get("measured_peak_mem_gb", ""))
     return Row(
         line=line,
-        source=text.get("source") or "(no source)",
+        source=text.get("source") or NO_SOURCE,
         label=_label(text),
         model=model,
         layout=layout,
@@ -122,11 +118,22 @@ def parse_row(line: int, values: dict[str, str]) -> Row:
         framework=framework,
         sequence_length=sequence_length,
         shard_ranks=_shard_ranks(text, hardware),
+        hop_s=hop_s(text.get("source", ""), text.get("framework", "")),
         fp8=fp8,
         tokens_per_s_per_gpu=rate,
         peak_memory_gb=memory,
         parameters_published=published,
     )
+
+
+def _context_degree(text: dict[str, str]) -> int:
+    """Return how many devices share a sequence: context or sequence parallel, in the sharding or the notes."""
+    sharding = text.get("sharding", "")
+    named = _number_after(sharding, "cp") or _number_after(sharding, "sp")
+    if named is None:
+        described = re.search(r"(?:context|sequence)[- ]parallel\w*\s*=?\s*(\d+)", text.get("notes", ""))
+        named = int(described.group(1)) if described else 1
+    return max(named, 1)
 
 
 def _label(text: dict[str, str]) -> str:
@@ -144,20 +151,21 @@ def _refuse_other_parallelism(text: dict[str, str]) -> None:
     for key, name in (("tp", "tensor"), ("pp", "pipeline")):
         degree = max(_float(text.get(key, "")) or 1, _number_after(sharding, key) or 1)
         if degree > 1:
-            raise _Reject(f"{name} parallel over {degree:.0f}: forge plans data parallelism")
+            raise UnusableRowError(f"{name} parallel over {degree:.0f}: forge plans data parallelism")
     if "3d" in sharding:
-        raise _Reject("3D parallel of unstated degrees: forge plans data parallelism")
-    if (_number_after(sharding, "ep") or 1) > 1:
-        raise _Reject("expert parallel: forge plans data parallelism")
+        raise UnusableRowError("3D parallel of unstated degrees: forge plans data parallelism")
+    experts = _number_after(sharding, "ep") or _number_after(text.get("notes", ""), "ep")
+    if _float(text.get("moe_experts", "")) and (experts or 1) > 1:
+        raise UnusableRowError("expert parallel: forge plans data parallelism")
     described = " ".join(
         text.get(key, "") for key in ("model", "framework", "sharding", "precision", "notes")
     )
     if re.search(r"\bq?lora\b|\bpeft\b", described) and not re.search(
         r"\b(no|not|without) q?lora\b", described
     ):
-        raise _Reject("LoRA: most weights are frozen")
+        raise UnusableRowError("LoRA: most weights are frozen")
     if "do not score" in described:
-        raise _Reject("marked as not to be scored")
+        raise UnusableRowError("marked as not to be scored")
 
 
 def _model(text: dict[str, str]) -> tuple[ModelPlan, float | None]:
@@ -166,7 +174,7 @@ def _model(text: dict[str, str]) -> tuple[ModelPlan, float | None]:
     kv_heads = _count(text, "kv_heads", default=heads)
     experts, active = _count(text, "moe_experts", default=0), _count(text, "moe_topk", default=0)
     if experts and not active:
-        raise _Reject("moe_topk blank for a mixture of experts")
+        raise UnusableRowError("moe_topk blank for a mixture of experts")
     if experts <= 1:
         experts = active = 0
     published = _float(text.get("params_total", ""))
@@ -178,10 +186,10 @@ def _model(text: dict[str, str]) -> tuple[ModelPlan, float | None]:
     feed_forward = _float(text.get("ffn", ""))
     if not feed_forward:
         if not published or experts:
-            raise _Reject("ffn blank")
+            raise UnusableRowError("ffn blank")
         feed_forward = (published - outside - attention) / (3 * layers * hidden)
         if feed_forward <= 0:
-            raise _Reject("ffn blank and params_total too small to derive it")
+            raise UnusableRowError("ffn blank and params_total too small to derive it")
         matrices = 3
     else:
         matrices = _matrices(published, outside + attention, layers * hidden * feed_forward * max(experts, 1))
@@ -234,12 +242,14 @@ def _hardware(text: dict[str, str]) -> Hardware:
     name = text.get("hardware", "")
     chip = find_chip(name)
     if chip is None:
-        raise _Reject(f"hardware {name or 'blank'}: no such chip in benchmarks/chips.py")
+        raise UnusableRowError(f"hardware {name or 'blank'}: no such chip in benchmarks/chips.py")
     devices = _count(text, "n_gpus")
     a_node = min(_count(text, "gpus_per_node", default=chip.gpus_per_node), devices)
+    if chip.link_domain > chip.gpus_per_node:
+        a_node = devices if devices <= chip.link_domain else math.gcd(devices, 64)
     nodes = math.ceil(devices / a_node)
     if nodes * a_node != devices:
-        raise _Reject(f"{devices} GPUs do not fill nodes of {a_node}")
+        raise UnusableRowError(f"{devices} GPUs do not fill nodes of {a_node}")
     memory = _float(match.group(1)) if (match := re.search(r"(\d+)\s*gb", name)) else None
     memory_gib = (
         min(chip.memory_gib, memory) if memory and memory < chip.memory_gib * 0.9 else chip.memory_gib
@@ -277,7 +287,7 @@ def _framework(text: dict[str, str]) -> tuple[Framework, bool]:
     compiled = text.get("compile", "").startswith(("yes", "true"))
     precision = text.get("precision", "")
     if "fp4" in precision:
-        raise _Reject(f"precision {precision}: forge does not model it")
+        raise UnusableRowError(f"precision {precision}: forge does not model it")
     attention = text.get("attention", "")
     key = _framework_key(name, sharding, compiled, text.get("compile", ""))
     framework = FRAMEWORKS[key]
@@ -286,9 +296,11 @@ def _framework(text: dict[str, str]) -> tuple[Framework, bool]:
         # FSDP2 there reduces gradients in fp32. Its fp8 needs the compiler: alone, the casts cost what fp8 gains.
         framework = replace(framework, gradient_bytes=4.0)
         fp8 = fp8 and key == "fsdp_compiled"
-    if "internevo" in name:
-        # Megatron's way of sharding over modules that are not fused.
-        framework = replace(framework, kernels=EAGER)
+    if "meta internal" in name or "fairscale" in name:
+        framework = replace(framework, selective=ELEMENT_WISE_ONLY)
+    if "internevo" in name or "nanotron" in name:
+        # Megatron's way of sharding over modules that are not fused; nanotron sums gradients in fp32.
+        framework = replace(framework, kernels=EAGER, gradient_bytes=4.0 if "nanotron" in name else 2.0)
     if key in ("deepspeed", "deepcompile", "transformers_fsdp"):
         # Published runs of mixtures of experts under transformers precede its grouped experts (version 5).
         framework = replace(framework, looped_experts=True)
@@ -344,7 +356,9 @@ def _framework_key(name: str, sharding: str, compiled: bool, compile_column: str
 def _layout(text: dict[str, str], hardware: Hardware, context: int) -> Layout:
     sharding = text.get("sharding", "")
     if hardware.world_size % context:
-        raise _Reject(f"{hardware.world_size} GPUs do not divide over {context} that share a sequence")
+        raise UnusableRowError(
+            f"{hardware.world_size} GPUs do not divide over {context} that share a sequence"
+        )
     micro_batch, steps = _batches(text, hardware.world_size // context)
     precision = text.get("precision", "")
     attention: Literal["flash", "eager"] = (
@@ -378,9 +392,9 @@ def _batches(text: dict[str, str], data_ranks: int) -> tuple[int, int]:
         micro = share / (steps or 1.0)
         steps = steps or 1.0
     if not micro:
-        raise _Reject("micro_batch_per_gpu blank, and no global batch to derive it from")
+        raise UnusableRowError("micro_batch_per_gpu blank, and no global batch to derive it from")
     if micro < 1:
-        raise _Reject(f"micro-batch of {micro:g} sequences: the columns contradict each other")
+        raise UnusableRowError(f"micro-batch of {micro:g} sequences: the columns contradict each other")
     return round(micro), max(round(steps or 1.0), 1)
 
 
@@ -450,5 +464,5 @@ def _count(text: dict[str, str], column: str, default: int | None = None) -> int
     if value is None:
         if default is not None:
             return default
-        raise _Reject(f"{column} {'is not a number' if text.get(column) else 'blank'}")
+        raise UnusableRowError(f"{column} {'is not a number' if text.get(column) else 'blank'}")
     return max(round(value), 1)

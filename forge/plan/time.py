@@ -7,6 +7,7 @@ kernels run at the memory's bandwidth, for the bytes counted in `forge.plan.effi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
@@ -50,12 +51,6 @@ CPU_ADAM_BYTES = 28
 LOADER_S = 0.0005
 """Of each micro-batch: token shards are memory-mapped, what remains is the copy to the device."""
 
-SELECTIVE_LINEAR_FRACTION = 0.5
-"""Share of the linear layers' forward pass that selective checkpointing computes again: every other product.
-
-Attention is kept, element-wise operations are all computed again (torchtitan's and PyTorch's default policy).
-"""
-
 ATTENTION_BACKWARD_RATIO = 2.5
 """Fused attention computes the scores again: five products backward for two forward (Dao 2022)."""
 
@@ -88,7 +83,7 @@ class StepTime:
     @property
     def total_s(self) -> float:
         """Seconds of the whole step."""
-        return sum(getattr(self, field.name) for field in fields(self))
+        return math.fsum(getattr(self, field.name) for field in fields(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +243,9 @@ class StepTimer:
         if layout.activation_checkpointing == "full":
             recompute, host_ratio, passes = linear_forward + attention_forward + memory_forward, 4 / 3, 3
         elif layout.activation_checkpointing == "selective":
-            recompute, host_ratio = SELECTIVE_LINEAR_FRACTION * linear_forward + memory_forward, 7 / 6
+            again, host_ratio = framework.selective, 7 / 6
+            recompute = again.linear * linear_forward + again.attention * attention_forward
+            recompute += again.element_wise * memory_forward
         matmul = linear_forward + linear_backward + head
         attention = attention_forward + attention_backward
         memory = memory_forward + memory_backward + logits
