@@ -102,9 +102,7 @@ def parse_row(line: int, values: dict[str, str]) -> Row:
     sequence_length = _count(text, "seq_len")
     framework, fp8 = _framework(text)
     hardware = _hardware(text)
-    context = (
-        _number_after(text.get("sharding", ""), "cp") or _number_after(text.get("sharding", ""), "sp") or 1
-    )
+    context = _context_degree(text)
     layout = _layout(text, hardware, context)
     rate = _float(text.get("measured_tokens_per_s_per_gpu", ""))
     memory = _float(text.get("measured_peak_mem_gb", ""))

@@ -149,9 +149,11 @@ class StepTimer:
         if self.hardware.device == "cpu":
             return self.step(layout).total_s
         compute, exchange, states = self._parts(layout)
+        host_s = self._host_s(compute, layout)
         waits = self._waits(exchange[0], compute.device_s) if exchange[0] else 0.0
-        micro_batch = max(compute.device_s + waits, self._host_s(compute, layout)) + compute.all_to_all_s
-        rest = self._waits(exchange[1], compute.device_s / 2) if exchange[1] else 0.0
+        micro_batch = max(compute.device_s + waits, host_s) + compute.all_to_all_s
+        # About half of a micro-batch is still to be computed when the first gradients can leave.
+        rest = self._waits(exchange[1], max(compute.device_s, host_s) / 2) if exchange[1] else 0.0
         steps = layout.gradient_accumulation_steps
         return steps * (micro_batch + states[2] + LOADER_S) + rest + exchange[2] + states[0] + states[1]
 
@@ -161,14 +163,15 @@ class StepTimer:
             return _cpu_step(self.model, layout, self.hardware, self.sequence_length)
         compute, exchange, states = self._parts(layout)
         steps = layout.gradient_accumulation_steps
+        host_s = self._host_s(compute, layout)
         waits = self._waits(exchange[0], compute.device_s)
-        rest = self._waits(exchange[1], compute.device_s / 2)
+        rest = self._waits(exchange[1], max(compute.device_s, host_s) / 2)
         return StepTime(
             matmul_s=steps * compute.matmul_s,
             attention_s=steps * compute.attention_s,
             memory_bound_s=steps * compute.memory_bound_s,
             recompute_s=steps * compute.recompute_s,
-            launch_s=steps * max(0.0, self._host_s(compute, layout) - compute.device_s - waits),
+            launch_s=steps * max(0.0, host_s - compute.device_s - waits),
             communication_s=steps * waits + rest + exchange[2],
             all_to_all_s=steps * compute.all_to_all_s,
             optimizer_s=states[0],
