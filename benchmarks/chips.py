@@ -43,8 +43,9 @@ CHIPS: dict[str, Chip] = {
     "4090": Chip(165.2, 150, 23.6, 1.01, 31, 12.5),
     "5090": Chip(209.5, 185, 31.4, 1.79, 63, 12.5),
     "h100-sxm": Chip(989, 794.5, 79.6, 3.35, 450, 400),
-    # 500 W instead of 700 W: the sustained clock falls with about the square root of the power, 0.845.
-    "h100-96": Chip(989, 671.0, 95.0, 2.4, 450, 400),
+    # 500 W instead of 700 W, ceiling not measured. Sustained clocks fall with the power to between 1/3 (voltage falls
+    # too) and 1 (it can't): at 0.6, 0.817 of the 700 W chip's.
+    "h100-96": Chip(989, 649.0, 95.0, 2.4, 450, 400),
     "h100-pcie": Chip(756, 560, 79.6, 2.0, 63, 100),
     "h100-nvl": Chip(835, 640, 93.6, 3.9, 300, 200),
     "h100": Chip(989, 794.5, 79.6, 3.35, 450, 400),

@@ -10,12 +10,13 @@ from __future__ import annotations
 import csv
 import math
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from benchmarks.chips import Chip, find_chip, hop_s, network_gb_per_s
-from forge.plan.efficiency import EAGER, ELEMENT_WISE_ONLY, FRAMEWORKS, Framework
+from benchmarks.frameworks import row_framework, uses_fp8
+from forge.plan.efficiency import Framework
 from forge.plan.hardware import GIB, Hardware
 from forge.plan.layout import Layout
 from forge.plan.types import ModelPlan
@@ -98,12 +99,14 @@ def parse_row(line: int, values: dict[str, str]) -> Row:
     """
     text = {key: value.lower() for key, value in values.items()}
     _refuse_other_parallelism(text)
+    if "fp4" in text.get("precision", ""):
+        raise UnusableRowError(f"precision {text['precision']}: forge does not model it")
     model, published = _model(text)
     sequence_length = _count(text, "seq_len")
-    framework, fp8 = _framework(text)
+    framework = row_framework(text)
     hardware = _hardware(text)
     context = _context_degree(text)
-    layout = _layout(text, hardware, context)
+    layout = _layout(text, hardware, framework, context)
     rate = _float(text.get("measured_tokens_per_s_per_gpu", ""))
     memory = _float(text.get("measured_peak_mem_gb", ""))
     return Row(
@@ -117,7 +120,7 @@ def parse_row(line: int, values: dict[str, str]) -> Row:
         sequence_length=sequence_length,
         shard_ranks=_shard_ranks(text, hardware),
         hop_s=hop_s(text.get("source", ""), text.get("framework", "")),
-        fp8=fp8,
+        fp8=uses_fp8(text, framework),
         tokens_per_s_per_gpu=rate,
         peak_memory_gb=memory,
         parameters_published=published,
@@ -245,9 +248,10 @@ def _hardware(text: dict[str, str]) -> Hardware:
     a_node = min(_count(text, "gpus_per_node", default=chip.gpus_per_node), devices)
     if chip.link_domain > chip.gpus_per_node:
         a_node = devices if devices <= chip.link_domain else math.gcd(devices, 64)
-    nodes = math.ceil(devices / a_node)
-    if nodes * a_node != devices:
-        raise UnusableRowError(f"{devices} GPUs do not fill nodes of {a_node}")
+    a_node, whole = math.gcd(devices, a_node), a_node
+    nodes = devices // a_node
+    if a_node == 1 < whole:
+        raise UnusableRowError(f"{devices} GPUs do not divide over nodes of {whole}")
     memory = _float(match.group(1)) if (match := re.search(r"(\d+)\s*gb", name)) else None
     memory_gib = (
         min(chip.memory_gib, memory) if memory and memory < chip.memory_gib * 0.9 else chip.memory_gib
@@ -279,79 +283,7 @@ def _chip_hardware(
     )
 
 
-def _framework(text: dict[str, str]) -> tuple[Framework, bool]:
-    """Return the framework key a row falls under, and whether its linear layers are fp8."""
-    name, sharding = text.get("framework", ""), text.get("sharding", "")
-    compiled = text.get("compile", "").startswith(("yes", "true"))
-    precision = text.get("precision", "")
-    if "fp4" in precision:
-        raise UnusableRowError(f"precision {precision}: forge does not model it")
-    attention = text.get("attention", "")
-    key = _framework_key(name, sharding, compiled, text.get("compile", ""))
-    framework = FRAMEWORKS[key]
-    fp8 = "fp8" in precision
-    if "torchtitan" in name:
-        # FSDP2 there reduces gradients in fp32. Its fp8 needs the compiler: alone, the casts cost what fp8 gains.
-        framework = replace(framework, gradient_bytes=4.0)
-        fp8 = fp8 and key == "fsdp_compiled"
-    if "meta internal" in name or "fairscale" in name:
-        framework = replace(framework, selective=ELEMENT_WISE_ONLY)
-    if "internevo" in name or "nanotron" in name:
-        # Megatron's way of sharding over modules that are not fused; nanotron sums gradients in fp32.
-        framework = replace(framework, kernels=EAGER, gradient_bytes=4.0 if "nanotron" in name else 2.0)
-    if key in ("deepspeed", "deepcompile", "transformers_fsdp"):
-        # Published runs of mixtures of experts under transformers precede its grouped experts (version 5).
-        framework = replace(framework, looped_experts=True)
-    return replace(framework, attention=_attention_kernel(name, attention, framework)), fp8
-
-
-def _attention_kernel(
-    name: str, attention: str, framework: Framework
-) -> Literal["flash1", "flash2", "flash3"]:
-    if any(word in name for word in ("composer", "llm-foundry", "internevo")) or "xformers" in attention:
-        # Their measurements are of FlashAttention 1: flash-attn 1.0.9 and 1.0.5 were what they installed in 2023.
-        return "flash1"
-    newest = ("flash3", "fa3", "flash-3", "flash attention 3", "cudnn", "fused", "te")
-    if any(re.search(rf"\b{word}\b", attention) for word in newest):
-        return "flash3"
-    return (
-        "flash3"
-        if any(word in name for word in ("nemo", "bridge", "transformer engine"))
-        else framework.attention
-    )
-
-
-def _framework_key(name: str, sharding: str, compiled: bool, compile_column: str) -> str:
-    def named(*words: str) -> bool:
-        return any(word in name for word in words)
-
-    if "deepcompile" in name or "deepcompile" in sharding:
-        return "deepcompile"
-    if named("megatron", "nemo", "internevo", "llm.c", "mcore", "transformer engine", "nanotron", "neox"):
-        return "megatron"
-    if named("fms", "olmo", "tinyllama", "lingua", "maxtext", "jax", "nanochat", "nanogpt", "levanter"):
-        # Compiled, or with hand-fused kernels, unless the row says not.
-        return "fsdp" if compile_column == "no" else "fsdp_compiled"
-    if named(
-        "torchtitan",
-        "foundry",
-        "composer",
-        "mosaic",
-        "litgpt",
-        "lightning",
-        "fairscale",
-        "fairseq",
-        "metaseq",
-    ):
-        return "fsdp_compiled" if compiled else "fsdp"
-    if "deepspeed" in name or ("zero" in sharding and "fsdp" not in sharding):
-        return "deepspeed"
-    if named("transformers", "accelerate", "axolotl", "llama-factory", "swift", "trl", "hf", "pytorch fsdp"):
-        return "transformers_fsdp"
-    return "fsdp_compiled" if compiled else "fsdp"
-
-
-def _layout(text: dict[str, str], hardware: Hardware, context: int) -> Layout:
+def _layout(text: dict[str, str], hardware: Hardware, framework: Framework, context: int) -> Layout:
     sharding = text.get("sharding", "")
     if hardware.world_size % context:
         raise UnusableRowError(
@@ -364,7 +296,7 @@ def _layout(text: dict[str, str], hardware: Hardware, context: int) -> Layout:
     )
     optimizer, parameters = _offload(sharding)
     return Layout(
-        zero_stage=_stage(sharding, text.get("framework", ""), hardware.world_size),
+        zero_stage=_stage(sharding, framework, hardware.world_size),
         micro_batch_sequences=micro_batch,
         gradient_accumulation_steps=steps,
         activation_checkpointing=_checkpointing(text),
@@ -396,23 +328,21 @@ def _batches(text: dict[str, str], data_ranks: int) -> tuple[int, int]:
     return round(micro), max(round(steps or 1.0), 1)
 
 
-def _stage(sharding: str, framework: str, world: int) -> Literal[0, 1, 2, 3]:
-    if "zero2" in sharding or "zero-2" in sharding or "grad-op" in sharding or "grad_op" in sharding:
-        return 2
-    if (
-        "zero1" in sharding
-        or "zero-1" in sharding
-        or "distributed optimizer" in sharding
-        or "dist-opt" in sharding
-    ):
-        return 1
-    if "zero3" in sharding or "zero-3" in sharding or "fsdp" in sharding or "hsdp" in sharding:
-        return 3
-    if "zero0" in sharding or "ddp" in sharding or sharding in ("none", "dp", "no", "zero-0") or world == 1:
+def _stage(sharding: str, framework: Framework, world: int) -> Literal[0, 1, 2, 3]:
+    """Return the ZeRO stage that a name of sharding amounts to."""
+    name = re.sub(r"[\s_-]", "", sharding)
+    stages: tuple[tuple[Literal[0, 1, 2, 3], tuple[str, ...]], ...] = (
+        (2, ("zero2", "gradop")),
+        (1, ("zero1", "distributedoptimizer", "distopt", "optimizersharding")),
+        (0, ("zero0", "ddp", "noshard")),
+        (3, ("zero3", "fsdp", "hsdp", "fullshard", "hybridshard")),
+    )
+    for stage, names in stages:
+        if any(known in name for known in names):
+            return stage
+    if name in ("none", "no") or re.fullmatch(r"dp\d*", name) or world == 1:
         return 0
-    if "megatron" in framework or "nemo" in framework:
-        return 1
-    return 3
+    return 1 if framework.key == "megatron" else 3
 
 
 def _offload(
@@ -426,10 +356,10 @@ def _offload(
 
 def _checkpointing(text: dict[str, str]) -> Literal["none", "selective", "full"]:
     column = text.get("act_ckpt", "")
-    if "full" in column:
-        return "full"
-    if "selective" in column:
+    if "selective" in column or "attn" in column:
         return "selective"
+    if column.startswith(("full", "yes", "true", "uniform", "block")) or "full" in column:
+        return "full"
     return "none"
 
 
@@ -449,9 +379,10 @@ def _number_after(text: str, word: str) -> int | None:
 
 
 def _float(text: str) -> float | None:
-    """Return the number a cell holds; None where it is blank, not a finite number or not positive."""
+    """Return the number a cell begins with (`8192 (packed)`); None where there is none, finite and positive."""
+    words = text.replace(",", "").split()
     try:
-        value = float(text.replace(",", "").replace("_", ""))
+        value = float(words[0]) if words else math.nan
     except ValueError:
         return None
     return value if math.isfinite(value) and value > 0 else None

@@ -195,29 +195,29 @@ FITTED: dict[str, Constant] = {
         0.15, 0.12, 0.70, 0.3, "as above, through the host's memory: before GPUDirect was usual"
     ),
     "hop_s": Constant(
-        3.5e-6,
+        3e-6,
         2e-6,
         45e-6,
         0.4,
         "one step of a ring between nodes: 3 to 5 us on InfiniBand, 15 to 45 us on EFA",
     ),
     "hooks_s": Constant(
-        1.05e-3, 0.3e-3, 1.5e-3, 0.3, "DeepSpeed's host time a module at stage 3, forward and backward"
+        1.0e-3, 0.3e-3, 1.5e-3, 0.3, "DeepSpeed's host time a module at stage 3, forward and backward"
     ),
     "contention": Constant(
         0.9, 0.4, 1.0, 0.2, "compute, as a share of its time, behind which transfers can hide"
     ),
     "exposed.volta": Constant(
-        0.95, 0.3, 1.0, 0.2, "as below, whatever the framework: transfers through the host's memory"
+        0.95, 0.3, 1.0, 0.3, "as below, whatever the framework: transfers through the host's memory"
     ),
     "exposed.deepspeed": Constant(
-        0.45, 0.1, 0.8, 0.2, "share of transfers that waits for nothing to hide behind"
+        0.5, 0.1, 0.8, 0.3, "share of transfers that waits for nothing to hide behind"
     ),
-    "exposed.deepcompile": Constant(0.30, 0.05, 0.8, 0.2, "as above"),
-    "exposed.transformers_fsdp": Constant(0.45, 0.1, 0.8, 0.2, "as above"),
-    "exposed.fsdp": Constant(0.25, 0.05, 0.8, 0.2, "as above"),
-    "exposed.fsdp_compiled": Constant(0.25, 0.05, 0.8, 0.2, "as above"),
-    "exposed.megatron": Constant(0.40, 0.05, 1.0, 0.2, "as above"),
+    "exposed.deepcompile": Constant(0.30, 0.05, 0.8, 0.3, "as above"),
+    "exposed.transformers_fsdp": Constant(0.5, 0.1, 0.8, 0.3, "as above"),
+    "exposed.fsdp": Constant(0.25, 0.05, 0.8, 0.3, "as above"),
+    "exposed.fsdp_compiled": Constant(0.25, 0.05, 0.8, 0.3, "as above"),
+    "exposed.megatron": Constant(0.6, 0.05, 1.0, 0.3, "as above"),
     "compute.deepspeed": Constant(1.0, 0.8, 1.25, 0.06, "factor on compute: what the counts above leave out"),
     "compute.deepcompile": Constant(1.0, 0.8, 1.25, 0.06, "as above"),
     "compute.transformers_fsdp": Constant(1.0, 0.8, 1.25, 0.06, "as above"),

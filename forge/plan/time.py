@@ -235,7 +235,7 @@ class StepTimer:
         layer_bytes += kernels.feed_forward_bytes * model.intermediate_size * active
         if model.experts:
             # Tokens are copied to their experts and summed up again.
-            layer_bytes += 12.0 * active * model.hidden_size
+            layer_bytes += 20.0 * active * model.hidden_size
         forward_bytes = width_ratio * tokens * model.layers * layer_bytes
         memory_forward = slower * forward_bytes / self._bandwidth
         memory_backward = memory_forward * kernels.backward_ratio

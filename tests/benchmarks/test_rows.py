@@ -40,6 +40,13 @@ def test_an_ordinary_row() -> None:
         ("hsdp", 3, 8),
         ("ddp", 0, None),
         ("zero0", 0, None),
+        ("FULL_SHARD", 3, None),
+        ("SHARD_GRAD_OP", 2, None),
+        ("NO_SHARD", 0, None),
+        ("dp8", 0, None),
+        ("ZeRO-1", 1, None),
+        ("distributed optimizer", 1, None),
+        ("HYBRID_SHARD", 3, 8),
         ("zero3+opt offload", 3, None),
     ],
 )
@@ -120,6 +127,23 @@ def test_a_mixture_of_experts_counts_all_and_active_parameters() -> None:
     assert row.model.active_parameters == pytest.approx(12.9e9, rel=0.01)
 
 
+@pytest.mark.parametrize(
+    ("column", "mode"),
+    [("", "none"), ("no", "none"), ("selective (op)", "selective"), ("full", "full"), ("yes", "full")],
+)
+def test_checkpointing_names(column: str, mode: str) -> None:
+    assert parse(act_ckpt=column).layout.activation_checkpointing == mode
+
+
+def test_numbers_with_a_remark() -> None:
+    assert parse(seq_len="4,096 (packed)").sequence_length == 4096
+
+
+def test_nodes_that_are_not_full() -> None:
+    hardware = parse(n_gpus="12", global_batch_seqs="24", grad_accum="1").hardware
+    assert (hardware.nodes, hardware.devices_per_node) == (3, 4)
+
+
 def test_heads_wider_than_hidden_over_heads() -> None:
     assert parse(model="qwen3-32b", hidden="5120", heads="64", kv_heads="8").model.head_dim == 128
 
@@ -151,7 +175,7 @@ def test_devices_that_share_a_sequence(sharding: str, notes: str, degree: int) -
         ("a100-40gb", 271.2, 39.4),
         ("a100-sxm-40gb", 271.2, 39.4),
         ("A100-80GB", 271.2, 79.2),
-        ("h100-96gb", 671, 95),
+        ("h100-96gb", 649, 95),
         ("H100 SXM", 794.5, 79.6),
         ("gh200", 828.6, 95),
         ("gb200", 1822, 184),
@@ -209,7 +233,7 @@ def test_fp8_only_where_the_compiler_fuses_its_casts() -> None:
         ({"micro_batch_per_gpu": "", "global_batch_seqs": "8"}, "contradict"),
         ({"ffn": "", "params_total": ""}, "ffn blank"),
         ({"ffn": "", "params_total": "1000"}, "too small"),
-        ({"n_gpus": "12"}, "do not fill nodes"),
+        ({"n_gpus": "13"}, "do not divide over nodes"),
         ({"sharding": "fsdp cp3"}, "do not divide"),
     ],
 )
