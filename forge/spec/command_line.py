@@ -21,7 +21,7 @@ from forge.spec.search_path import RECIPE_GROUP, SearchPath, is_option_name
 from forge.spec.text import has_control_characters, printable, shortened
 from forge.spec.types import KeyPath
 
-MAX_TOKEN_CHARACTERS = 20_000
+MAX_TOKEN_CHARACTERS = 10_000
 MAX_BRACKETS = 200
 """Opening brackets in one override: far more than any list of a spec needs, and too few to nest deeply."""
 MAX_INTEGER = 10**40

@@ -157,7 +157,7 @@ def _extend(file: SpecFile, item: str, line: int) -> Entry | Problem:
             return Problem(
                 file.shown, line, f"{written}: an option extends options beside it and chooses nothing"
             )
-        chosen = target.split("/") if target.count("/") == 1 else ()
+        chosen = target.split("/") if re.fullmatch(r"[^/]+/[^/]+", target) else ()
         return Problem(file.shown, line, f"{written}: to choose an option write `- {_form(file, *chosen)}`")
     return Entry("extend", target, target.rpartition("/")[2], line)
 

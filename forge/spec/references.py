@@ -108,7 +108,7 @@ class _Resolver:
                 raise _Unresolvable(f"${{{name}}} is a group: refer to one of its keys")
             near = nearest_key(tuple(name.split(".")), self._schema)
             hint = f" did you mean ${{{near}}}?" if near in self._known else ""
-            raise _Unresolvable(f"${{{short}}}: there is no key {short}.{hint}")
+            raise _Unresolvable(f"${{{short}}}: there is no such key.{hint}")
         if name in trail:
             circle = " -> ".join((*trail[trail.index(name) :], name))
             raise _Unresolvable(f"goes in a circle: {circle}")

@@ -174,10 +174,12 @@ def _is_refused(key: KeyPath, refused: Collection[KeyPath]) -> bool:
 
 
 def _normal(value: Any, key: KeyPath, schema: SpecSchema) -> Any:
-    """Spell equal values equally, so that `1` and `1.0` make the same plan."""
+    """Spell equal values equally and in the schema's order, so that they make the same plan."""
+    node = schema.node(key) or {}
     if isinstance(value, dict):
-        return {name: _normal(child, (*key, name), schema) for name, child in value.items()}
-    kinds = (schema.node(key) or {}).get("type", ())
+        names = sorted(value, key=list({**node.get("properties", {}), **value}).index)
+        return {name: _normal(value[name], (*key, name), schema) for name in names}
+    kinds = node.get("type", ())
     kinds = {kinds} if isinstance(kinds, str) else set(kinds)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         if "number" in kinds:
