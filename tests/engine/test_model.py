@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.multiprocessing.reductions import StorageWeakRef
 
 from forge.engine.model import ActivationCheckpointing, Attention, build_config, build_model
 from forge.engine.optimizer import build_optimizer, set_learning_rate
@@ -92,18 +93,19 @@ def saved_bytes(kind: ActivationCheckpointing, attention: Attention) -> int:
     own = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
     kept: dict[int, int] = {}
 
-    class Watch(torch.utils._python_dispatch.TorchDispatchMode):
+    class Watch(torch.utils._python_dispatch.TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Counts each tensor that is still alive at the end."""
 
         def __init__(self) -> None:
-            super().__init__()
+            super().__init__()  # type: ignore[no-untyped-call]
             self.made: list[Any] = []
 
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             out = func(*args, **(kwargs or {}))
             for tensor in out if isinstance(out, (tuple, list)) else (out,):
                 if isinstance(tensor, torch.Tensor):
-                    self.made.append(torch.multiprocessing.reductions.StorageWeakRef(tensor.untyped_storage()))
+                    storage = tensor.untyped_storage()
+                    self.made.append(StorageWeakRef(storage))  # type: ignore[no-untyped-call]
                     kept[self.made[-1].cdata] = tensor.untyped_storage().nbytes()
             return out
 
