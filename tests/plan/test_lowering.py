@@ -10,7 +10,7 @@ def test_no_bucket_is_left_to_deepspeeds_defaults(stage: int) -> None:
     plan = compiled("+recipe=legal_1b", "hardware=8xh100", f"engine.zero_stage={stage}")
     zero = plan.deepspeed["zero_optimization"]
     assert zero["stage"] == stage
-    assert zero["reduce_bucket_size"] == plan.spec["engine"]["bucket_bytes"] // 2
+    assert zero["reduce_bucket_size"] == plan.layout.bucket_bytes // 2
     if stage == 3:
         for key in (
             "prefetch_bucket_size",
@@ -18,7 +18,7 @@ def test_no_bucket_is_left_to_deepspeeds_defaults(stage: int) -> None:
             "max_reuse_distance",
             "param_persistence_threshold",
         ):
-            assert 0 < zero[f"stage3_{key}"] < 1e9
+            assert 0 < zero[f"stage3_{key}"] <= 1e9
 
 
 def test_the_config_repeats_the_layout() -> None:
