@@ -14,6 +14,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from benchmarks.peers import available_peers
 from benchmarks.predict import tokens_per_s_per_gpu
 from benchmarks.rows import Row, Unusable, read_rows
 from benchmarks.score import Scored, abs_error_quantile, score_rows, source_table
-from forge.plan.hardware import GIB
+from forge.plan.hardware import GIB, Hardware
 from forge.plan.memory import memory_items
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -85,10 +86,9 @@ def fit_report(path: Path) -> dict[str, Any]:
     rows, unusable = read_rows(path)
     answers = []
     for row in rows:
-        needed = sum(
-            item.bytes for item in memory_items(row.model, row.layout, row.hardware, row.sequence_length)
-        )
-        available = row.hardware.device_memory_bytes
+        hardware = sharing_hardware(row)
+        items = memory_items(row.model, row.layout, hardware, row.sequence_length)
+        needed, available = sum(item.bytes for item in items), hardware.device_memory_bytes
         answers.append(
             {
                 "line": row.line,
@@ -106,6 +106,14 @@ def fit_report(path: Path) -> dict[str, Any]:
         "answers": answers,
         "unusable": _listing(unusable),
     }
+
+
+def sharing_hardware(row: Row) -> Hardware:
+    """Return the devices that share one copy of the states: all, or one group under hybrid sharding."""
+    if row.shard_ranks is None:
+        return row.hardware
+    a_node = min(row.shard_ranks, row.hardware.devices_per_node)
+    return replace(row.hardware, nodes=max(row.shard_ranks // a_node, 1), devices_per_node=a_node)
 
 
 def _summary(scored: Sequence[Scored]) -> dict[str, Any]:
