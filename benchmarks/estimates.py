@@ -14,19 +14,18 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.fits import needed_bytes
 from benchmarks.peers import available_peers
 from benchmarks.predict import tokens_per_s_per_gpu
 from benchmarks.rows import Row, Unusable, read_rows
 from benchmarks.score import Scored, abs_error_quantile, score_rows, source_table
-from forge.plan.hardware import GIB, Hardware
-from forge.plan.memory import memory_items
+from forge.plan.hardware import GIB
 
 ROOT = Path(__file__).resolve().parents[1]
 DEFAULT_ROWS = ROOT.parent / "shared" / "published" / "measured.csv"
@@ -86,9 +85,7 @@ def fit_report(path: Path) -> dict[str, Any]:
     rows, unusable = read_rows(path)
     answers = []
     for row in rows:
-        hardware = sharing_hardware(row)
-        items = memory_items(row.model, row.layout, hardware, row.sequence_length)
-        needed, available = sum(item.bytes for item in items), hardware.device_memory_bytes
+        needed, available = needed_bytes(row), row.hardware.device_memory_bytes
         answers.append(
             {
                 "line": row.line,
@@ -106,14 +103,6 @@ def fit_report(path: Path) -> dict[str, Any]:
         "answers": answers,
         "unusable": _listing(unusable),
     }
-
-
-def sharing_hardware(row: Row) -> Hardware:
-    """Return the devices that share one copy of the states: all, or one group under hybrid sharding."""
-    if row.shard_ranks is None:
-        return row.hardware
-    a_node = min(row.shard_ranks, row.hardware.devices_per_node)
-    return replace(row.hardware, nodes=max(row.shard_ranks // a_node, 1), devices_per_node=a_node)
 
 
 def _summary(scored: Sequence[Scored]) -> dict[str, Any]:

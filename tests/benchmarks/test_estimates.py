@@ -71,6 +71,18 @@ def test_hybrid_sharding_needs_the_memory_of_its_group(
     assert everywhere < hybrid == one_node
 
 
+def test_modules_of_their_own_keep_less_than_those_of_transformers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_rows(
+        tmp_path / "fits.csv", cells(act_ckpt="none"), cells(act_ckpt="none", framework="accelerate")
+    )
+    own, transformers = (
+        answer["needed_bytes"] for answer in run_json(capsys, "--fits", str(path))["answers"]
+    )
+    assert own < transformers
+
+
 def test_both_files_at_once(odd_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report = run_json(capsys, "--rows", str(odd_file), "--fits", str(odd_file))
     assert {"median_abs_error", "approved"} <= set(report)
