@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FITTED_FILE = ROOT / "forge" / "plan" / "fitted.py"
 LEAVE_ONE_OUT_FILE = ROOT / "benchmarks" / "leave_one_out.json"
 
-PRICE = 0.05
+PRICE = 0.08
 """Of moving a constant by its spread, in units of one source's mean absolute log error."""
 
 NOISE = 0.1
