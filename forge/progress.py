@@ -14,6 +14,9 @@ class Progress(Protocol):
     def advance(self, amount: float = 1.0) -> None:
         """Report that `amount` more units are done."""
 
+    def status(self, text: str) -> None:
+        """Show what is measured right now ('loss 3.21'); the next text takes its place."""
+
     def note(self, line: str) -> None:
         """Say one line to the user and the log."""
 
@@ -25,6 +28,9 @@ class SilentProgress:
         """Ignore."""
 
     def advance(self, amount: float = 1.0) -> None:
+        """Ignore."""
+
+    def status(self, text: str) -> None:
         """Ignore."""
 
     def note(self, line: str) -> None:

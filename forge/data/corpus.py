@@ -54,7 +54,7 @@ class _Document:
     source: str
     path: str
     text: str
-    bytes: int
+    size_bytes: int
     words: int
     levelled: bytes
     shingles: npt.NDArray[np.uint64]
@@ -94,7 +94,7 @@ def build_corpus(lake: Path, parameters: dict[str, Any], out: Path, progress: Pr
         [document.shingles for document in documents], parameters["held_out_group_jaccard"], progress
     )
     groups = [documents[head].document_id for head in heads]
-    sizes_bytes = [document.bytes for document in documents]
+    sizes_bytes = [document.size_bytes for document in documents]
     held_out = held_out_groups(groups, sizes_bytes, parameters["held_out_fraction"], parameters["seed"])
     summary = {
         "documents_in": len(documents) + len(set_aside),
@@ -160,7 +160,9 @@ def _lake_rows(lake: Path, progress: Progress) -> Iterator[dict[str, Any]]:
 
 def _preference(documents: list[_Document]) -> list[int]:
     """Return the rank of each document among those to keep: longest first, then smallest id."""
-    order = sorted(range(len(documents)), key=lambda place: -documents[place].bytes)  # stable, and ids ascend
+    order = sorted(
+        range(len(documents)), key=lambda place: -documents[place].size_bytes
+    )  # stable, and ids ascend
     ranks = [0] * len(documents)
     for rank, place in enumerate(order):
         ranks[place] = rank
@@ -218,7 +220,7 @@ def _write(
                     "source": document.source,
                     "path": document.path,
                     "text": document.text,
-                    "bytes": document.bytes,
+                    "bytes": document.size_bytes,
                     "words": document.words,
                     "group": group,
                     "split": _split(group, held_out),

@@ -38,6 +38,9 @@ ALPHABETS: dict[str, tuple[str, ...]] = {
 }
 """Letters beyond ASCII by encoding and language, the encoding met most often first."""
 
+BEFORE = {"õ": "e"}
+"""Portuguese writes õ before e alone (ações, põe); elsewhere the same byte is the ő of Hungarian."""
+
 NEUTRAL = frozenset("“”‘’„‚‹›«»–—…•§©®™°±€£¥¢¶×\xa0\xad")
 """What any language may use."""
 
@@ -51,10 +54,22 @@ def latin_encoding(content: bytes) -> str | None:
         except UnicodeDecodeError:
             continue
         counts = Counter(character for character in text if character > "\x7f" and character not in NEUTRAL)
+        if encoding == "cp1252":
+            _withdraw_misplaced(counts, text)
         share = max(_share(counts, alphabet) for alphabet in alphabets)
         if share > best_share:
             best, best_share = encoding, share
     return best
+
+
+def _withdraw_misplaced(counts: Counter[str], text: str) -> None:
+    """Count a letter that stands where its language never puts it as one of no language."""
+    lowered = text.lower()
+    for letter, follower in BEFORE.items():
+        misplaced = lowered.count(letter) - lowered.count(letter + follower)
+        if misplaced:
+            counts["?"] += misplaced
+            counts[letter] -= misplaced
 
 
 def _share(counts: Counter[str], alphabet: str) -> float:

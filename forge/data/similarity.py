@@ -117,7 +117,8 @@ class _Postings:
     def _prefixes(self, first: int, last: int, share: float) -> tuple[Ints, Ints, Ints]:
         """Return (set, place in the set, rank) of the prefix elements of sets `first` to `last`.
 
-        A set of n elements that must share `share` * n of them has one of those among its first n - ceil(share * n) + 1.
+        A set of n elements that must share `share` * n of them has one of those among its first
+        n - ceil(share * n) + 1.
         """
         index = self._index
         sizes = index.sizes[first:last]

@@ -117,8 +117,10 @@ def fingerprint(source: str, cache: Path | None) -> SourceFingerprint:
         path = os.fspath(file.absolute)
         content = file.problem
         if not content:
-            facts = known.get(path)
-            if not _is_of(facts, file):
+            remembered = known.get(path)
+            if remembered is not None and _is_of(remembered, file):
+                facts = remembered
+            else:
                 facts = [file.bytes, file.mtime_ns, _file_sha256(file.absolute)]
             content = facts[2]
             if content != "unreadable" and now_ns - file.mtime_ns > RACY_NS:

@@ -30,7 +30,7 @@ def held_out_groups(
         )
     total = sum(family_bytes.values())
     room = fraction * total
-    chosen = set()
+    chosen: set[str] = set()
     for family in sorted(family_bytes, key=lambda name: hashlib.sha256(f"{seed}\0{name}".encode()).digest()):
         if family_bytes[family] <= room and len(chosen) + 1 < len(family_bytes):
             chosen.add(family)

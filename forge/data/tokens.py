@@ -49,7 +49,7 @@ def build_tokens(
     dtype = np.dtype("<u2" if vocab_size <= 65_535 else "<u4")
     facts: dict[str, Any] = {"dtype": dtype.name}
     digests = {}
-    counts = {}
+    counts: dict[str, Any] = {}
     progress.start(sum(split_bytes(corpus, split) for split in SPLITS), "bytes")
     with TableWriter(out / "documents.parquet", SCHEMA) as documents:
         for split in SPLITS:

@@ -51,7 +51,10 @@ class _Patterns:
 @functools.lru_cache(maxsize=1)
 def _patterns() -> _Patterns:
     unspaced = {point for first, last in UNSPACED for point in range(first, last + 1)}
-    words, singles, marks, letters = [], [], [], []
+    words: list[int] = []
+    singles: list[int] = []
+    marks: list[int] = []
+    letters: list[int] = []
     for point in range(sys.maxunicode + 1):
         character = chr(point)
         mark = unicodedata.category(character)[0] == "M"

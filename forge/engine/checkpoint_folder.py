@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from forge.files import sync, sync_tree
 from forge.plan.types import Plan
 
 MANIFEST = "manifest.json"
@@ -111,12 +111,11 @@ def publish(folder: Path, step: int, plan: Plan) -> None:
         },
     }
     (temporary / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-    for path in [*temporary.rglob("*"), temporary]:
-        _sync(path)
+    sync_tree(temporary)
     if final.exists():  # it did not verify, so the run came by this step a second time
         _remove(final)
     temporary.rename(final)
-    _sync(folder)
+    sync(folder)
 
 
 def prune(folder: Path, keep: int) -> None:
@@ -139,11 +138,3 @@ def _digests(folder: Path, names: list[str]) -> dict[str, str]:
 
     with ThreadPoolExecutor(max_workers=4) as pool:
         return dict(zip(names, pool.map(digest, names), strict=True))
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -198,5 +198,7 @@ class _Follower:
             if event["event"] in ("train_start", "step") and event["step"] > self._step:
                 self.progress.advance(event["step"] - self._step)
                 self._step = event["step"]
+            if event["event"] == "step":
+                self.progress.status(f"loss {event['loss']:.3f}, {event['tokens_per_second']:,.0f} tokens/s")
             if event["event"] == "note":
                 self.progress.note(event["line"])

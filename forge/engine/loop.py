@@ -87,7 +87,9 @@ def _one_step(
     loss_sum = torch.zeros((), dtype=torch.float64, device=place.device)
     gradient_norm: float | None = None
     for inputs, targets in batches.step(step):
-        loss, cross_entropy = micro_batch_loss(engine, inputs, targets, plan.model.experts)
+        loss, cross_entropy = micro_batch_loss(
+            engine, inputs, targets, plan.model.experts, plan.layout.loss_chunks
+        )
         engine.backward(loss)
         loss_sum += cross_entropy.detach()
         if plan.layout.zero_stage == 0 and engine.is_gradient_accumulation_boundary():

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from typing import Any, Literal
 
 import torch
 import transformers
+from torch.utils.checkpoint import CheckpointPolicy, create_selective_checkpoint_contexts
 
 from forge.plan.types import ModelPlan
+
+Attention = Literal["sdpa", "flash", "eager"]
+ActivationCheckpointing = Literal["none", "selective", "full"]
+
+ATTENTION_IMPLEMENTATION: dict[Attention, str] = {
+    "sdpa": "sdpa",
+    "flash": "flash_attention_2",
+    "eager": "eager",
+}
+"""What transformers calls each kind of attention."""
 
 BOS_ID, EOS_ID, PAD_ID = 0, 1, 2
 """Ids of the special tokens, which the tokenizer stage always gives first."""
 
 
-def build_config(model: ModelPlan) -> transformers.PreTrainedConfig:
-    """Return the transformers config for `model`: full causal attention by SDPA, no dropout, no biases."""
+def build_config(model: ModelPlan, attention: Attention = "sdpa") -> transformers.PreTrainedConfig:
+    """Return the transformers config for `model`: full causal attention of kind `attention`, no dropout, no biases.
+
+    A micro-batch is packed, so no attention mask is ever given; `sdpa` and `flash` then build none (`eager` builds
+    one of sequence length squared).
+    """
     shared: dict[str, Any] = {
         "vocab_size": model.vocab_size,
         "hidden_size": model.hidden_size,
@@ -33,7 +49,7 @@ def build_config(model: ModelPlan) -> transformers.PreTrainedConfig:
         "bos_token_id": BOS_ID,
         "eos_token_id": EOS_ID,
         "pad_token_id": PAD_ID,
-        "attn_implementation": "sdpa",
+        "attn_implementation": ATTENTION_IMPLEMENTATION[attention],
     }
     if model.family == "llama":
         return transformers.LlamaConfig(**shared, attention_bias=False, mlp_bias=False)
@@ -50,15 +66,44 @@ def build_config(model: ModelPlan) -> transformers.PreTrainedConfig:
 
 
 def build_model(
-    model: ModelPlan, seed: int, activation_checkpointing: bool = False
+    model: ModelPlan,
+    seed: int,
+    activation_checkpointing: ActivationCheckpointing = "none",
+    attention: Attention = "sdpa",
 ) -> transformers.PreTrainedModel:
-    """Return a freshly initialised fp32 model in training mode; the same `seed` gives the same weights.
-
-    `activation_checkpointing` recomputes each layer's activations in the backward pass (Chen et al. 2016).
-    """
+    """Return a freshly initialised fp32 model in training mode; the same `seed` gives the same weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = transformers.AutoModelForCausalLM.from_config(build_config(model), dtype=torch.float32)
-    if activation_checkpointing:
-        network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        network = transformers.AutoModelForCausalLM.from_config(
+            build_config(model, attention), dtype=torch.float32
+        )
+    checkpoint_activations(network, activation_checkpointing)
     return network.train()
+
+
+def checkpoint_activations(network: transformers.PreTrainedModel, kind: ActivationCheckpointing) -> None:
+    """Let each layer keep less for the backward pass and compute the rest again.
+
+    `full` keeps a layer's input (Chen et al. 2016). `selective` also keeps what its matrix products and its fused
+    attention made, so that only element-wise work is done again (Korthikanti et al. 2022, §5, the other way round:
+    what is cheap to compute is what is not kept).
+    """
+    if kind == "none":
+        return
+    options: dict[str, Any] = {"use_reentrant": False}
+    if kind == "selective":
+        options["context_fn"] = functools.partial(create_selective_checkpoint_contexts, _keep_products)
+    network.gradient_checkpointing_enable(gradient_checkpointing_kwargs=options)
+
+
+def _keep_products(context: Any, operation: Any, *arguments: Any, **options: Any) -> CheckpointPolicy:
+    return CheckpointPolicy.MUST_SAVE if _is_product(operation) else CheckpointPolicy.PREFER_RECOMPUTE
+
+
+@functools.cache
+def _is_product(operation: Any) -> bool:
+    """Whether `operation` multiplies by weights or is a fused attention: not the scores of eager attention (bmm)."""
+    namespace, _, name = operation.name().partition("::")
+    if namespace == "aten" and name.split(".")[0] in ("mm", "addmm", "_grouped_mm"):
+        return True
+    return "attention" in name or "flash_attn" in namespace

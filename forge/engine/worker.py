@@ -15,6 +15,7 @@ from forge.engine.checkpoint import load_checkpoint
 from forge.engine.distributed import Place, max_over_ranks
 from forge.engine.events import append_event
 from forge.engine.loop import train
+from forge.engine.loss import compute_loss_in_chunks
 from forge.engine.memory import peak_memory_bytes
 from forge.engine.model import build_model
 from forge.engine.optimizer import build_optimizer
@@ -60,7 +61,9 @@ def work(
 def build_engine(plan: Plan) -> Any:
     """Return the DeepSpeed engine around a fresh model; all ranks call it."""
     layout = plan.layout
-    network = build_model(plan.model, plan.seed, layout.activation_checkpointing == "full")
+    network = build_model(plan.model, plan.seed, layout.activation_checkpointing, layout.attention)
+    if layout.loss_chunks > 1:
+        compute_loss_in_chunks(network, layout.loss_chunks)
     engine, *_ = deepspeed.initialize(
         model=network,
         optimizer=build_optimizer(plan, network),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -25,13 +26,25 @@ class Machine:
     gpu_names: tuple[str, ...]
     """One driver name a GPU: ('NVIDIA H100 80GB HBM3', ...)."""
     gpu_memory_bytes: int
-    """Of the smallest GPU; 0 where there is none."""
+    """Of the smallest GPU; 0 where there is none, or the driver does not say."""
+    nvlinked: bool = True
+    """Whether NVLink joins every pair of GPUs; True where the driver does not say."""
+    disk_bytes: int = 0
+    """Size of the disk that holds the working folder."""
 
 
 def probe_machine() -> Machine:
     """Ask this machine. GPUs hidden by CUDA_VISIBLE_DEVICES are not counted."""
-    names, memory_bytes = _gpus()
-    return Machine(_usable_cores(), _memory_bytes(), bool(_BF16_FLAGS & _cpu_flags()), names, memory_bytes)
+    names, gpu_memory_bytes = _gpus()
+    return Machine(
+        cores=_usable_cores(),
+        memory_bytes=_memory_bytes(),
+        has_native_bf16=bool(_BF16_FLAGS & _cpu_flags()),
+        gpu_names=names,
+        gpu_memory_bytes=gpu_memory_bytes,
+        nvlinked=_nvlinked() if len(names) > 1 else True,
+        disk_bytes=shutil.disk_usage(Path.cwd()).total,
+    )
 
 
 def _usable_cores() -> int:
@@ -62,20 +75,38 @@ def _cpu_flags() -> set[str]:
 
 
 def _gpus() -> tuple[tuple[str, ...], int]:
-    if shutil.which("nvidia-smi") is None:
-        return (), 0
-    command = ["nvidia-smi", "--query-gpu=index,name,memory.total", "--format=csv,noheader,nounits"]
-    try:
-        answer = subprocess.run(
-            command, capture_output=True, text=True, timeout=NVIDIA_SMI_TIMEOUT_S, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return (), 0
-    rows = [[part.strip() for part in line.split(",")] for line in answer.stdout.splitlines() if line.strip()]
+    answer = _ask_driver("--query-gpu=index,name,memory.total", "--format=csv,noheader,nounits")
+    rows = [[part.strip() for part in line.split(",")] for line in answer.splitlines() if line.strip()]
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         chosen = {part.strip() for part in visible.split(",")}
         rows = [row for row in rows if row[0] in chosen]
     if not rows:
         return (), 0
-    return tuple(row[1] for row in rows), min(int(row[2]) for row in rows) * 1024**2
+    # A GPU that shares the machine's memory has none of its own to tell.
+    sizes_mib = [int(row[2]) if row[2].isdigit() else 0 for row in rows]
+    return tuple(row[1] for row in rows), min(sizes_mib) * 1024**2
+
+
+def _nvlinked() -> bool:
+    """Read the driver's table of links: `NV12` is twelve NVLinks, `PHB`, `SYS` and their like go over PCIe."""
+    rows = [line.split() for line in _ask_driver("topo", "-m").splitlines() if re.match(r"GPU\d+\s", line)]
+    links = [link for row in rows for link in row[1 : 1 + len(rows)] if link != "X"]
+    return all(link.startswith("NV") for link in links)
+
+
+def _ask_driver(*arguments: str) -> str:
+    """Return what nvidia-smi answers; '' where there is no driver or it fails."""
+    if shutil.which("nvidia-smi") is None:
+        return ""
+    try:
+        answer = subprocess.run(
+            ["nvidia-smi", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=NVIDIA_SMI_TIMEOUT_S,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return answer.stdout

@@ -1,84 +1,422 @@
-"""Time of one optimiser step: compute at the chip's measured ceiling, memory traffic, communication, optimizer.
+"""Time of one optimizer step: a roofline, item by item.
 
-A first roofline; its constants are named here and each says where it comes from.
+Matrix products run at the measured ceiling of the chip, less what their shape and a long run cost. Element-wise
+kernels run at the memory's bandwidth, for the bytes counted in `forge.plan.efficiency`. Transfers are those of
+`forge.plan.communication`, less what compute hides.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from forge.plan.communication import sequence_parallel_s, zero_exchange
+from forge.plan.efficiency import (
+    FORGE_FRAMEWORK,
+    HOST_EXPERT_S,
+    MODULES_A_LAYER,
+    MODULES_AN_EXPERT,
+    Framework,
+    constants,
+    generation_of,
+)
 from forge.plan.hardware import Hardware
 from forge.plan.layout import Layout
-from forge.plan.memory import BYTES
 from forge.plan.model import attention_flops_per_token, matmul_flops_per_token
 from forge.plan.types import ModelPlan
-
-GPU_MATMUL_EFFICIENCY = 0.85
-"""Share of the measured matrix ceiling that layers of a training step reach. Published: llm-foundry, torchtitan."""
-
-GPU_BANDWIDTH_EFFICIENCY = 0.75
-"""Share of HBM bandwidth that element-wise kernels reach without fusion."""
-
-COMMUNICATION_EFFICIENCY = 0.6
-"""Share of the link rate that all-gather and reduce-scatter reach (ml-engineering, all_reduce_bench on H100)."""
-
-EXPOSED_COMMUNICATION_FRACTION = 0.35
-"""Share of communication that compute does not hide. DeepSpeed overlaps gathers and reductions with compute."""
-
-HOST_LINK_BYTES_PER_S = 25e9
-"""PCIe 4 x16, one direction, as measured for pinned copies."""
 
 CPU_STEP_OVERHEAD_S = 0.03
 """DeepSpeed's own time a micro-batch on a CPU. Measured by benchmarks/cpu_rate.py, November 2026."""
 
+HOST_LINK_BYTES_PER_S = {
+    "volta": 12e9,
+    "ampere": 24e9,
+    "ada": 24e9,
+    "hopper": 50e9,
+    "blackwell": 50e9,
+    "cdna": 50e9,
+}
+"""PCIe 3, 4 or 5 x16, one direction, as measured for pinned copies."""
+
+HOST_MEMORY_BYTES_PER_S = 160e9
+"""Memory bandwidth of one machine that DeepSpeed's CPU AdamW and pinned copies of all its devices share."""
+
+NVME_BYTES_PER_S = 6e9
+"""Of one machine, read or write (Rajbhandari 2021, §7: 3 to 7 GB/s a drive)."""
+
+CPU_ADAM_BYTES = 28
+"""AdamW on fp32 states: reads weight, two moments, gradient; writes weight and moments."""
+
+LOADER_S = 0.0005
+"""Of each micro-batch: token shards are memory-mapped, what remains is the copy to the device."""
+
+ATTENTION_BACKWARD_RATIO = 2.5
+"""Fused attention computes the scores again: five products backward for two forward (Dao 2022)."""
+
+ATTENTION_RAMP_TOKENS = 400
+"""Sequence length at which causal fused attention reaches half its speed: masked blocks, few tiles."""
+
+HALF_HEAD = 40
+"""Head size at which fused attention reaches half its speed: 64 gives 0.81 of what 128 gives (Dao 2023, fig. 4)."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepTime:
+    """Seconds of one optimizer step, all micro-batches; the step takes their sum."""
+
+    matmul_s: float
+    attention_s: float
+    memory_bound_s: float
+    recompute_s: float
+    """Forward work done again in the backward pass."""
+    launch_s: float
+    """What the device waits for the host to launch."""
+    communication_s: float
+    """What compute does not hide."""
+    all_to_all_s: float
+    """Of sequence parallelism."""
+    optimizer_s: float
+    offload_s: float
+    loader_s: float
+
+    @property
+    def total_s(self) -> float:
+        """Seconds of the whole step."""
+        return math.fsum(getattr(self, field.name) for field in fields(self))
+
+
+@dataclass(frozen=True, slots=True)
+class _Compute:
+    """Seconds of one micro-batch on one device."""
+
+    matmul_s: float
+    attention_s: float
+    memory_bound_s: float
+    recompute_s: float
+    all_to_all_s: float
+    device_s: float
+    """All but the all-to-alls: what transfers can hide behind."""
+    host_s: float
+    """To launch it all."""
+    hooks_s: float
+    """The host's time in DeepSpeed's hooks, at stage 3."""
+
+
+class StepTimer:
+    """Step times of one model on one hardware. What depends on few choices is computed once for all layouts.
+
+    Args:
+        model: the network.
+        hardware: devices and links.
+        sequence_length: tokens in a sequence.
+        framework: what runs the step.
+        values: the fitted constants; None: those that forge ships.
+        shard_ranks: devices that share one copy of the states (hybrid sharding); None: all.
+        linear_speedup: of linear layers over the precision of the layout (fp8).
+    """
+
+    def __init__(
+        self,
+        model: ModelPlan,
+        hardware: Hardware,
+        sequence_length: int,
+        framework: Framework = FORGE_FRAMEWORK,
+        values: Mapping[str, float] | None = None,
+        shard_ranks: int | None = None,
+        linear_speedup: float = 1.0,
+    ) -> None:
+        self.model = model
+        self.hardware = hardware
+        self.sequence_length = sequence_length
+        self._framework = framework
+        self._values = constants() if values is None else values
+        self._shard_ranks = shard_ranks
+        self._linear_speedup = linear_speedup
+        self._generation = generation_of(hardware.gpu)
+        self._bandwidth = hardware.memory_bytes_per_s * self._values["hbm"]
+        self._share = self._values[f"exposed.{framework.key}"]
+        if self._generation == "volta":
+            self._share = max(self._share, self._values["exposed.volta"])
+        # A loop over experts asks the device which tokens go where, so the host can't issue transfers ahead.
+        self._waits_for_experts = bool(model.experts and framework.looped_experts)
+        self._compute: dict[tuple[object, ...], _Compute] = {}
+        self._exposed: dict[tuple[object, ...], tuple[float, float, float]] = {}
+        self._states: dict[tuple[object, ...], tuple[float, float, float]] = {}
+
+    def step_s(self, layout: Layout) -> float:
+        """Return seconds of one optimizer step."""
+        if self.hardware.device == "cpu":
+            return self.step(layout).total_s
+        compute, exchange, states = self._parts(layout)
+        host_s = self._host_s(compute, layout)
+        waits = self._waits(exchange[0], compute.device_s) if exchange[0] else 0.0
+        micro_batch = max(compute.device_s + waits, host_s) + compute.all_to_all_s
+        # About half of a micro-batch is still to be computed when the first gradients can leave.
+        rest = self._waits(exchange[1], max(compute.device_s, host_s) / 2) if exchange[1] else 0.0
+        steps = layout.gradient_accumulation_steps
+        return steps * (micro_batch + states[2] + LOADER_S) + rest + exchange[2] + states[0] + states[1]
+
+    def step(self, layout: Layout) -> StepTime:
+        """Return one optimizer step, item by item."""
+        if self.hardware.device == "cpu":
+            return _cpu_step(self.model, layout, self.hardware, self.sequence_length)
+        compute, exchange, states = self._parts(layout)
+        steps = layout.gradient_accumulation_steps
+        host_s = self._host_s(compute, layout)
+        waits = self._waits(exchange[0], compute.device_s)
+        rest = self._waits(exchange[1], max(compute.device_s, host_s) / 2)
+        return StepTime(
+            matmul_s=steps * compute.matmul_s,
+            attention_s=steps * compute.attention_s,
+            memory_bound_s=steps * compute.memory_bound_s,
+            recompute_s=steps * compute.recompute_s,
+            launch_s=steps * max(0.0, host_s - compute.device_s - waits),
+            communication_s=steps * waits + rest + exchange[2],
+            all_to_all_s=steps * compute.all_to_all_s,
+            optimizer_s=states[0],
+            offload_s=states[1] + steps * states[2],
+            loader_s=steps * LOADER_S,
+        )
+
+    def _host_s(self, compute: _Compute, layout: Layout) -> float:
+        return compute.host_s + (compute.hooks_s if layout.zero_stage == 3 else 0.0)
+
+    def _parts(
+        self, layout: Layout
+    ) -> tuple[_Compute, tuple[float, float, float], tuple[float, float, float]]:
+        """Return compute, transfers and state updates, each from its own cache."""
+        key: tuple[object, ...] = (
+            layout.micro_batch_sequences,
+            layout.activation_checkpointing,
+            layout.precision,
+            layout.attention,
+            layout.sequence_parallel_degree,
+        )
+        compute = self._compute.get(key)
+        if compute is None:
+            compute = self._compute[key] = self._micro_batch(layout)
+        key = (layout.zero_stage, layout.bucket_bytes, layout.hpz_partition_size, layout.precision)
+        exchange = self._exposed.get(key)
+        if exchange is None:
+            found = zero_exchange(
+                self.model, layout, self.hardware, self._framework, self._values, self._shard_ranks
+            )
+            exchange = (found.micro_batch_s, found.last_backward_s, found.after_backward_s)
+            self._exposed[key] = exchange
+        key = (layout.zero_stage, layout.offload_optimizer, layout.offload_parameters, layout.precision)
+        states = self._states.get(key)
+        if states is None:
+            states = self._states[key] = self._update(layout)
+        return compute, exchange, states
+
+    def _waits(self, transfer_s: float, compute_s: float) -> float:
+        """Return what is left of transfers: a share that nothing can hide, and what compute is too short to hide."""
+        if self._waits_for_experts:
+            return transfer_s
+        share = self._share
+        cover = self._values["contention"] * compute_s
+        return share * transfer_s + max(0.0, (1 - share) * transfer_s - cover)
+
+    def _micro_batch(self, layout: Layout) -> _Compute:
+        """Forward and backward pass of one micro-batch."""
+        model, framework = self.model, self._framework
+        degree = layout.sequence_parallel_degree
+        tokens = layout.micro_batch_sequences * self.sequence_length / degree
+        slower = self._values[f"compute.{framework.key}"]
+        width_ratio = 2 if layout.precision == "fp32" else 1
+        linear_forward, linear_backward = self._linear(layout, tokens)
+        head = slower * self._products(layout, tokens, model.hidden_size, model.vocab_size)
+        attention_forward, attention_backward = self._attention(layout, tokens)
+        kernels = framework.kernels
+        query = (model.attention_heads + model.kv_heads) * model.head_dim
+        active = max(model.experts_per_token, 1)
+        layer_bytes = kernels.hidden_bytes * model.hidden_size + kernels.query_bytes / 2 * query
+        layer_bytes += kernels.feed_forward_bytes * model.intermediate_size * active
+        if model.experts:
+            # Tokens are copied to their experts and summed up again.
+            layer_bytes += 20.0 * active * model.hidden_size
+        forward_bytes = width_ratio * tokens * model.layers * layer_bytes
+        memory_forward = slower * forward_bytes / self._bandwidth
+        memory_backward = memory_forward * kernels.backward_ratio
+        logits = slower * tokens * model.vocab_size * kernels.logits_bytes / self._bandwidth
+        linear_forward, linear_backward = slower * linear_forward, slower * linear_backward
+        attention_forward, attention_backward = slower * attention_forward, slower * attention_backward
+        recompute, host_ratio, passes = 0.0, 1.0, 2
+        if layout.activation_checkpointing == "full":
+            recompute, host_ratio, passes = linear_forward + attention_forward + memory_forward, 4 / 3, 3
+        elif layout.activation_checkpointing == "selective":
+            again, host_ratio = framework.selective, 7 / 6
+            recompute = again.linear * linear_forward + again.attention * attention_forward
+            recompute += again.element_wise * memory_forward
+        matmul = linear_forward + linear_backward + head
+        attention = attention_forward + attention_backward
+        memory = memory_forward + memory_backward + logits
+        device_s = matmul + attention + memory + recompute
+        host_s, hooks_s = self._host(host_ratio)
+        all_to_all = sequence_parallel_s(
+            model, self.hardware, degree, int(tokens), 2 * width_ratio, passes, self._values
+        )
+        return _Compute(matmul, attention, memory, recompute, all_to_all, device_s, host_s, hooks_s)
+
+    def _host(self, ratio: float) -> tuple[float, float]:
+        """Return the host's seconds for one micro-batch: launching kernels, and DeepSpeed's hooks at stage 3."""
+        layers, framework = self.model.layers, self._framework
+        looped = self.model.experts if framework.looped_experts else 0
+        launching = ratio * layers * (framework.host_layer_s + looped * HOST_EXPERT_S)
+        if not framework.gathers_by_module:
+            return launching, 0.0
+        modules = layers * (MODULES_A_LAYER + looped * MODULES_AN_EXPERT)
+        return launching, max(0.0, ratio * modules * self._values["hooks_s"] - launching)
+
+    def _linear(self, layout: Layout, tokens: float) -> tuple[float, float]:
+        """Return seconds of the layers' linear products, forward and backward."""
+        model = self.model
+        hidden, feed_forward = model.hidden_size, model.intermediate_size
+        query, key_value = model.attention_heads * model.head_dim, model.kv_heads * model.head_dim
+        experts, active = max(model.experts, 1), max(model.experts_per_token, 1)
+        total = (
+            self._products(layout, tokens, hidden, query + 2 * key_value)
+            + self._products(layout, tokens, query, hidden)
+            + self._products(layout, tokens * active, hidden, 2 * feed_forward, experts)
+            + self._products(layout, tokens * active, feed_forward, hidden, experts)
+        )
+        total *= model.layers / self._linear_speedup
+        return total / 3, total * 2 / 3
+
+    def _products(self, layout: Layout, tokens: float, inner: int, outer: int, experts: int = 1) -> float:
+        """Return seconds of one matrix's forward product and its two gradients.
+
+        The inner dimensions are `inner`, `outer` and the tokens. A product is charged a fixed depth for filling and
+        emptying its pipeline, and never less than reading and writing its operands takes.
+        """
+        values = self._values
+        rate = self.hardware.matmul_flops[layout.precision] * values[f"matmul.{self._generation}"]
+        depth = values["depth"]
+        rows = max(tokens / experts, 1.0)
+        flops = 2.0 * tokens * inner * outer
+        compute = flops / rate * (3.0 + depth / inner + depth / outer + depth / rows)
+        width = 4 if layout.precision == "fp32" else 2
+        operands = width * (experts * inner * outer + tokens * (inner + outer))
+        return max(compute, 3 * operands / self._bandwidth)
+
+    def _attention(self, layout: Layout, tokens: float) -> tuple[float, float]:
+        """Return seconds of attention scores and values, forward and backward."""
+        model, values = self.model, self._values
+        length = self.sequence_length
+        # Causal: half of 2 products of 2 FLOPs (Dao 2023, §4.1).
+        flops = tokens * model.layers * 2.0 * model.attention_heads * model.head_dim * length
+        rate = self.hardware.matmul_flops[layout.precision]
+        if layout.attention == "eager":
+            # The whole square is computed and its scores are written out.
+            products = 2 * flops / (rate * values[f"matmul.{self._generation}"])
+            width_ratio = 2 if layout.precision == "fp32" else 1
+            scores = (
+                tokens
+                * model.layers
+                * model.attention_heads
+                * length
+                * self._framework.kernels.score_bytes
+                * width_ratio
+            )
+            forward = products + scores / self._bandwidth
+            return forward, 2 * products + 1.5 * scores / self._bandwidth
+        share = values[f"flash.{self._generation}"]
+        if self._framework.attention == "flash1":
+            share *= values["flash1_share"]
+        elif self._framework.attention == "flash3" and self._generation in ("hopper", "blackwell"):
+            share *= values["flash3_share"]
+        share *= model.head_dim / (model.head_dim + HALF_HEAD) * (128 + HALF_HEAD) / 128
+        share *= length / (length + ATTENTION_RAMP_TOKENS)
+        forward = flops / (rate * min(share, values[f"matmul.{self._generation}"]))
+        return forward, ATTENTION_BACKWARD_RATIO * forward
+
+    def _update(self, layout: Layout) -> tuple[float, float, float]:
+        """Return seconds of the optimizer on the device, of offload once a step, of offload each micro-batch."""
+        hardware = self.hardware
+        shard = self._shard_ranks or hardware.world_size
+        owned = self.model.parameters / (shard if layout.zero_stage >= 1 else 1)
+        width = 4 if layout.precision == "fp32" else 2
+        sharing = hardware.devices_per_node
+        link = min(HOST_LINK_BYTES_PER_S[self._generation], HOST_MEMORY_BYTES_PER_S / 2 / sharing)
+        nvme = NVME_BYTES_PER_S / sharing
+        on_device, once, each = 0.0, 0.0, 0.0
+        if layout.offload_optimizer == "none":
+            on_device = owned * self._framework.kernels.optimizer_bytes / self._bandwidth
+        else:
+            # Gradients go out, weights come back, AdamW runs at the speed of the host's memory.
+            once = owned * (2 * width / link + CPU_ADAM_BYTES * sharing / HOST_MEMORY_BYTES_PER_S)
+            if layout.offload_optimizer == "nvme":
+                once += owned * 2 * 12 / nvme
+        if layout.offload_parameters != "none":
+            # A device reads its share of the weights for the forward and again for the backward pass.
+            share = width * self.model.parameters / shard
+            each = 2 * share / (nvme if layout.offload_parameters == "nvme" else link)
+        return on_device, once, each
+
+
+def step_time(
+    model: ModelPlan,
+    layout: Layout,
+    hardware: Hardware,
+    sequence_length: int,
+    framework: Framework = FORGE_FRAMEWORK,
+) -> StepTime:
+    """Return one optimizer step over all accumulation steps, item by item."""
+    return StepTimer(model, hardware, sequence_length, framework).step(layout)
+
 
 def step_time_s(model: ModelPlan, layout: Layout, hardware: Hardware, sequence_length: int) -> float:
-    """Return seconds for one optimiser step over all accumulation steps."""
-    tokens = layout.micro_batch_sequences * sequence_length
-    micro_batches = layout.gradient_accumulation_steps
-    compute = _compute_s(model, layout, hardware, sequence_length, tokens)
-    communication = _communication_s(model, layout, hardware)
-    per_micro = compute + (communication if layout.zero_stage >= 2 else 0.0)
-    once = 0.0 if layout.zero_stage >= 2 else communication
-    overhead = CPU_STEP_OVERHEAD_S * micro_batches if hardware.device == "cpu" else 0.0
-    return micro_batches * per_micro + once + _optimizer_s(model, layout, hardware) + overhead
+    """Return seconds for one optimizer step over all accumulation steps."""
+    return _timer(model, hardware, sequence_length).step_s(layout)
 
 
-def _compute_s(
-    model: ModelPlan, layout: Layout, hardware: Hardware, sequence_length: int, tokens: int
+def checkpoint_stall_s(
+    model: ModelPlan, hardware: Hardware, disk_bytes_per_s: float = NVME_BYTES_PER_S
 ) -> float:
-    """Forward and backward of one micro-batch. SDPA on a GPU skips the masked half of attention."""
-    causal = 0.5 if hardware.device == "cuda" else 1.0
-    flops = tokens * (
-        matmul_flops_per_token(model) + causal * attention_flops_per_token(model, sequence_length)
-    )
-    recompute = 4 / 3 if layout.activation_checkpointing == "full" else 1.0
+    """Return seconds that training stands still for one checkpoint: each node writes its part of 14 bytes a weight."""
+    return 14.0 * model.parameters / hardware.nodes / disk_bytes_per_s
+
+
+_last_timer: list[StepTimer] = []
+"""The timer of the last call: a search asks for thousands of layouts of one model on one hardware."""
+
+
+def _timer(model: ModelPlan, hardware: Hardware, sequence_length: int) -> StepTimer:
+    if _last_timer:
+        timer = _last_timer[0]
+        if timer.model is model and timer.hardware is hardware and timer.sequence_length == sequence_length:
+            return timer
+    timer = StepTimer(model, hardware, sequence_length)
+    _last_timer[:] = [timer]
+    return timer
+
+
+def _cpu_step(model: ModelPlan, layout: Layout, hardware: Hardware, sequence_length: int) -> StepTime:
+    """Return a step on CPUs: products at the measured rate of a training step, which holds the rest of a layer.
+
+    SDPA on a CPU computes the masked half of attention too.
+    """
+    tokens = layout.micro_batch_sequences * sequence_length
+    steps = layout.gradient_accumulation_steps
     rate = hardware.matmul_flops[layout.precision]
-    if hardware.device == "cpu":
-        return recompute * flops / rate
-    # Element-wise kernels read and write what the matrix products produce: about three passes over a layer's
-    # activations forward and twice that backward.
-    width = BYTES[layout.precision]
-    feed_forward = model.intermediate_size * max(model.experts_per_token, 1)
-    traffic = tokens * model.layers * width * (24 * model.hidden_size + 12 * feed_forward)
-    traffic += tokens * model.vocab_size * 20
-    bandwidth = hardware.memory_bytes_per_s * GPU_BANDWIDTH_EFFICIENCY
-    return recompute * (flops / (rate * GPU_MATMUL_EFFICIENCY) + traffic / bandwidth)
-
-
-def _communication_s(model: ModelPlan, layout: Layout, hardware: Hardware) -> float:
-    """Exposed communication of one reduction: 2 volumes of the parameters, 3 at stage 3 (Rajbhandari 2020, §7)."""
+    matmul = steps * tokens * matmul_flops_per_token(model) / rate
+    attention = steps * tokens * attention_flops_per_token(model, sequence_length) / rate
+    again = 1 / 3 if layout.activation_checkpointing == "full" else 0.0
     world = hardware.world_size
-    if world == 1:
-        return 0.0
-    volumes = 3 if layout.zero_stage == 3 else 2
-    volume = volumes * BYTES[layout.precision] * model.parameters * (world - 1) / world
-    return EXPOSED_COMMUNICATION_FRACTION * volume / (hardware.link_bytes_per_s * COMMUNICATION_EFFICIENCY)
-
-
-def _optimizer_s(model: ModelPlan, layout: Layout, hardware: Hardware) -> float:
-    """AdamW reads and writes master weights and moments and reads gradients: 28 bytes a parameter owned."""
-    owned = model.parameters / (hardware.world_size if layout.zero_stage >= 1 else 1)
-    seconds = 28 * owned / (hardware.memory_bytes_per_s * GPU_BANDWIDTH_EFFICIENCY)
-    if layout.offload_optimizer == "cpu":
-        # Gradients go out and weights come back over PCIe; the host's AdamW runs at its own memory's speed.
-        seconds = owned * (2 * BYTES[layout.precision] / HOST_LINK_BYTES_PER_S + 28 / 80e9)
-    return seconds
+    width = 4 if layout.precision == "fp32" else 2
+    volume = (3 if layout.zero_stage == 3 else 2) * width * model.parameters * (world - 1) / world
+    transfer = volume / hardware.link_bytes_per_s
+    owned = model.parameters / (world if layout.zero_stage >= 1 else 1)
+    return StepTime(
+        matmul_s=matmul,
+        attention_s=attention,
+        memory_bound_s=0.0,
+        recompute_s=again * (matmul + attention),
+        launch_s=steps * CPU_STEP_OVERHEAD_S,
+        communication_s=transfer * (steps if layout.zero_stage >= 2 else 1),
+        all_to_all_s=0.0,
+        optimizer_s=CPU_ADAM_BYTES * owned / hardware.memory_bytes_per_s,
+        offload_s=0.0,
+        loader_s=0.0,
+    )

@@ -12,15 +12,17 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from forge.errors import SpecError
 from forge.resources import data_dir
 from forge.spec import safe_yaml
+from forge.spec.machine_names import machine_document, machine_names
 from forge.spec.safe_yaml import Document
 from forge.spec.text import printable
 
 RECIPE_GROUP = "recipe"
+HARDWARE_GROUP = "hardware"
 PACK_ENTRY_POINTS = "forge.recipes"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
@@ -82,7 +84,29 @@ class SearchPath:
             for file in folder.glob("*.yaml")
             if _is_file(file)
         }
+        if group == HARDWARE_GROUP:
+            found.update(machine_names(self._chips()))
         return tuple(sorted(name for name in found if is_option_name(name)))
+
+    def _chips(self) -> set[str]:
+        """Return the GPUs that group `hardware` knows: its parts, `_h100.yaml` and their like."""
+        folders = (_folder_of(root, HARDWARE_GROUP) for root in self._roots_of(HARDWARE_GROUP))
+        files = (file for folder in folders if folder is not None for file in folder.glob("_*.yaml"))
+        return {file.stem.removeprefix("_") for file in files}
+
+    def _named_machine(self, name: str) -> SpecFile | None:
+        """Return the file that the rule for names such as `64xh100` makes up, or None."""
+
+        def chip_values(chip: str) -> dict[str, Any] | None:
+            part = self.find(f"{HARDWARE_GROUP}/_{chip}")
+            return None if part is None else part.document.values
+
+        document = machine_document(name, chip_values)
+        if document is None:
+            return None
+        return SpecFile(
+            f"{HARDWARE_GROUP}/{name}", Path(f"{name}.yaml"), f"hardware={name}", "conf", document
+        )
 
     def misnamed(self, group: str, option: str) -> str | None:
         """Return the name of a `.yml` file that would be the option if it were called `.yaml`, or None."""
@@ -125,6 +149,8 @@ class SearchPath:
                     {}, {}, [(1, "is a link that leaves its folder: put the file itself there")]
                 )
             return SpecFile(config_path, file, shown_path(file, root), root.trust, document)
+        if group == HARDWARE_GROUP and not name.startswith("_"):
+            return self._named_machine(name)
         return None
 
 

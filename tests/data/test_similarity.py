@@ -63,7 +63,7 @@ def near_copies(seed: int, families: int, copies: int, size: int) -> list[set[in
             kept = base[source.random(size) > source.uniform(0, 0.4)]
             own = source.integers(0, 2**62, source.integers(0, size // 3))
             sets.append(set(kept.tolist()) | set(own.tolist()))
-    source.shuffle(sets)  # type: ignore[arg-type]
+    source.shuffle(sets)
     return sets
 
 

@@ -27,6 +27,10 @@ def test_no_rows_is_a_table_with_columns(tmp_path: Path) -> None:
 
 
 def test_a_failure_is_passed_on(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="mine"), TableWriter(tmp_path / "t.parquet", SCHEMA) as writer:
-        writer.append({"text": "x", "n": 1})
-        raise RuntimeError("mine")
+    def fail() -> None:
+        with TableWriter(tmp_path / "t.parquet", SCHEMA) as writer:
+            writer.append({"text": "x", "n": 1})
+            raise RuntimeError("mine")
+
+    with pytest.raises(RuntimeError, match="mine"):
+        fail()

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 import torch
+from torch.multiprocessing.reductions import StorageWeakRef
 
-from forge.engine.model import build_config, build_model
+from forge.engine.model import ActivationCheckpointing, Attention, build_config, build_model
 from forge.engine.optimizer import build_optimizer, set_learning_rate
 from tests.factories import tiny_plan
 
@@ -66,3 +67,83 @@ def test_matrices_decay_and_vectors_do_not() -> None:
     assert len(decayed["params"]) + len(spared["params"]) == len(list(network.parameters()))
     set_learning_rate(optimizer, 0.125)
     assert [group["lr"] for group in optimizer.param_groups] == [0.125, 0.125]
+
+
+@pytest.mark.parametrize("model", FAMILIES)
+@pytest.mark.parametrize("kind", ["selective", "full"])
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_checkpointing_changes_no_gradient(
+    model: dict[str, Any], kind: ActivationCheckpointing, attention: Attention
+) -> None:
+    shape = tiny_plan(model=model).model
+    ids = torch.arange(3, 35).unsqueeze(0)
+    gradients = []
+    for checkpointing in ("none", kind):
+        network = build_model(shape, 1, checkpointing, attention)
+        torch.autograd.backward(network(input_ids=ids, labels=ids, use_cache=False).loss)
+        gradients.append({name: parameter.grad for name, parameter in network.named_parameters()})
+    plain, recomputed = gradients
+    assert all(torch.equal(gradient, recomputed[name]) for name, gradient in plain.items())
+
+
+def saved_bytes(kind: ActivationCheckpointing, attention: Attention) -> int:
+    """Return what the decoder keeps for its backward pass, weights left out."""
+    shape = tiny_plan(model={"max_sequence_length": 256}).model
+    network = build_model(shape, 1, kind, attention)
+    own = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
+    kept: dict[int, int] = {}
+
+    class Watch(torch.utils._python_dispatch.TorchDispatchMode):  # type: ignore[no-untyped-call]
+        """Counts each tensor that is still alive at the end."""
+
+        def __init__(self) -> None:
+            super().__init__()  # type: ignore[no-untyped-call]
+            self.made: list[Any] = []
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            out = func(*args, **(kwargs or {}))
+            for tensor in out if isinstance(out, (tuple, list)) else (out,):
+                if isinstance(tensor, torch.Tensor):
+                    storage = tensor.untyped_storage()
+                    self.made.append(StorageWeakRef(storage))  # type: ignore[no-untyped-call]
+                    kept[self.made[-1].cdata] = tensor.untyped_storage().nbytes()
+            return out
+
+    ids = torch.arange(256).unsqueeze(0)
+    with Watch() as watch:
+        hidden = network.model(input_ids=ids, use_cache=False).last_hidden_state
+    alive = {storage.cdata for storage in watch.made if not storage.expired()}
+    assert hidden.requires_grad
+    assert own
+    return sum(size for storage, size in kept.items() if storage in alive)
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_each_kind_of_checkpointing_keeps_less(attention: Attention) -> None:
+    none, selective, full = (saved_bytes(kind, attention) for kind in ("none", "selective", "full"))
+    assert none > 1.3 * selective > 1.3 * 1.3 * full
+
+
+def test_selective_checkpointing_never_keeps_the_scores_of_eager_attention() -> None:
+    model = tiny_plan().model
+    scores = 4 * model.layers * model.attention_heads * 256**2
+    assert saved_bytes("none", "eager") - saved_bytes("selective", "eager") > scores
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "flash"])
+def test_no_causal_mask_is_built(attention: Attention, monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers.models.llama import modeling_llama
+
+    masks = []
+    build_mask = modeling_llama.create_causal_mask
+
+    def watched(*arguments: Any, **options: Any) -> Any:
+        masks.append(build_mask(*arguments, **options))
+        raise InterruptedError
+
+    monkeypatch.setattr(modeling_llama, "create_causal_mask", watched)
+    network = build_model(tiny_plan().model, seed=1)
+    network.config._attn_implementation = build_config(tiny_plan().model, attention)._attn_implementation
+    with pytest.raises(InterruptedError):
+        network(input_ids=torch.arange(3, 35).unsqueeze(0), use_cache=False)
+    assert masks == [None]

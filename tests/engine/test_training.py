@@ -94,13 +94,37 @@ def test_every_family_trains_and_its_weights_load_in_transformers(
     assert sum(tensor.numel() for tensor in weights(run_dir).values()) == plan.model.parameters
 
 
-def test_activation_checkpointing_changes_no_loss(tmp_path: Path, tokens: Path, place: Place) -> None:
+@pytest.mark.parametrize("zero_stage", [0, 1, 2, 3])
+def test_activation_checkpointing_changes_no_loss(
+    zero_stage: int, tmp_path: Path, tokens: Path, place: Place
+) -> None:
     runs = []
-    for value in ("none", "full"):
-        plan = tiny_plan(layout={"activation_checkpointing": value})
+    for value in ("none", "selective", "full"):
+        plan = tiny_plan(layout={"zero_stage": zero_stage, "activation_checkpointing": value})
         runs.append(make_run(tmp_path / value, plan))
         train_here(plan, tokens, runs[-1], place)
-    assert losses(runs[0]) == losses(runs[1])
+    assert losses(runs[0]) == losses(runs[1]) == losses(runs[2])
+
+
+@pytest.mark.parametrize(
+    ("zero_stage", "model"),
+    [(1, {}), (2, {}), (3, {}), (3, {"family": "mixtral", "experts": 4, "experts_per_token": 2})],
+)
+def test_a_chunked_loss_trains_the_same(
+    zero_stage: int, model: dict[str, Any], tmp_path: Path, tokens: Path, place: Place
+) -> None:
+    runs = []
+    for chunks in (1, 3):
+        layout = {
+            "zero_stage": zero_stage,
+            "loss_chunks": chunks,
+            "micro_batch_sequences": 2,
+            "gradient_accumulation_steps": 2,
+        }
+        plan = tiny_plan(model=model, layout=layout)
+        runs.append(make_run(tmp_path / str(chunks), plan))
+        train_here(plan, tokens, runs[-1], place)
+    assert list(losses(runs[1]).values()) == pytest.approx(list(losses(runs[0]).values()), abs=5e-6)
 
 
 def test_the_saved_weights_are_the_trained_ones(tmp_path: Path, tokens: Path, place: Place) -> None:

@@ -1,0 +1,237 @@
+"""Memory of one training step, counted without a GPU: the real model in the real DeepSpeed engine, on fake tensors.
+
+Under torch's FakeTensorMode a tensor has a shape, a type and a storage of a size, but no bytes; under the `fake`
+process group collectives return at once, for any world size. Everything else is what a worker runs: forge's model,
+loss, optimizer and DeepSpeed config. Counting the storages that are alive gives saved activations, states and peak
+of rank 0, as torch's allocator would count them on a GPU. Not counted: the CUDA context, NCCL, workspaces of
+kernels, fragmentation.
+
+What had to be patched, and why, stands at `_patch`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import sys
+import time
+import traceback
+import weakref
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+os.environ.update(DS_ACCELERATOR="cpu", LOCAL_RANK="0", RANK="0", WORLD_SIZE="1")
+
+import deepspeed
+import torch
+import transformers
+from deepspeed.runtime.zero import partition_parameters, partitioned_param_coordinator, stage3
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.testing._internal.distributed.fake_pg import FakeStore
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from transformers.models.llama import modeling_llama
+from transformers.models.mistral import modeling_mistral
+from transformers.models.mixtral import modeling_mixtral
+
+from forge.engine.loss import compute_loss_in_chunks, micro_batch_loss
+from forge.engine.model import build_config, checkpoint_activations
+from forge.engine.optimizer import build_optimizer
+from forge.plan.hardware import Hardware
+from forge.plan.layout import Layout
+from forge.plan.lowering import deepspeed_config
+from forge.plan.types import ModelPlan
+
+DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+
+GRADIENT_CLIP = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What one rank held, in bytes."""
+
+    states_bytes: int
+    """Between two steps: weights, master weights, moments, and what DeepSpeed keeps besides."""
+    saved_bytes: int
+    """Made by the forward pass of a micro-batch and kept for its backward pass; gathered weights left out."""
+    gathered_bytes: int
+    """Gathered weights alive after the forward pass (ZeRO stage 3)."""
+    peak_bytes: int
+    """The most at any moment of the second step."""
+    peak_phase: str
+    seconds: float
+
+
+class LiveBytes(TorchDispatchMode):
+    """Adds up the storages that are alive. `kind` labels what is made from now on."""
+
+    def __init__(self, trace: bool = False) -> None:
+        super().__init__()
+        self.live: dict[int, tuple[int, str]] = {}
+        self.by_kind: Counter[str] = Counter()
+        self.now_bytes = self.peak_bytes = 0
+        self.kind, self.phase, self.peak_phase = "states", "", ""
+        self.trace = trace
+        self.peak_sites: Counter[str] = Counter()
+        self.phase_peak: dict[str, tuple[int, Counter[str]]] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run `func` and count what it made. No number can be read from a fake tensor: all are zero."""
+        if func is torch.ops.aten._local_scalar_dense.default:
+            return {torch.bool: False, torch.float32: 0.0, torch.bfloat16: 0.0, torch.float64: 0.0}.get(
+                args[0].dtype, 0
+            )
+        if func is torch.ops.aten._grouped_mm.default and args[0].dtype == torch.float32:
+            out = _grouped_product(*args)
+        else:
+            out = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(out):
+            if isinstance(tensor, torch.Tensor) and tensor.device.type != "meta":
+                self._count(tensor, func)
+        return out
+
+    def _count(self, tensor: torch.Tensor, func: Any) -> None:
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        if key in self.live:
+            return
+        kind = self.kind
+        if self.trace:
+            kind = f"{self.phase:8} {func.name():40} {str(tensor.dtype)[6:]:9} {_site()}"
+        self.live[key] = (storage.nbytes(), kind)
+        weakref.finalize(storage, self._forget, key)
+        self.by_kind[kind] += storage.nbytes()
+        self.now_bytes += storage.nbytes()
+        if self.now_bytes > self.peak_bytes:
+            self.peak_bytes, self.peak_phase = self.now_bytes, self.phase
+        if self.trace and self.now_bytes > self.phase_peak.get(self.phase, (0,))[0]:
+            self.phase_peak[self.phase] = (self.now_bytes, self.by_kind.copy())
+
+    def _forget(self, key: int) -> None:
+        size, kind = self.live.pop(key)
+        self.now_bytes -= size
+        self.by_kind[kind] -= size
+
+    @contextlib.contextmanager
+    def making(self, kind: str) -> Iterator[None]:
+        """Label what is made inside."""
+        before, self.kind = self.kind, kind
+        yield
+        self.kind = before
+
+
+def _grouped_product(left: Any, right: Any, offsets: Any, *_: Any) -> torch.Tensor:
+    """An empty result of aten._grouped_mm, whose shape function refuses fp32 although its kernels take it."""
+    if right.ndim == 3:
+        return left.new_empty(left.shape[0], right.shape[2])
+    return left.new_empty(offsets.shape[0], left.shape[0], right.shape[1])
+
+
+def _site() -> str:
+    """The nearest lines of DeepSpeed, transformers and forge that made a tensor."""
+    frame, names = sys._getframe(3), []
+    while frame and len(names) < 4:
+        path = frame.f_code.co_filename
+        if any(part in path for part in ("/deepspeed/", "/transformers/", "forge/engine")):
+            names.append(f"{os.path.basename(path)}:{frame.f_code.co_name}:{frame.f_lineno}")
+        frame = frame.f_back
+    return " < ".join(names)
+
+
+def _patch(live: LiveBytes, attention: str) -> None:
+    """Replace what can't run on fake tensors. The process is not good for anything else afterwards."""
+    # On a CPU init_distributed compiles this op, which serves inference only.
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    # Module.to and .bfloat16 swap tensors, which fake tensors refuse; the model is built where and as it shall be.
+    torch.nn.Module._apply = lambda self, *_, **__: self
+    # Compares integers of the ranks: there is one rank.
+    for module in (stage3, partition_parameters, partitioned_param_coordinator):
+        module.assert_ints_same_as_other_ranks = lambda *_, **__: None
+    if attention != "eager":
+        # Whether a mask is needed is read from data when that is real, and the answer is no (tests/engine).
+        for modeling in (modeling_llama, modeling_mistral, modeling_mixtral):
+            modeling.create_causal_mask = lambda *_, **__: None
+    # Only to label gathered weights.
+    coordinator = partitioned_param_coordinator.PartitionedParameterCoordinator
+    fetch = coordinator.fetch_sub_module
+
+    def labelled(self: Any, *arguments: Any, **options: Any) -> Any:
+        with live.making("gathered"):
+            return fetch(self, *arguments, **options)
+
+    coordinator.fetch_sub_module = labelled
+
+
+def hardware(world_size: int) -> Hardware:
+    """Return GPUs of which only the number matters."""
+    per_node = min(world_size, 8)
+    return Hardware(
+        name=f"{world_size}xgpu",
+        device="cuda",
+        gpu="h100",
+        nodes=world_size // per_node,
+        devices_per_node=per_node,
+        threads_per_process=4,
+        device_memory_bytes=80 * 1024**3,
+        host_memory_bytes=2 * 1024**4,
+        peak_flops=1e15,
+        matmul_flops={"bf16": 8e14, "fp32": 4e14},
+        memory_bytes_per_s=3e12,
+        gpu_link_bytes_per_s=4e11,
+        node_link_bytes_per_s=4e11,
+        usd_per_gpu_hour=None,
+        native_bf16=True,
+    )
+
+
+def measure(
+    model: ModelPlan, layout: Layout, world_size: int, sequence_length: int, trace: bool = False
+) -> Measured:
+    """Run two optimizer steps on fake tensors and return what the last rank held in the second. Once a process."""
+    began_s = time.perf_counter()
+    logging.disable(logging.WARNING)
+    torch.distributed.init_process_group("fake", store=FakeStore(), rank=world_size - 1, world_size=world_size)
+    live = LiveBytes(trace)
+    _patch(live, layout.attention)
+    config = deepspeed_config(layout, hardware(world_size), GRADIENT_CLIP, model.hidden_size)
+    rates = SimpleNamespace(
+        weight_decay=0.1, learning_rate=1e-3, adam_beta1=0.9, adam_beta2=0.95, adam_epsilon=1e-8
+    )
+    saved = gathered = 0
+    with FakeTensorMode(allow_non_fake_inputs=True), live:
+        network = transformers.AutoModelForCausalLM.from_config(
+            build_config(model, layout.attention), dtype=DTYPES[layout.precision]
+        )
+        checkpoint_activations(network, layout.activation_checkpointing)
+        if layout.loss_chunks > 1:
+            compute_loss_in_chunks(network, layout.loss_chunks)
+        optimizer = build_optimizer(SimpleNamespace(schedule=rates, layout=layout), network.train())  # type: ignore[arg-type]
+        engine, *_ = deepspeed.initialize(model=network, optimizer=optimizer, config=config)
+        for step in range(2):
+            live.peak_bytes = 0
+            states = live.now_bytes
+            for micro_batch in range(layout.gradient_accumulation_steps):
+                inputs = torch.zeros(layout.micro_batch_sequences, sequence_length, dtype=torch.int64)
+                targets = torch.zeros_like(inputs)
+                before, before_gathered = live.now_bytes, live.by_kind["gathered"]
+                live.phase = f"{step}.{micro_batch} fwd"
+                loss, _ = micro_batch_loss(engine, inputs, targets, model.experts, layout.loss_chunks)
+                gathered = live.by_kind["gathered"]
+                saved = live.now_bytes - before - (gathered - before_gathered)
+                live.phase = f"{step}.{micro_batch} bwd"
+                engine.backward(loss)
+                live.phase = f"{step}.{micro_batch} step"
+                engine.step()
+    if trace:
+        for phase, (size, kinds) in live.phase_peak.items():
+            print(f"--- {phase}: {size / 2**20:.1f} MiB")
+            for kind, part in kinds.most_common(28):
+                if part:
+                    print(f"{part / 2**20:10.2f} {kind}")
+    return Measured(states, saved, gathered, live.peak_bytes, live.peak_phase, time.perf_counter() - began_s)

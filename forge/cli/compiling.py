@@ -1,0 +1,78 @@
+"""From a command line to a plan: compose, ask the machine and the data, compile."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from forge.data.sources import fingerprint
+from forge.errors import SpecError, StageError
+from forge.plan.compile import compile_plan
+from forge.plan.hardware import Hardware, resolve_hardware
+from forge.plan.machine import Machine
+from forge.plan.types import Plan, SourcePlan
+from forge.spec.compose import compose_spec
+from forge.spec.types import Spec
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A command line, compiled."""
+
+    spec: Spec
+    plan: Plan
+    hardware: Hardware
+    notes: tuple[str, ...]
+    """What the user should know that is not an error."""
+
+
+def compile_overrides(overrides: Sequence[str], machine: Machine, needs_data: bool) -> Compiled:
+    """Compile one command line.
+
+    Args:
+        overrides: as typed.
+        machine: this machine, for `hardware=local`.
+        needs_data: refuse where the documents are not at hand; a plan can be made without them.
+
+    Raises:
+        SpecError: the spec is wrong, or its documents are not there and `needs_data`.
+        FitError: nothing fits the hardware.
+    """
+    spec = compose_spec(overrides)
+    sources, missing = _sources(spec)
+    if missing and needs_data:
+        raise SpecError(*missing)
+    plan = compile_plan(spec.values, spec.choices["hardware"], machine, sources)
+    hardware = resolve_hardware(spec.values["hardware"], spec.choices["hardware"], machine)
+    return Compiled(spec, plan, hardware, spec.notes + missing)
+
+
+def source_hashes() -> Path | None:
+    """Return the file that remembers hashes of the user's files; None where the user has no cache folder."""
+    cache = os.environ.get("XDG_CACHE_HOME")
+    try:
+        folder = (Path(cache) if cache else Path.home() / ".cache") / "forge"
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):
+        return None
+    return folder / "source-hashes.json"
+
+
+def _sources(spec: Spec) -> tuple[tuple[SourcePlan, ...], tuple[str, ...]]:
+    """Return what the sources hold now; where one is not at hand none counts, and a line says why."""
+    path = spec.values["data"]["path"]
+    where = spec.where(("data", "path"))
+    if path is None:
+        return (), (f"{where}: data.path: say where your documents are: data.path=/my/folder",)
+    sources = []
+    missing: list[str] = []
+    for source in [path] if isinstance(path, str) else path:
+        try:
+            found = fingerprint(source, source_hashes())
+        except StageError as error:
+            missing.extend(f"{where}: data.path: {line}" for line in error.lines)
+            continue
+        sources.append(SourcePlan(source, found.files, found.bytes, found.sha256))
+    return (() if missing else tuple(sources)), tuple(missing)

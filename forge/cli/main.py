@@ -1,0 +1,97 @@
+"""The entry points `forge` and `forge-run`: the table of commands, and the one place where errors are shown."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Any
+
+import typer
+
+import forge
+from forge.cli import plan_command, run_command
+from forge.errors import UserError
+
+TAKES_OVERRIDES = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+COMMANDS: dict[str, tuple[Callable[..., None], dict[str, Any]]] = {
+    "run": (run_command.run, TAKES_OVERRIDES),
+    "plan": (plan_command.plan, TAKES_OVERRIDES),
+}
+
+
+def main() -> None:
+    """Run `forge` on the command line of this process."""
+    app = _app(help=forge.__doc__, no_args_is_help=True)
+    app.callback()(_options)
+    for name, (command, settings) in COMMANDS.items():
+        app.command(name, context_settings=settings)(command)
+    sys.exit(call(app, "forge", sys.argv[1:]))
+
+
+def run_main() -> None:
+    """Run `forge-run` on the command line of this process: the same as `forge run`."""
+    command, settings = COMMANDS["run"]
+    app = _app()
+    app.command(context_settings=settings)(command)
+    sys.exit(call(app, "forge-run", sys.argv[1:]))
+
+
+def call(app: typer.Typer, name: str, arguments: Sequence[str]) -> int:
+    """Run a command line and return its exit status. A user's mistake shows its lines and nothing else."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        app(list(arguments), prog_name=name, standalone_mode=True)
+    except SystemExit as ending:
+        return ending.code if isinstance(ending.code, int) else 1
+    except UserError as error:
+        for line in error.lines:
+            print(line, file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt as interrupt:
+        return 128 + (signal.SIGINT if type(interrupt) is KeyboardInterrupt else signal.SIGTERM)
+    except BrokenPipeError:
+        # Whoever read the output has left; Python must not complain when it closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except Exception:
+        traceback.print_exc()
+        print("This is a fault in forge, not in what you typed.", file=sys.stderr)
+        return 1
+    return 0
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came. Whatever an interrupt unwinds, this unwinds in the same way."""
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Terminated
+
+
+def _app(**settings: Any) -> typer.Typer:
+    return typer.Typer(
+        add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, **settings
+    )
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        print(f"forge {forge.__version__}")
+        raise typer.Exit
+
+
+def _options(
+    version: bool = typer.Option(
+        False, "--version", callback=_show_version, is_eager=True, help="Show forge's version."
+    ),
+) -> None:
+    pass
+
+
+if __name__ == "__main__":
+    main()

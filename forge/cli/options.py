@@ -1,0 +1,31 @@
+"""What a command line holds besides its options: Hydra overrides, in any order with them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from forge.errors import SpecError
+from forge.spec.hints import did_you_mean
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[OVERRIDE]...", help="recipe=NAME, GROUP=OPTION, KEY=VALUE.", show_default=False),
+]
+
+
+def overrides_of(context: typer.Context, overrides: list[str] | None) -> list[str]:
+    """Return the overrides of a command line.
+
+    Raises:
+        SpecError: a word looks like an option and is none.
+    """
+    words = [*(overrides or ()), *context.args]
+    known = [name for parameter in context.command.params for name in parameter.opts if name.startswith("-")]
+    unknown = [word for word in words if word.startswith("-")]
+    if unknown:
+        raise SpecError(
+            *(f"command line: {word}: no such option.{did_you_mean(word, known)}" for word in unknown)
+        )
+    return words

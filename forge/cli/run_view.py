@@ -1,0 +1,91 @@
+"""What a finished run shows: how good the model is, a sample, where it lies, and how right the plan was."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from forge.plan.types import Plan
+from forge.run.display import amount, duration
+from forge.run.run import FinishedRun
+
+SAMPLE_CHARACTERS = 400
+
+
+def show_run(plan: Plan, finished: FinishedRun) -> None:
+    """Print a finished run."""
+    console = Console(highlight=False)
+    folder = finished.artifacts["export"].folder / "hf"
+    if not finished.made:
+        console.print(f"{finished.folder.name}: done before, nothing to do", markup=False)
+        console.print(f"model: {folder}", markup=False, soft_wrap=True)
+        return
+    console.print()
+    _quality(console, finished.summary["evaluation"])
+    _sample(console, finished.summary["evaluation"]["samples"])
+    _prediction(console, finished.summary["predicted_and_measured"])
+    console.print(f"\nmodel: {folder}", markup=False, soft_wrap=True)
+    console.print("load it:", markup=False)
+    for line in (
+        "from transformers import AutoModelForCausalLM, AutoTokenizer",
+        f'model, tokenizer = (auto.from_pretrained("{folder}") for auto in (AutoModelForCausalLM, AutoTokenizer))',
+    ):
+        console.print(f"  {line}", markup=False, soft_wrap=True)
+    console.print(
+        f"\n{finished.folder.name}: done in {duration(finished.wall_clock_s)}; run folder {finished.folder}",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _quality(console: Console, evaluation: dict[str, Any]) -> None:
+    rivals = evaluation["baselines"]
+    table = Table(title="held-out text, lower is better", title_justify="left", box=None, pad_edge=False)
+    table.add_column("")
+    table.add_column("bits per byte", justify="right")
+    rows = {
+        "this model": evaluation["held_out_bits_per_byte"],
+        f"xz -{rivals['xz_preset']}, having read the training text": rivals[
+            "xz_with_training_text_bits_per_byte"
+        ],
+        f"xz -{rivals['xz_preset']}": rivals["xz_bits_per_byte"],
+        "unigram model": rivals["unigram_bits_per_byte"],
+    }
+    for name, bits in rows.items():
+        if bits is not None:
+            table.add_row(name, f"{bits:.3f}")
+    console.print(table)
+    console.print(
+        f"{evaluation['held_out_documents']:,} documents, {amount(evaluation['held_out_bytes'], 'bytes')}B; "
+        f"{evaluation['held_out_loss_nats_per_token']:.3f} nats a token, "
+        f"perplexity {evaluation['held_out_perplexity']:.1f}\n",
+        markup=False,
+    )
+
+
+def _sample(console: Console, samples: list[dict[str, str]]) -> None:
+    if not samples:
+        return
+    prompt, text = samples[0]["prompt"], samples[0]["text"]
+    cut = text if len(text) <= SAMPLE_CHARACTERS else text[:SAMPLE_CHARACTERS].rstrip() + " ..."
+    console.print("a sample", markup=False)
+    console.print(f"[{prompt}]{cut}\n", markup=False, style="italic")
+
+
+def _prediction(console: Console, pairs: dict[str, list[float]]) -> None:
+    table = Table(title="predicted beside measured", title_justify="left", box=None, pad_edge=False)
+    table.add_column("")
+    for name in ("predicted", "measured", "off by"):
+        table.add_column(name, justify="right")
+    shown = {
+        "training_time_s": ("training time", duration),
+        "step_time_s": ("step time", lambda value: f"{value:.3f} s"),
+        "tokens_per_second": ("tokens a second", lambda value: f"{value:,.0f}"),
+        "peak_memory_bytes": ("peak memory a process", lambda value: f"{amount(value, 'bytes')}B"),
+    }
+    for key, (name, text) in shown.items():
+        predicted, measured = pairs[key]
+        table.add_row(name, text(predicted), text(measured), f"{(predicted / measured - 1) * 100:+.0f} %")
+    console.print(table)

@@ -1,0 +1,33 @@
+"""Files that are whole or not there: written beside their place, brought to disk, renamed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def sync(path: Path) -> None:
+    """Bring a file, or the entries of a folder, to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """Bring a folder and all below it to disk."""
+    for path in [*folder.rglob("*"), folder]:
+        sync(path)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Give `path` the content `text`; whoever reads it sees the old content or the new, never a part."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        sync(beside)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+    sync(path.parent)

@@ -1,0 +1,189 @@
+"""How a run shows itself: a bar with rate and time left on a terminal, a line a minute elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+from forge.progress import Progress
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+
+LINE_EVERY_S = 60.0
+
+
+class StageDisplay(Progress, Protocol):
+    """Shows one stage while it works."""
+
+    def close(self) -> None:
+        """Take the bar away."""
+
+
+class Display(Protocol):
+    """Shows a run."""
+
+    def line(self, text: str) -> None:
+        """Say one line."""
+
+    def stage(self, name: str) -> StageDisplay:
+        """Begin to show a stage."""
+
+
+def make_display(stream: TextIO, quiet: bool) -> Display:
+    """Return the display that suits `stream`; a quiet one shows no progress, only what is said in lines."""
+    if quiet or not stream.isatty():
+        return LineDisplay(stream, quiet)
+    return BarDisplay(stream)
+
+
+class LineDisplay:
+    """Plain lines, for logs and pipes."""
+
+    def __init__(self, stream: TextIO, quiet: bool) -> None:
+        self._stream = stream
+        self._quiet = quiet
+
+    def line(self, text: str) -> None:
+        """Say one line."""
+        if not self._quiet:
+            print(text, file=self._stream, flush=True)
+
+    def stage(self, name: str) -> StageDisplay:
+        """Begin to show a stage."""
+        return _LineStage(name, self.line)
+
+
+class _LineStage:
+    def __init__(self, name: str, say: Callable[[str], None]) -> None:
+        self._name = name
+        self._say = say
+        self._said_s = time.monotonic()
+        self._status = ""
+        self.start(0.0, "")
+
+    def start(self, total: float, unit: str) -> None:
+        self._total, self._unit, self._done = total, unit, 0.0
+        self._began_s = time.monotonic()
+
+    def advance(self, amount: float = 1.0) -> None:
+        self._done += amount
+        now_s = time.monotonic()
+        if now_s - self._said_s >= LINE_EVERY_S and self._total:
+            self._said_s = now_s
+            self._say(f"{self._name}: {self._state(now_s)}")
+
+    def status(self, text: str) -> None:
+        self._status = text
+
+    def note(self, line: str) -> None:
+        self._say(line if line.startswith(f"{self._name}: ") else f"{self._name}: {line}")
+
+    def close(self) -> None:
+        pass
+
+    def _state(self, now_s: float) -> str:
+        parts = [f"{amount(self._done, self._unit)} of {amount(self._total, self._unit)} {self._unit}"]
+        elapsed_s = now_s - self._began_s
+        if self._done:
+            parts.append(f"{duration((self._total - self._done) * elapsed_s / self._done)} left")
+        if self._status:
+            parts.append(self._status)
+        return ", ".join(parts)
+
+
+class BarDisplay:
+    """One bar a stage, on a terminal."""
+
+    def __init__(self, stream: TextIO) -> None:
+        from rich.console import Console
+
+        self._console = Console(file=stream, highlight=False)
+
+    def line(self, text: str) -> None:
+        """Say one line."""
+        self._console.print(text, markup=False, soft_wrap=True)
+
+    def stage(self, name: str) -> StageDisplay:
+        """Begin to show a stage."""
+        from rich.progress import BarColumn, TextColumn
+        from rich.progress import Progress as Bars
+
+        bars = Bars(
+            TextColumn("{task.description:<9}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[state]}"),
+            console=self._console,
+            transient=True,
+            refresh_per_second=5,
+        )
+        return _BarStage(name, bars)
+
+
+class _BarStage:
+    def __init__(self, name: str, bars: Bars) -> None:
+        self._name = name
+        self._bars = bars
+        self._task = bars.add_task(name, total=None, state="")
+        self._unit = self._status = ""
+        self._done = self._total = 0.0
+        self._began_s = time.monotonic()
+        bars.start()
+
+    def start(self, total: float, unit: str) -> None:
+        self._unit, self._done, self._total = unit, 0.0, total
+        self._began_s = time.monotonic()
+        self._bars.reset(self._task, total=total or None, state=self._state())
+
+    def advance(self, amount: float = 1.0) -> None:
+        self._done += amount
+        self._bars.update(self._task, completed=self._done, state=self._state())
+
+    def status(self, text: str) -> None:
+        self._status = text
+        self._bars.update(self._task, state=self._state())
+
+    def note(self, line: str) -> None:
+        shown = line if line.startswith(f"{self._name}: ") else f"{self._name}: {line}"
+        self._bars.console.print(shown, markup=False, style="dim", soft_wrap=True)
+
+    def close(self) -> None:
+        self._bars.stop()
+
+    def _state(self) -> str:
+        parts = [f"{amount(self._done, self._unit)} of {amount(self._total, self._unit)} {self._unit}"]
+        elapsed_s = time.monotonic() - self._began_s
+        if self._done and elapsed_s > 1:
+            rate = self._done / elapsed_s
+            parts.append(f"{amount(rate, self._unit)}/s")
+            parts.append(f"{duration((self._total - self._done) / rate)} left")
+        if self._status:
+            parts.append(self._status)
+        return "  ".join(parts)
+
+
+def amount(value: float, unit: str) -> str:
+    """Return a quantity as people read it: bytes in kB, MB, GB; anything else with thousands set apart."""
+    if unit != "bytes":
+        return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.1f}"
+    for size, name in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.1f} {name}"
+    return f"{value:.0f}"
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time in its two largest units: '45 s', '3 min 20 s', '2 h 05 min', '6 d 4 h'."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole_s = round(seconds)
+    if whole_s < 60:
+        return f"{whole_s} s"
+    if whole_s < 3600:
+        return f"{whole_s // 60} min {whole_s % 60:02} s"
+    minutes = round(seconds / 60)
+    if minutes < 24 * 60:
+        return f"{minutes // 60} h {minutes % 60:02} min"
+    hours = round(seconds / 3600)
+    return f"{hours // 24} d {hours % 24} h"

@@ -1,0 +1,111 @@
+"""What each stage does: the rooms' functions, given the artifacts they start from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from forge.errors import StageError
+from forge.plan.types import Plan
+from forge.progress import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """Where a plan is being carried out."""
+
+    plan: Plan
+    run_dir: Path
+    source_hashes: Path | None
+    """Where hashes of the user's files are remembered from one reading to the next."""
+    artifacts: dict[str, Path] = field(default_factory=dict)
+    """Folders of the stages done so far."""
+
+    @property
+    def plan_path(self) -> Path:
+        """The run's plan.json."""
+        return self.run_dir / "plan.json"
+
+
+Work = Callable[[Workplace, Path, Progress], dict[str, Any]]
+"""Fills a folder and returns the summary. What it needs is imported when it is called: a done stage costs nothing."""
+
+
+def _lake(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
+    from forge.data.lake import build_lake
+    from forge.data.sources import fingerprint
+
+    sources = place.plan.sources
+    summary = build_lake(
+        [source.path for source in sources], place.plan.stage("lake").parameters, out, progress
+    )
+    for source in sources:
+        if fingerprint(source.path, place.source_hashes).sha256 != source.sha256:
+            raise StageError(
+                f"lake: {source.path}: is not what it was when the plan was compiled: give the same command again"
+            )
+    return summary
+
+
+def _corpus(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
+    from forge.data.corpus import build_corpus
+
+    return build_corpus(place.artifacts["lake"], place.plan.stage("corpus").parameters, out, progress)
+
+
+def _tokenizer(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
+    from forge.data.tokenizer import train_tokenizer
+
+    return train_tokenizer(place.artifacts["corpus"], place.plan.stage("tokenizer").parameters, out, progress)
+
+
+def _tokens(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
+    from forge.data.tokens import build_tokens
+
+    artifacts = place.artifacts
+    return build_tokens(
+        artifacts["corpus"], artifacts["tokenizer"], place.plan.stage("tokens").parameters, out, progress
+    )
+
+
+def _train(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
+    from forge.engine.launch import run_training
+
+    return run_training(place.plan, place.plan_path, place.artifacts["tokens"], place.run_dir, out, progress)
+
+
+def _evaluate(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
+    from forge.evaluate.evaluate import evaluate_model
+
+    artifacts = place.artifacts
+    return evaluate_model(
+        place.plan,
+        artifacts["train"],
+        artifacts["corpus"],
+        artifacts["tokenizer"],
+        artifacts["tokens"],
+        out,
+        progress,
+    )
+
+
+def _export(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
+    from forge.export.export import export_model
+
+    artifacts = place.artifacts
+    return export_model(
+        place.plan, artifacts["train"], artifacts["tokenizer"], artifacts["evaluate"], out, progress
+    )
+
+
+WORK: dict[str, Work] = {
+    "lake": _lake,
+    "corpus": _corpus,
+    "tokenizer": _tokenizer,
+    "tokens": _tokens,
+    "train": _train,
+    "evaluate": _evaluate,
+    "export": _export,
+}

@@ -1,0 +1,98 @@
+"""The command line as a process: what it prints, where, and the exit status it ends with."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from forge import __version__
+
+
+def forge(*arguments: str, cwd: Path | None = None, script: str = "main") -> subprocess.CompletedProcess[str]:
+    code = f"from forge.cli.main import {script}; {script}()"
+    environment = os.environ | {"NO_COLOR": "1", "COLUMNS": "100"}
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=cwd, env=environment, capture_output=True, text=True
+    )
+
+
+def test_version_and_help() -> None:
+    assert forge("--version").stdout == f"forge {__version__}\n"
+    helped = forge("--help")
+    assert helped.returncode == 0
+    assert "forge-run +recipe=legal_tiny data.path=/my/folder" in helped.stdout
+    assert "--multirun" in forge("--help", script="run_main").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "lines"),
+    [
+        (
+            ["+recipe=legal_tinny"],
+            ["command line: +recipe=legal_tinny: there is no recipe 'legal_tinny'. did you mean legal_tiny?"],
+        ),
+        (["train.lr=3"], ["command line: train.lr: no such key. did you mean train.learning_rate?"]),
+        (["--jsno"], ["command line: --jsno: no such option. did you mean --json?"]),
+        (
+            ["train.lr=3", "modle=x"],
+            [
+                "command line: modle: no such key. did you mean model?",
+                "command line: train.lr: no such key. did you mean train.learning_rate?",
+            ],
+        ),
+    ],
+)
+def test_a_mistake_is_one_line_each_and_status_2(
+    arguments: list[str], lines: list[str], tmp_path: Path
+) -> None:
+    planned = forge("plan", *arguments, cwd=tmp_path)
+    assert (planned.returncode, planned.stdout, planned.stderr.splitlines()) == (2, "", lines)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_machine_without_the_gpus_is_status_3(tmp_path: Path) -> None:
+    (tmp_path / "documents").mkdir()
+    (tmp_path / "documents" / "a.txt").write_text("some words")
+    refused = forge(
+        "+recipe=legal_7b", "hardware=8xh100", "data.path=documents", cwd=tmp_path, script="run_main"
+    )
+    assert refused.returncode == 3
+    assert len(refused.stderr.splitlines()) == 1
+    assert refused.stderr.startswith(
+        "hardware=8xh100: needs 8 h100-sxm-80gb a node, this machine has no GPU: "
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["documents"]
+
+
+def test_documents_that_are_not_there_are_status_2_with_the_line_that_named_them(tmp_path: Path) -> None:
+    gone = forge("hardware=cpu", "data.path=nowhere", cwd=tmp_path, script="run_main")
+    assert (gone.returncode, gone.stderr) == (
+        2,
+        "command line: data.path: nowhere: does not exist: set data.path to a folder or file of documents\n",
+    )
+    unsaid = forge("hardware=cpu", cwd=tmp_path, script="run_main")
+    assert (unsaid.returncode, unsaid.stderr) == (
+        2,
+        "conf/data/folder.yaml:2: data.path: say where your documents are: data.path=/my/folder\n",
+    )
+
+
+def test_a_folder_without_documents_is_status_4(tmp_path: Path) -> None:
+    (tmp_path / "documents").mkdir()
+    empty = forge("hardware=cpu", "data.path=documents", cwd=tmp_path, script="run_main")
+    assert empty.returncode == 4
+    assert empty.stderr.startswith("lake: documents: no files: put documents (.txt")
+    assert "Traceback" not in empty.stderr
+
+
+def test_a_reader_that_leaves_early_is_no_fault(tmp_path: Path) -> None:
+    command = (
+        f"{sys.executable} -c 'from forge.cli.main import main; main()' plan hardware=cpu --json | head -c 10"
+    )
+    shown = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True)
+    assert shown.stdout == '{\n  "id": '
+    assert shown.stderr == ""

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from forge.resources import data_dir
+from tests.plan.specs import compiled
+
+COST = re.compile(r"Costs (?P<time>[\d.]+) (?P<unit>hours|days) and \$(?P<usd>[\d,]+) on (?P<hardware>\w+)")
+PRICED = ("legal_125m", "legal_1b", "legal_7b", "code_1b")
+
+
+def _comment(recipe: str) -> str:
+    lines = (data_dir("recipes") / f"{recipe}.yaml").read_text(encoding="utf-8").splitlines()
+    return " ".join(line.removeprefix("# ") for line in lines if line.startswith("#"))
+
+
+@pytest.mark.parametrize("recipe", PRICED)
+def test_the_comment_says_what_the_compiled_plan_says(recipe: str) -> None:
+    said = COST.search(_comment(recipe))
+    assert said is not None
+    estimates = compiled(f"+recipe={recipe}", f"hardware={said['hardware']}").estimates
+    seconds = float(said["time"]) * (86_400 if said["unit"] == "days" else 3_600)
+    usd = float(said["usd"].replace(",", ""))
+    assert seconds == pytest.approx(estimates.training_time_s, rel=0.03), estimates.training_time_s / 3600
+    assert usd == pytest.approx(estimates.cost_usd, rel=0.03), estimates.cost_usd
+
+
+@pytest.mark.parametrize("recipe", PRICED)
+def test_budgets_are_compute_optimal_or_beyond_and_the_text_is_read_at_most_four_times(recipe: str) -> None:
+    plan = compiled(f"+recipe={recipe}", "hardware=8xh100")
+    assert 20 <= plan.schedule.tokens / plan.model.parameters <= 30  # Hoffmann 2022
+    assert plan.schedule.tokens <= 4.01 * plan.estimates.corpus_tokens  # Muennighoff 2023
+    assert 500_000 <= plan.schedule.global_batch_tokens <= 4_200_000
+
+
+@pytest.mark.parametrize("recipe", PRICED)
+def test_a_recipe_compiles_without_its_documents(recipe: str) -> None:
+    plan = compiled(f"+recipe={recipe}", "hardware=8xh100")
+    assert plan.sources == ()
+    assert plan.estimates.corpus_tokens == plan.spec["data"]["assumed_tokens"] > 0

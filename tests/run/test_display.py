@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import io
+import time
+
+import pytest
+
+from forge.run.display import BarDisplay, LineDisplay, amount, duration, make_display
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.04, "0.0 s"),
+        (9.94, "9.9 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 00 s"),
+        (3599.6, "1 h 00 min"),
+        (7500, "2 h 05 min"),
+        (86400 * 3 + 3600 * 4, "3 d 4 h"),
+    ],
+)
+def test_durations_are_said_in_two_units(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (0, "bytes", "0"),
+        (999, "bytes", "999"),
+        (6_900_000, "bytes", "6.9 M"),
+        (1234, "documents", "1,234"),
+        (2.5, "steps", "2.5"),
+        (2.0, "steps", "2"),
+    ],
+)
+def test_amounts(value: float, unit: str, text: str) -> None:
+    assert amount(value, unit) == text
+
+
+def test_a_log_gets_a_line_a_minute_with_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now_s[0])
+    stream = io.StringIO()
+    stage = make_display(stream, quiet=False).stage("train")
+    stage.start(100, "steps")
+    for _ in range(50):
+        now_s[0] += 4
+        stage.status("loss 3.21")
+        stage.advance()
+    stage.note("train: going on")
+    stage.note("something else")
+    stage.close()
+    assert stream.getvalue().splitlines() == [
+        "train: 15 of 100 steps, 5 min 40 s left, loss 3.21",
+        "train: 30 of 100 steps, 4 min 40 s left, loss 3.21",
+        "train: 45 of 100 steps, 3 min 40 s left, loss 3.21",
+        "train: going on",
+        "train: something else",
+    ]
+
+
+def test_a_quiet_display_says_nothing() -> None:
+    stream = Terminal()
+    shown = make_display(stream, quiet=True)
+    assert isinstance(shown, LineDisplay)
+    stage = shown.stage("lake")
+    stage.start(10, "documents")
+    stage.advance(10)
+    stage.note("hello")
+    shown.line("done")
+    assert stream.getvalue() == ""
+
+
+def test_a_terminal_gets_a_bar_with_rate_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    now_s = [0.0]
+    stream = Terminal()
+    shown = make_display(stream, quiet=False)
+    assert isinstance(shown, BarDisplay)
+    stage = shown.stage("lake")
+    monkeypatch.setattr(time, "monotonic", lambda: now_s[0])
+    stage.start(1000, "documents")
+    now_s[0] = 10.0
+    stage.advance(250)
+    stage.status("so far so good")
+    stage.note("a [bracket] is text")
+    stage.close()
+    text = stream.getvalue()
+    assert "250 of 1,000 documents  25/s  30 s left  so far so good" in text
+    assert "lake: a [bracket] is text" in text

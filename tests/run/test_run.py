@@ -1,0 +1,173 @@
+"""The order of stages and what becomes of failures, with stages that do next to nothing."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from forge.engine.events import read_events
+from forge.errors import Interrupted, StageError
+from forge.locks import take_lock
+from forge.plan.types import load_plan
+from forge.progress import Progress
+from forge.run import stages
+from forge.run.display import LineDisplay
+from forge.run.run import FinishedRun, run_folder, run_plan
+from forge.run.stages import Workplace
+from tests.factories import tiny_plan
+
+PLAN = tiny_plan()
+SUMMARIES: dict[str, dict[str, Any]] = {
+    "lake": {"documents": 2, "bytes": 10, "files_set_aside": 1},
+    "corpus": {"documents": 2, "set_aside": {"near duplicate": 1}},
+    "tokenizer": {"vocab_size": 256},
+    "tokens": {"train_tokens": 9, "held_out_tokens": 1, "train_bytes_per_token": 4.0},
+    "train": {
+        "steps": 6,
+        "first_loss": 5.0,
+        "final_loss": 4.0,
+        "tokens_per_second": 100.0,
+        "step_time_s": 0.5,
+        "peak_memory_bytes": 1,
+    },
+    "evaluate": {"held_out_bits_per_byte": 2.5, "held_out_documents": 1},
+    "export": {"bytes": 7, "proof": {"logit_positions_equal": 3}},
+}
+done: list[str] = []
+
+
+def work(name: str) -> Callable[[Workplace, Path, Progress], dict[str, Any]]:
+    def do(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
+        for needed in place.plan.stage(name).inputs:
+            assert (place.artifacts[needed] / needed).is_file()
+        (out / name).write_text(name)
+        done.append(name)
+        progress.start(1, "things")
+        progress.advance()
+        return SUMMARIES[name]
+
+    return do
+
+
+@pytest.fixture(autouse=True)
+def quick_stages(monkeypatch: pytest.MonkeyPatch) -> None:
+    done.clear()
+    monkeypatch.setattr(stages, "WORK", stages.WORK)
+    for name in SUMMARIES:
+        monkeypatch.setitem(stages.WORK, name, work(name))
+
+
+def carry_out(folder: Path, stream: io.StringIO | None = None) -> FinishedRun:
+    return run_plan(PLAN, folder, LineDisplay(stream or io.StringIO(), quiet=False))
+
+
+def break_stage(monkeypatch: pytest.MonkeyPatch, name: str, error: BaseException) -> None:
+    def fail(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
+        (out / "half").write_text("x")
+        raise error
+
+    monkeypatch.setitem(stages.WORK, name, fail)
+
+
+def events(folder: Path) -> list[tuple[str, str]]:
+    found, _ = read_events(run_folder(PLAN, folder) / "events.jsonl")
+    return [(event["event"], event["stage"]) for event in found]
+
+
+def test_all_stages_are_carried_out_in_order_and_then_never_again(tmp_path: Path) -> None:
+    said = io.StringIO()
+    first = carry_out(tmp_path, said)
+    assert done == list(SUMMARIES) == list(first.made)
+    assert load_plan(first.folder / "plan.json") == PLAN
+    assert [line.split()[0] for line in said.getvalue().splitlines()] == list(SUMMARIES)
+    assert events(tmp_path)[:2] == [("stage_start", "lake"), ("stage_end", "lake")]
+    assert (first.folder / "export" / "export").read_text() == "export"
+    written = json.loads((first.folder / "summary.json").read_text())
+    assert written == first.summary
+    assert written["predicted_and_measured"]["step_time_s"] == [0.0, 0.5]
+
+    second = carry_out(tmp_path, said)
+    assert done == list(SUMMARIES)
+    assert second.made == ()
+    assert second.summary == first.summary
+
+
+def test_a_users_mistake_keeps_its_line_and_what_was_done_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_stage(monkeypatch, "tokenizer", StageError("tokenizer.vocab_size: too large: set it lower"))
+    with pytest.raises(StageError, match=r"^tokenizer.vocab_size: too large: set it lower$"):
+        carry_out(tmp_path)
+    assert events(tmp_path)[-1] == ("stage_failed", "tokenizer")
+    assert sorted(path.name.split("-")[0] for path in (tmp_path / "artifacts").iterdir()) == [
+        "corpus",
+        "lake",
+    ]
+    monkeypatch.setitem(stages.WORK, "tokenizer", work("tokenizer"))
+    assert carry_out(tmp_path).made == ("tokenizer", "tokens", "train", "evaluate", "export")
+    assert done == list(SUMMARIES)
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    break_stage(monkeypatch, "corpus", OSError(errno.ENOSPC, "No space left on device", "/x/corpus.parquet"))
+    with pytest.raises(StageError) as caught:
+        carry_out(tmp_path)
+    assert caught.value.lines == (
+        "corpus: /x/corpus.parquet: cannot be written (No space left on device): free some space; "
+        "the same command goes on",
+    )
+
+
+def test_a_bug_keeps_its_traceback_and_says_where_it_is_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_stage(monkeypatch, "corpus", ZeroDivisionError("oops"))
+    with pytest.raises(ZeroDivisionError) as caught:
+        carry_out(tmp_path)
+    log = run_folder(PLAN, tmp_path) / "logs" / "corpus.log"
+    assert caught.value.__notes__ == [f"corpus: a fault in forge; it is also in {log}"]
+    assert "ZeroDivisionError: oops" in log.read_text()
+
+
+def test_out_of_memory_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    break_stage(monkeypatch, "corpus", MemoryError())
+    with pytest.raises(StageError, match="corpus: this machine's memory is not enough"):
+        carry_out(tmp_path)
+
+
+class Terminated(KeyboardInterrupt):
+    """What the command line makes of SIGTERM."""
+
+
+@pytest.mark.parametrize(("interrupt", "status"), [(KeyboardInterrupt(), 130), (Terminated(), 143)])
+def test_an_interrupt_says_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interrupt: BaseException, status: int
+) -> None:
+    break_stage(monkeypatch, "tokens", interrupt)
+    with pytest.raises(Interrupted, match=r"tokens: stopped; .*the same command goes on") as caught:
+        carry_out(tmp_path)
+    assert caught.value.exit_code == status
+    assert events(tmp_path)[-1] == ("stage_interrupted", "tokens")
+
+
+def test_a_run_is_carried_out_by_one_at_a_time(tmp_path: Path) -> None:
+    run_dir = run_folder(PLAN, tmp_path)
+    run_dir.mkdir(parents=True)
+    with (
+        take_lock(run_dir / "run.lock", 0),
+        pytest.raises(StageError, match="is being carried out by another forge-run"),
+    ):
+        carry_out(tmp_path)
+    assert done == []
+
+
+def test_an_output_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(StageError, match=r"^run: .*file.*: cannot be written \(Not a directory\)"):
+        carry_out(tmp_path / "file")
