@@ -126,9 +126,7 @@ def logits(model: ModelPlan, loss_chunks: int) -> Size:
     return Size(token=12 * model.vocab_size / loss_chunks)
 
 
-def layer_working(
-    model: ModelPlan, precision: str, attention: str, checkpointing: str
-) -> tuple[Size, ...]:
+def layer_working(model: ModelPlan, precision: str, attention: str, checkpointing: str) -> tuple[Size, ...]:
     """Return what a layer's backward pass holds at its worst moments, with what checkpointing makes it compute again.
 
     Beyond what the layer kept: the gradient of its output and, dense, of SwiGLU's two factors; with experts three

@@ -150,7 +150,11 @@ def _run(sizes: list[int], steps: list[_Step], bucket: int) -> dict[str, int]:
             held += gather(wanted)
         peaks[moment] = max(peaks[moment], held)
         for weight in weights:
-            if weight in available and fetched_for[weight] <= number and next_use[number][weight] >= ends[number]:
+            if (
+                weight in available
+                and fetched_for[weight] <= number
+                and next_use[number][weight] >= ends[number]
+            ):
                 available.discard(weight)
                 held -= sizes[weight]
                 live -= sizes[weight]

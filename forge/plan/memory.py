@@ -111,9 +111,7 @@ def allocated_bytes(
 ) -> int:
     """Return what torch's allocator holds at the peak: what `torch.cuda.max_memory_allocated` would say."""
     return round(
-        max(
-            moment.sum.bytes(tokens, sequence_length) for moment in _moments_of(model, layout, world_size)
-        )
+        max(moment.sum.bytes(tokens, sequence_length) for moment in _moments_of(model, layout, world_size))
     )
 
 
