@@ -192,6 +192,7 @@ class StepTimer:
             layout.precision,
             layout.attention,
             layout.sequence_parallel_degree,
+            layout.loss_chunks > 1,
         )
         compute = self._compute.get(key)
         if compute is None:
@@ -249,6 +250,9 @@ class StepTimer:
             again, host_ratio = framework.selective, 7 / 6
             recompute = again.linear * linear_forward + again.attention * attention_forward
             recompute += again.element_wise * memory_forward
+        if layout.loss_chunks > 1:
+            # The logits of a chunk are made again in the backward pass.
+            recompute += head / 3
         matmul = linear_forward + linear_backward + head
         attention = attention_forward + attention_backward
         memory = memory_forward + memory_backward + logits
