@@ -14,8 +14,6 @@ FP8_GENERATIONS = frozenset({"ada", "hopper", "blackwell", "cdna"})
 def tokens_per_s_per_gpu(row: Row, values: Mapping[str, float] | None = None) -> float:
     """Return the predicted rate of a row; `values` replaces the constants that forge ships."""
     values = constants() if values is None else values
-    if row.hop_s is not None:
-        values = {**values, "hop_s": row.hop_s}
     fp8 = row.fp8 and generation_of(row.hardware.gpu) in FP8_GENERATIONS
     timer = StepTimer(
         row.model,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -44,8 +44,6 @@ class Row:
     framework: Framework
     sequence_length: int
     shard_ranks: int | None
-    hop_s: float | None
-    """Latency between nodes, where it is known to differ from what forge assumes."""
     fp8: bool
     tokens_per_s_per_gpu: float | None
     peak_memory_gb: float | None
@@ -119,7 +117,6 @@ def parse_row(line: int, values: dict[str, str]) -> Row:
         framework=framework,
         sequence_length=sequence_length,
         shard_ranks=_shard_ranks(text, hardware),
-        hop_s=hop_s(text.get("source", ""), text.get("framework", "")),
         fp8=uses_fp8(text, framework),
         tokens_per_s_per_gpu=rate,
         peak_memory_gb=memory,
@@ -256,7 +253,9 @@ def _hardware(text: dict[str, str]) -> Hardware:
     memory_gib = (
         min(chip.memory_gib, memory) if memory and memory < chip.memory_gib * 0.9 else chip.memory_gib
     )
-    return _chip_hardware(chip, name, text.get("source", ""), nodes, a_node, memory_gib)
+    source = text.get("source", "")
+    hop = hop_s(source, text.get("framework", ""))
+    return replace(_chip_hardware(chip, name, source, nodes, a_node, memory_gib), node_hop_s=hop)
 
 
 def _chip_hardware(

@@ -96,7 +96,7 @@ ATTENTION_ONLY = Recompute(linear=0.0, attention=1.0, element_wise=0.0)
 """Megatron's selective recompute (Korthikanti 2022, §5)."""
 
 ELEMENT_WISE_ONLY = Recompute(linear=0.0, attention=0.0, element_wise=1.0)
-"""Outputs of linear layers are all kept (Touvron 2023, §2.4)."""
+"""Outputs of linear layers and of attention are all kept (Touvron 2023, §2.4): what `selective` means in forge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,9 @@ class Framework:
 FRAMEWORKS: dict[str, Framework] = {
     framework.key: framework
     for framework in (
-        Framework("deepspeed", EAGER_TRANSFORMERS, 3.0e-3, gathers_by_module=True),
+        Framework(
+            "deepspeed", EAGER_TRANSFORMERS, 3.0e-3, gathers_by_module=True, selective=ELEMENT_WISE_ONLY
+        ),
         Framework("deepcompile", EAGER_TRANSFORMERS, 2.0e-3, gathers_by_module=False),
         Framework("transformers_fsdp", EAGER_TRANSFORMERS, 3.0e-3, gathers_by_module=False),
         Framework("fsdp", EAGER, 1.5e-3, gathers_by_module=False),

@@ -406,7 +406,7 @@ def _cpu_step(model: ModelPlan, layout: Layout, hardware: Hardware, sequence_len
     rate = hardware.matmul_flops[layout.precision]
     matmul = steps * tokens * matmul_flops_per_token(model) / rate
     attention = steps * tokens * attention_flops_per_token(model, sequence_length) / rate
-    again = {"none": 0.0, "selective": 1 / 6, "full": 1 / 3}[layout.activation_checkpointing]
+    again = 1 / 3 if layout.activation_checkpointing == "full" else 0.0
     world = hardware.world_size
     width = 4 if layout.precision == "fp32" else 2
     volume = (3 if layout.zero_stage == 3 else 2) * width * model.parameters * (world - 1) / world

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, Sweep, ValueType
+from hydra.core.override_parser.types import Glob, Override, Sweep
 
 from forge.spec.hints import no_such_key, no_such_option
 from forge.spec.problems import COMMAND_LINE, Problem
@@ -118,10 +118,8 @@ def parse_value(key: str, value: str) -> Override:
     parser = OverridesParser.create()
     try:
         return parser.parse_override(f"{key}={value}")
-    except (
-        Exception
-    ):  # Hydra's parser lets through whatever its grammar functions raise, besides its own errors
-        pass
+    except Exception:
+        pass  # besides its own errors, Hydra's parser lets through whatever int() and its functions raise
     if re.fullmatch(r"[+-]?[0-9_]+", value):
         raise WrongOverride("is too large a number")
     if "${" in value:
@@ -166,7 +164,7 @@ def _element(key: str, text: str) -> Any:
 
 
 def _check_plain(value: Any) -> None:
-    if isinstance(value, (Sweep, ValueType)):
+    if isinstance(value, (Sweep, Glob)):
         raise WrongOverride("values to run one after the other cannot stand inside a list")
     if isinstance(value, int) and abs(value) >= MAX_INTEGER:
         raise WrongOverride("is too large a number")
@@ -179,8 +177,11 @@ def _check_plain(value: Any) -> None:
 
 
 def _take_recipe(line: CommandLine, text: str, search_path: SearchPath) -> None:
-    if isinstance(_element(RECIPE_GROUP, text), (list, dict)):
+    value = _element(RECIPE_GROUP, text)
+    if isinstance(value, (list, dict)):
         raise WrongOverride("name one recipe; to join two, write a recipe that extends both")
+    if isinstance(value, str):
+        text = value  # without its quotes
     if not is_option_name(text.rpartition("/")[2]) or search_path.find(f"{RECIPE_GROUP}/{text}") is None:
         raise WrongOverride(no_such_option(RECIPE_GROUP, text, search_path))
     if line.recipe is not None and line.recipe != text:
@@ -189,10 +190,13 @@ def _take_recipe(line: CommandLine, text: str, search_path: SearchPath) -> None:
 
 
 def _take_choice(line: CommandLine, group: str, text: str, search_path: SearchPath) -> None:
-    if isinstance(_element(group, text), (list, dict)):
+    value = _element(group, text)
+    if isinstance(value, (list, dict)):
         raise WrongOverride(
             f"choose one option by name, as {group}=OPTION, and set keys as {group}.KEY=VALUE"
         )
+    if isinstance(value, str):
+        text = value  # without its quotes
     if not is_option_name(text) or search_path.find(f"{group}/{text}") is None:
         raise WrongOverride(no_such_option(group, text, search_path))
     if line.choices.get(group, text) != text:

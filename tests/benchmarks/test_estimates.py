@@ -59,6 +59,30 @@ def test_fits_has_the_keys_and_needs_no_rate(tmp_path: Path, capsys: pytest.Capt
     assert report["unusable"]["rows"] == 1
 
 
+def test_hybrid_sharding_needs_the_memory_of_its_group(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_rows(
+        tmp_path / "fits.csv", cells(), cells(sharding="hsdp"), cells(sharding="hsdp", n_gpus="8")
+    )
+    everywhere, hybrid, one_node = (
+        answer["needed_bytes"] for answer in run_json(capsys, "--fits", str(path))["answers"]
+    )
+    assert everywhere < hybrid == one_node
+
+
+def test_modules_of_their_own_keep_less_than_those_of_transformers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_rows(
+        tmp_path / "fits.csv", cells(act_ckpt="none"), cells(act_ckpt="none", framework="accelerate")
+    )
+    own, transformers = (
+        answer["needed_bytes"] for answer in run_json(capsys, "--fits", str(path))["answers"]
+    )
+    assert own < transformers
+
+
 def test_both_files_at_once(odd_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report = run_json(capsys, "--rows", str(odd_file), "--fits", str(odd_file))
     assert {"median_abs_error", "approved"} <= set(report)
@@ -161,5 +185,5 @@ def test_fp8_is_faster_where_the_chip_has_it() -> None:
 
 def test_a_slower_network_between_nodes_where_its_source_is_known() -> None:
     slow = parse_row(2, cells(source="nanotron"))
-    assert slow.hop_s is not None
+    assert slow.hardware.node_hop_s is not None
     assert tokens_per_s_per_gpu(slow) < tokens_per_s_per_gpu(parse_row(2, cells()))

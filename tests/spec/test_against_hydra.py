@@ -177,23 +177,26 @@ def test_random_compositions_are_hydra_s_and_every_origin_is_right(
     assert spec.values == _by_hydra(stock, overrides)
     for path, where in _expected_origins(workspace, recipes, overrides, spec).items():
         assert spec.origins[path][0].where == where, dotted(path)
+    _check_that_every_place_names_its_key(workspace, spec)
     assert spec.recipes == tuple(_merged(recipes, f"r{len(recipes) - 1}") if recipes else ())
     for group in CHOICES:
         assert spec.choice_origins[group][0].value == spec.choices[group]
 
 
-def test_every_leaf_has_an_origin_that_says_its_value(workspace: Workspace) -> None:
-    spec = workspace.compose("model=mixtral_8x1b", "hardware=8xh100")
+def _leaves(tree: dict[str, Any], path: KeyPath = ()) -> list[KeyPath]:
+    found: list[KeyPath] = []
+    for key, value in tree.items():
+        found += _leaves(value, (*path, key)) if isinstance(value, dict) and value else [(*path, key)]
+    return found
 
-    def leaves(tree: dict[str, Any], path: KeyPath) -> list[tuple[KeyPath, Any]]:
-        found: list[tuple[KeyPath, Any]] = []
-        for key, value in tree.items():
-            found += leaves(value, (*path, key)) if isinstance(value, dict) else [((*path, key), value)]
-        return found
 
-    for path, value in leaves(spec.values, ()):
-        chain = spec.origins[path]
-        assert chain[0].value == value
-        file, _, line = chain[0].where.rpartition(":")
-        text = (workspace.conf.parent / file).read_text().splitlines()
-        assert text[int(line) - 1].strip().startswith(f"{path[-1]}:"), chain[0].where
+def _check_that_every_place_names_its_key(workspace: Workspace, spec: Spec) -> None:
+    """On the line of every origin, in force or overridden, stands the key."""
+    folders = {"conf": workspace.conf.parent, "recipes": workspace.folder}
+    for path in _leaves(spec.values):
+        for origin in spec.origins[path]:
+            if origin.where == "command line":
+                continue
+            file, _, line = origin.where.rpartition(":")
+            text = (folders[file.split("/")[0]] / file).read_text(encoding="utf-8").splitlines()
+            assert text[int(line) - 1].strip().startswith(f"{path[-1]}:"), (path, origin.where)

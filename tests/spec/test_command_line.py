@@ -95,6 +95,12 @@ def test_a_plus_changes_nothing(workspace: Workspace, prefix: str) -> None:
     assert line.choices == {"model": "llama_3m"}
 
 
+def test_quotes_around_a_name_are_no_part_of_it(workspace: Workspace) -> None:
+    workspace.write("recipes/x.yaml", "seed: 1\n")
+    line = _read(workspace, "recipe='x'", 'model="llama_3m"')
+    assert (line.recipe, line.choices) == ("x", {"model": "llama_3m"})
+
+
 def test_the_last_of_two_values_counts(workspace: Workspace) -> None:
     assert workspace.compose("seed=3", "seed=4").values["seed"] == 4
 
@@ -140,10 +146,15 @@ NO_KEY = "is not a key: a key is letters, digits, - and _, from a letter"
             "data.path=[a,range(1,3)]",
             "values to run one after the other cannot stand inside a list",
         ),
+        (
+            "data.path=[glob(*)]",
+            "data.path=[glob(*)]",
+            "values to run one after the other cannot stand inside a list",
+        ),
         ("data.metadata_allow={1:[a]}", "data.metadata_allow={1:[a]}", f"'1' {NO_KEY}"),
         ("data.metadata_allow={a.b:[a]}", "data.metadata_allow={a.b:[a]}", f"'a.b' {NO_KEY}"),
     ],
-    ids=range(14),
+    ids=range(15),
 )
 def test_what_no_file_can_hold(workspace: Workspace, token: str, shown: str, what: str) -> None:
     assert workspace.complaints(token) == (f"command line: {shown}: {what}",)

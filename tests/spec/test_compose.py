@@ -51,14 +51,14 @@ def test_a_user_s_recipe_that_hides_a_built_in_one_is_noted(workspace: Workspace
     workspace.write("recipes/legal_tiny.yaml", "name: mine\n")
     spec = compose_spec(["recipe=legal_tiny"])
     assert spec.values["name"] == "mine"
-    assert spec.notes == ("note: recipes/legal_tiny.yaml hides forge's own recipe of that name",)
+    assert spec.notes == ("recipes/legal_tiny.yaml hides forge's own recipe of that name",)
 
 
 def test_a_hidden_base_is_noted_too(workspace: Workspace) -> None:
     workspace.write("recipes/legal_tiny.yaml", "seed: 1\n")
     workspace.write("recipes/x.yaml", "defaults:\n  - legal_tiny\n")
     assert compose_spec(["recipe=x"]).notes == (
-        "note: recipes/legal_tiny.yaml hides forge's own recipe of that name",
+        "recipes/legal_tiny.yaml hides forge's own recipe of that name",
     )
 
 

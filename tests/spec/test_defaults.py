@@ -90,3 +90,31 @@ def test_an_option_may_have_a_key_called_like_a_group(workspace: Workspace) -> N
     workspace.write("my_conf/train/mine.yaml", "data: 3\n")
     assert own_values(_file(workspace, "train/mine")) == {"data": 3}
     assert misplaced(_file(workspace, "train/mine")) == []
+
+
+@pytest.mark.parametrize("listed", [["- base", "- _self_", "- override /model: llama_3m"],
+                                    ["- override /model: llama_3m", "- base"],
+                                    ["- override /model: llama_3m", "- _self_"],
+                                    ["- _self_", "- override /model: llama_3m"]])  # fmt: skip
+def test_the_order_of_choices_and_bases_makes_no_difference(workspace: Workspace, listed: list[str]) -> None:
+    workspace.write("recipes/base.yaml", "seed: 1\n")
+    lines = "".join(f"  {item}\n" for item in listed)
+    workspace.write("recipes/x.yaml", f"defaults:\n{lines}seed: 2\n")
+    spec = workspace.compose("recipe=x")
+    assert spec.values["seed"] == 2
+    assert spec.choices["model"] == "llama_3m"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "# @package _global_",
+        "# @package: _global_",
+        "# @package train",
+        "# yaml-language-server: $schema=x.json\n# @package _global_",
+        "%YAML 1.2\n---",
+    ],
+)
+def test_no_header_moves_a_recipe(workspace: Workspace, header: str) -> None:
+    workspace.write("recipes/x.yaml", f"{header}\nseed: 2\n")
+    assert workspace.compose("recipe=x").values["seed"] == 2
