@@ -228,6 +228,8 @@ class StepTimer:
         width_ratio = 2 if layout.precision == "fp32" else 1
         linear_forward, linear_backward = self._linear(layout, tokens)
         head = slower * self._products(layout, tokens, model.hidden_size, model.vocab_size)
+        if layout.loss_chunks > 1:
+            head *= 4 / 3  # the logits of a chunk are made again in the backward pass
         attention_forward, attention_backward = self._attention(layout, tokens)
         kernels = framework.kernels
         query = (model.attention_heads + model.kv_heads) * model.head_dim
@@ -250,9 +252,6 @@ class StepTimer:
             again, host_ratio = framework.selective, 7 / 6
             recompute = again.linear * linear_forward + again.attention * attention_forward
             recompute += again.element_wise * memory_forward
-        if layout.loss_chunks > 1:
-            # The logits of a chunk are made again in the backward pass.
-            recompute += head / 3
         matmul = linear_forward + linear_backward + head
         attention = attention_forward + attention_backward
         memory = memory_forward + memory_backward + logits
