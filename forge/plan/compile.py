@@ -8,7 +8,9 @@ from typing import Any
 from forge import __version__
 from forge.errors import FitError
 from forge.plan.budget import budget_steps
+from forge.plan.disk import disk_items
 from forge.plan.hardware import resolve_hardware
+from forge.plan.host_memory import host_memory_items
 from forge.plan.lowering import deepspeed_config
 from forge.plan.machine import Machine
 from forge.plan.memory import checkpoint_bytes
@@ -17,6 +19,7 @@ from forge.plan.outlook import (
     MEMORY_ERROR_FRACTION,
     OPTIMAL_TOKENS_PER_PARAMETER,
     TIME_ERROR_FRACTION,
+    disk_warnings,
     risk,
     token_warnings,
 )
@@ -29,6 +32,7 @@ from forge.plan.types import (
     AlternativePlan,
     Estimates,
     LayoutPlan,
+    MemoryItem,
     ModelPlan,
     Plan,
     SchedulePlan,
@@ -108,6 +112,14 @@ def _compile(
             schedule,
             corpus_tokens,
             training_tokens,
+            disk_items(
+                model,
+                choice.winner.layout,
+                sum(source.bytes for source in sources) or round(corpus_tokens * BYTES_PER_TOKEN),
+                corpus_tokens,
+                train["keep_checkpoints"],
+                spec["export"]["formats"],
+            ),
         ),
         search=SearchPlan(
             objective=train["objective"],
@@ -185,6 +197,7 @@ def _estimates(
     schedule: SchedulePlan,
     corpus_tokens: int,
     training_tokens: int,
+    disk: tuple[MemoryItem, ...],
 ) -> Estimates:
     hardware = chosen.hardware
     on_gpu = hardware.device == "cuda"
@@ -200,6 +213,12 @@ def _estimates(
         peak_memory_bytes=chosen.peak_memory_bytes,
         available_memory_bytes=available_memory_bytes,
         memory_error_fraction=MEMORY_ERROR_FRACTION[hardware.device],
+        host_memory=host_memory_items(
+            model, chosen.layout, hardware, schedule.sequence_length, training_tokens
+        ),
+        host_memory_available_bytes=hardware.host_memory_bytes,
+        disk=disk,
+        disk_available_bytes=hardware.disk_bytes,
         step_time_s=chosen.step_time_s,
         tokens_per_second=tokens_per_second,
         model_flops_utilization=flops_per_second / (hardware.peak_flops * hardware.world_size),
@@ -213,10 +232,13 @@ def _estimates(
         expected_failures=faults.expected_failures,
         best_checkpoint_interval_s=faults.best_checkpoint_interval_s,
         checkpoint_stall_s=faults.checkpoint_stall_s,
-        checkpoint_bytes=checkpoint_bytes(model, chosen.layout.precision),
+        checkpoint_bytes=checkpoint_bytes(model, chosen.layout.precision, chosen.layout.zero_stage),
         corpus_tokens=corpus_tokens,
         corpus_passes=schedule.tokens / training_tokens if training_tokens else None,
         tokens_per_parameter=schedule.tokens / model.active_parameters,
         compute_optimal_tokens=round(OPTIMAL_TOKENS_PER_PARAMETER * model.active_parameters),
-        warnings=tuple(token_warnings(model, schedule.tokens, training_tokens)),
+        warnings=(
+            *token_warnings(model, schedule.tokens, training_tokens),
+            *disk_warnings(sum(item.bytes for item in disk), hardware.disk_bytes),
+        ),
     )

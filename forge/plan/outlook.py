@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from forge.plan.hardware import Hardware
+from forge.plan.hardware import GIB, Hardware
 from forge.plan.time import checkpoint_stall_s
 from forge.plan.types import ModelPlan
 
@@ -80,3 +80,13 @@ def token_warnings(model: ModelPlan, tokens: int, corpus_tokens: int) -> list[st
             "are not (Muennighoff 2023)"
         )
     return warnings
+
+
+def disk_warnings(needed_bytes: int, disk_bytes: int | None) -> list[str]:
+    """Return what is wrong with the disk, one sentence each; nothing where its size is unknown."""
+    if disk_bytes is None or needed_bytes <= disk_bytes:
+        return []
+    return [
+        f"the run fills up to {needed_bytes / GIB:.0f} GiB of disk, a machine has {disk_bytes / GIB:.0f} GiB: "
+        "give output_dir on a larger one"
+    ]

@@ -13,17 +13,14 @@ from typing import Any
 
 from forge.errors import FitError
 from forge.plan.hardware import GIB, Hardware
+from forge.plan.host_memory import host_memory_items
 from forge.plan.layout import Layout
-from forge.plan.memory import memory_items
+from forge.plan.memory import memory_items, peak_bytes
 from forge.plan.space import Shape, Space, layout_space
 from forge.plan.time import step_time_s
 from forge.plan.types import MemoryItem, ModelPlan
 
 ALTERNATIVES = 4
-
-HOST_OPTIMIZER_BYTES = 18
-"""Host memory for each parameter whose optimizer states are there: fp32 weights and two moments, and the gradients
-in fp32 and bf16 (Ren 2021, §4; DeepSpeed's own estimate has 16 to 18)."""
 
 HOST_SHARE = 0.9
 """Of a machine's memory that training may take; the rest is the system's and the page cache's."""
@@ -109,17 +106,9 @@ def usable_memory_bytes(hardware: Hardware, engine: dict[str, Any]) -> int:
     return int(hardware.device_memory_bytes * (1 - engine["memory_headroom_fraction"]))
 
 
-def host_memory_bytes(model: ModelPlan, shape: Shape | Layout, hardware: Hardware) -> int:
-    """Return the memory one machine of GPUs needs: what is offloaded to it, or at the start the model in each process.
-
-    Every process builds the whole model in fp32 before DeepSpeed shards it.
-    """
-    width = 2 if shape.precision == "bf16" else 4
-    offloaded = (HOST_OPTIMIZER_BYTES if shape.offload_optimizer == "cpu" else 0) + (
-        width if shape.offload_parameters == "cpu" else 0
-    )
-    start = 4 * model.parameters * hardware.devices_per_node
-    return max(start, offloaded * model.parameters // hardware.nodes)
+def host_memory_bytes(model: ModelPlan, layout: Layout, hardware: Hardware, sequence_length: int) -> int:
+    """Return the memory one machine needs, without the order of the data, which no layout changes."""
+    return sum(item.bytes for item in host_memory_items(model, layout, hardware, sequence_length, 0))
 
 
 def _smaller(
@@ -153,21 +142,22 @@ def _largest_that_fits(
     model: ModelPlan, hardware: Hardware, engine: dict[str, Any], length: int, shape: Shape, space: Space
 ) -> int:
     """Return how many of the space's micro-batches fit, from the smallest on."""
-    if not _fits_host(model, shape, hardware):
+    if not _fits_host(model, shape.layout(*space.micro_batches[0]), hardware, length):
         return 0
     usable = usable_memory_bytes(hardware, engine)
 
     def too_large(pair: tuple[int, int]) -> bool:
-        items = memory_items(model, shape.layout(*pair), hardware, length)
-        return sum(item.bytes for item in items) > usable
+        return peak_bytes(model, shape.layout(*pair), hardware, length) > usable
 
     return bisect.bisect_left(space.micro_batches, True, key=too_large)
 
 
-def _fits_host(model: ModelPlan, shape: Shape, hardware: Hardware) -> bool:
+def _fits_host(model: ModelPlan, layout: Layout, hardware: Hardware, sequence_length: int) -> bool:
     if hardware.device == "cpu":
         return True
-    return host_memory_bytes(model, shape, hardware) <= HOST_SHARE * hardware.host_memory_bytes
+    return (
+        host_memory_bytes(model, layout, hardware, sequence_length) <= HOST_SHARE * hardware.host_memory_bytes
+    )
 
 
 def _kind(layout: Layout) -> tuple[Any, ...]:
@@ -208,7 +198,7 @@ def _does_not_fit(
     if leanest.peak_memory_bytes > usable:
         needs = f"{leanest.peak_memory_bytes / GIB:.1f} GiB of {usable / GIB:.1f} GiB a device"
     else:
-        host = host_memory_bytes(model, leanest.layout, hardware)
+        host = host_memory_bytes(model, leanest.layout, hardware, train["sequence_length"])
         needs = f"{host / GIB:.0f} GiB of {HOST_SHARE * hardware.host_memory_bytes / GIB:.0f} GiB a machine"
     return FitError(
         f"hardware={hardware.name}: {what} does not fit: the leanest layout ({leanest.layout}) needs {needs}"

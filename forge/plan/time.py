@@ -192,6 +192,7 @@ class StepTimer:
             layout.precision,
             layout.attention,
             layout.sequence_parallel_degree,
+            layout.loss_chunks > 1,
         )
         compute = self._compute.get(key)
         if compute is None:
@@ -227,6 +228,8 @@ class StepTimer:
         width_ratio = 2 if layout.precision == "fp32" else 1
         linear_forward, linear_backward = self._linear(layout, tokens)
         head = slower * self._products(layout, tokens, model.hidden_size, model.vocab_size)
+        if layout.loss_chunks > 1:
+            head *= 4 / 3  # the logits of a chunk are made again in the backward pass
         attention_forward, attention_backward = self._attention(layout, tokens)
         kernels = framework.kernels
         query = (model.attention_heads + model.kv_heads) * model.head_dim

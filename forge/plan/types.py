@@ -127,6 +127,13 @@ class Estimates:
     available_memory_bytes: int
     memory_error_fraction: float
     """Half-width of the band around memory."""
+    host_memory: tuple[MemoryItem, ...]
+    """Of one machine."""
+    host_memory_available_bytes: int
+    disk: tuple[MemoryItem, ...]
+    """Of the whole run, upper bounds."""
+    disk_available_bytes: int | None
+    """Of one machine; None where unknown."""
     step_time_s: float
     tokens_per_second: float
     model_flops_utilization: float

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from forge.errors import FitError
 from forge.plan.hardware import Hardware, resolve_hardware
 from forge.plan.layout import Layout
-from forge.plan.memory import memory_items
+from forge.plan.memory import peak_bytes
 from forge.plan.model import plan_model
 from forge.plan.search import Choice, choose_layout, host_memory_bytes
 from forge.plan.space import BUCKET_BYTES, LOSS_CHUNKS
@@ -63,12 +63,12 @@ def _grid(hardware: Hardware, engine: dict[str, Any], share: int) -> list[Layout
 
 
 def _fits(model: ModelPlan, layout: Layout, hardware: Hardware, engine: dict[str, Any], length: int) -> bool:
-    peak = sum(item.bytes for item in memory_items(model, layout, hardware, length))
+    peak = peak_bytes(model, layout, hardware, length)
     if peak > int(hardware.device_memory_bytes * (1 - engine["memory_headroom_fraction"])):
         return False
     if hardware.device == "cpu":
         return True
-    return host_memory_bytes(model, layout, hardware) <= 0.9 * hardware.host_memory_bytes
+    return host_memory_bytes(model, layout, hardware, length) <= 0.9 * hardware.host_memory_bytes
 
 
 @settings(deadline=None, max_examples=40)
