@@ -131,7 +131,9 @@ def published_table(rows: list[Row]) -> str:
 
 def main() -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help=f"{len(QUICK)} configurations only")
     parser.add_argument("--only", default="", help="configurations whose line has this text")
     parser.add_argument("--json", action="store_true")

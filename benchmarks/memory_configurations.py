@@ -42,7 +42,10 @@ class Configuration:
         extras = [
             text
             for text, wanted in (
-                (f"accumulation {layout.gradient_accumulation_steps}", layout.gradient_accumulation_steps > 1),
+                (
+                    f"accumulation {layout.gradient_accumulation_steps}",
+                    layout.gradient_accumulation_steps > 1,
+                ),
                 (f"loss in {layout.loss_chunks}", layout.loss_chunks > 1),
                 ("eager", layout.attention == "eager"),
                 (f"bucket {layout.bucket_bytes / 1e6:.0f} MB", layout.bucket_bytes != 100_000_000),
@@ -80,7 +83,14 @@ class Configuration:
 
 
 def configuration(
-    model: str, stage: Any, precision: Any, checkpointing: Any, length: int, micro: int, world: int, **more: Any
+    model: str,
+    stage: Any,
+    precision: Any,
+    checkpointing: Any,
+    length: int,
+    micro: int,
+    world: int,
+    **more: Any,
 ) -> Configuration:
     """Return a configuration; `more` are fields of Layout."""
     layout = Layout(

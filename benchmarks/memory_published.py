@@ -106,6 +106,4 @@ def _predicted_gib(row: dict[str, str]) -> float:
         sequence_parallel_degree=sequence_parallel,
     )
     tokens = layout.micro_batch_sequences * sequence_length / sequence_parallel
-    return (
-        (1 + FRAGMENTATION_FRACTION) * allocated_bytes(model, layout, world, sequence_length, tokens) / GIB
-    )
+    return (1 + FRAGMENTATION_FRACTION) * allocated_bytes(model, layout, world, sequence_length, tokens) / GIB

@@ -126,11 +126,31 @@ def logits(model: ModelPlan, loss_chunks: int) -> Size:
     return Size(token=12 * model.vocab_size / loss_chunks)
 
 
-def layer_working(model: ModelPlan, precision: str, attention: str, checkpointing: str) -> tuple[Size, ...]:
-    """Return what a layer's backward pass holds at its worst moments, with what checkpointing makes it compute again.
+def scores_forward(model: ModelPlan, precision: str) -> Size:
+    """Return what eager attention holds, beyond what it will have saved, while the last layer takes its softmax.
 
-    Beyond what the layer kept: the gradient of its output and, dense, of SwiGLU's two factors; with experts three
-    fp32 tensors of the experts' outputs; with eager attention the gradients of its scores.
+    The scores before and after the cast to fp32, and the causal mask; the layer's feed-forward part is yet to come.
+    """
+    w = WIDTH_BYTES[precision]
+    return Size(token=-_feed_forward_saved(model, w).token, score=4 * model.attention_heads + w)
+
+
+class Working(NamedTuple):
+    """A moment of a layer's backward pass: what is alive beyond what the layer kept."""
+
+    activations: Size
+    weights: int
+    """Matrices of the feed-forward part whose gradients were just made: 0, 1 or 2."""
+
+
+def layer_working(
+    model: ModelPlan, precision: str, attention: str, checkpointing: str
+) -> tuple[Working, ...]:
+    """Return the worst moments of a layer's backward pass, with what checkpointing makes it compute again.
+
+    Dense: the gradients of SwiGLU's two factors, and then two weight gradients while the first is reduced. Experts:
+    three fp32 tensors of the experts' outputs, and then both weight gradients. Eager attention: the gradients of its
+    scores.
     """
     w, h, i = WIDTH_BYTES[precision], model.hidden_size, model.intermediate_size
     again = Size()
@@ -143,15 +163,23 @@ def layer_working(model: ModelPlan, precision: str, attention: str, checkpointin
         kept = layer_kept(model, precision, attention, checkpointing)
         spare = 2 * w * h if not model.experts else w * h
         again = again.plus(kept.times(-1)).plus(Size(token=spare))
+    chosen = model.experts_per_token
     if model.experts:
-        moment = Size(token=w * h + 12 * h * model.experts_per_token)
+        moments = [
+            Working(again.plus(Size(token=w * h + 12 * h * chosen)), 0),
+            Working(again.plus(Size(token=w * h + w * i * chosen)), 1),
+            Working(again.plus(Size(token=w * h - 2 * w * i * chosen)), 2),
+        ]
     else:
-        moment = Size(token=w * h + 2 * w * i)
-    moments = [again.plus(moment)]
+        moments = [
+            Working(again.plus(Size(token=w * h + 2 * w * i)), 1),
+            Working(again.plus(Size(token=2 * w * h - w * i)), 2),
+        ]
     if attention == "eager":
+        # The softmax's output, the gradient of it and that of its input, fp32, less what was saved of them.
+        scores = (6 if w == 2 else 8) * model.attention_heads
         freed = _feed_forward_saved(model, w).token
-        scores = (w + 8 - (w if w == 2 else 0)) * model.attention_heads
-        moments.append(again.plus(Size(token=2 * w * h - freed, score=scores)))
+        moments.append(Working(again.plus(Size(token=2 * w * h - freed, score=scores)), 2))
     return tuple(moments)
 
 

@@ -26,16 +26,17 @@ class Gathered(NamedTuple):
     """Elements gathered at the moments at which memory may peak."""
 
     loss: int
-    first_layer: int
-    """The most while the last layer, the first to run backward, is at it."""
-    last_layer: int
-    """The most while the first layer, the last to run backward, is at it."""
+    layers: tuple[tuple[int, int], ...]
+    """Pairs (layers whose backward pass is done, the most while the next one's runs): for the first to run backward,
+    for the one with most, and for the last."""
 
 
 class _Step(NamedTuple):
     weights: tuple[int, ...]
     """Indices into the list of sizes."""
-    moment: str
+    layer: int | None = None
+    """Layers done, in a layer's backward pass."""
+    at_loss: bool = False
 
 
 @functools.lru_cache(maxsize=256)
@@ -43,16 +44,23 @@ def gathered_elements(
     model: ModelPlan, bucket_elements: int, recompute: bool, loss_chunks: int, world_size: int
 ) -> Gathered:
     """Return the elements that are whole on each device, weights that are never sharded left out."""
+    last = model.layers - 1
     if world_size == 1:
-        return Gathered(0, 0, 0)
+        return Gathered(0, ((0, 0), (last, 0)))
     sizes, steps = _trace(model, recompute, loss_chunks)
-    peaks = _run(sizes, steps, bucket_elements)
-    kept = 0
+    at_loss, layers, available = _run(sizes, steps, bucket_elements)
+    viewed = last_viewed = 0
     if model.experts and not recompute:
-        # The experts' kernel saves a view of its weights, which keeps them alive until the layer's backward pass.
-        kept = sum(size for size in weights_of(model).layer[-1]) * model.layers
+        # The experts' kernel saves a view of its weights: what was released is alive until the layer's backward pass.
+        experts = weights_of(model).layer[-1]
+        released = len(experts) * model.layers - sum(1 for weight in available if sizes[weight] in experts)
+        viewed = sum(experts) * released // len(experts)
+        last_viewed = min(viewed, sum(experts))
+    most = max(layers, key=lambda done: layers[done])
+    chosen = sorted({0, most, last})
     return Gathered(
-        max(peaks["loss"], kept), max(peaks["first"], kept), max(peaks["last"], kept // model.layers)
+        at_loss + viewed,
+        tuple((done, layers[done] + (last_viewed if done == last else viewed)) for done in chosen),
     )
 
 
@@ -70,17 +78,16 @@ def _trace(model: ModelPlan, recompute: bool, loss_chunks: int) -> tuple[list[in
     embedding = take((weights.embedding,))
     layers = [[take(module) for module in weights.layer] for _ in range(model.layers)]
     head = embedding if weights.tied else take((weights.head,))
-    steps = [_Step(embedding, "")]
-    steps += [_Step(module, "") for layer in layers for module in layer if module]
-    steps += [_Step(head, "loss")] * loss_chunks
-    steps += [_Step(head, "")] * (loss_chunks if loss_chunks == 1 else 2 * loss_chunks)
-    for number, layer in enumerate(reversed(layers)):
-        moment = "first" if number == 0 else "last" if number == model.layers - 1 else ""
+    steps = [_Step(embedding)]
+    steps += [_Step(module) for layer in layers for module in layer if module]
+    steps += [_Step(head, at_loss=True)] * loss_chunks
+    steps += [_Step(head)] * (loss_chunks if loss_chunks == 1 else 2 * loss_chunks)
+    for done, layer in enumerate(reversed(layers)):
         used = [module for module in layer if module]
         if recompute:
-            steps += [_Step(module, moment) for module in used]
-        steps += [_Step(module, moment) for module in _backward(used, bool(model.experts))]
-    steps.append(_Step(embedding, ""))
+            steps += [_Step(module, done) for module in used]
+        steps += [_Step(module, done) for module in _backward(used, bool(model.experts))]
+    steps.append(_Step(embedding))
     return sizes, steps
 
 
@@ -92,18 +99,21 @@ def _backward(modules: list[tuple[int, ...]], experts: bool) -> list[tuple[int, 
     return [down, up, gate, *attention[::-1]]
 
 
-def _run(sizes: list[int], steps: list[_Step], bucket: int) -> dict[str, int]:
-    """Carry the steps out; return the most elements whole at each moment."""
+def _run(sizes: list[int], steps: list[_Step], bucket: int) -> tuple[int, dict[int, int], set[int]]:
+    """Carry the steps out; return elements whole at the loss, the most in each layer's backward pass by layers done,
+    and the weights available at the loss.
+    """
     limit = LIVE_BUCKETS * bucket
     available: set[int] = set()
     in_flight: dict[int, list[int]] = {}
     handles: list[tuple[set[int], int]] = []  # weights not yet waited for, elements of the flat buffer
     copied: set[int] = set()
     fetched_for = [-1] * len(sizes)
-    queue = deque((weight, step) for step, (weights, _) in enumerate(steps) for weight in weights)
+    queue = deque((weight, number) for number, step in enumerate(steps) for weight in step.weights)
     next_use, ends = _reuse(sizes, steps, limit)
-    peaks = {"loss": 0, "first": 0, "last": 0, "": 0}
-    held = live = 0
+    layers: dict[int, int] = {}
+    held = live = held_at_loss = 0
+    available_at_loss: set[int] = set()
 
     def gather(weights: list[int]) -> int:
         nonlocal live
@@ -117,7 +127,7 @@ def _run(sizes: list[int], steps: list[_Step], bucket: int) -> dict[str, int]:
             in_flight[weight] = [len(handles) - 1]
         return count
 
-    for number, (weights, moment) in enumerate(steps):
+    for number, (weights, layer, at_loss) in enumerate(steps):
         missing = [weight for weight in weights if weight not in available and weight not in in_flight]
         if missing:
             held += gather(missing)
@@ -129,7 +139,6 @@ def _run(sizes: list[int], steps: list[_Step], bucket: int) -> dict[str, int]:
                         held += flat  # every weight of the buffer is copied out at the first wait
                         copied.add(handle)
                     waiting.discard(weight)
-                    peaks[moment] = max(peaks[moment], held)
                     if not waiting:
                         held -= flat
                 available.add(weight)
@@ -148,7 +157,10 @@ def _run(sizes: list[int], steps: list[_Step], bucket: int) -> dict[str, int]:
                 count += sizes[weight]
         if wanted:
             held += gather(wanted)
-        peaks[moment] = max(peaks[moment], held)
+        if at_loss:
+            held_at_loss, available_at_loss = held, set(available)
+        if layer is not None:
+            layers[layer] = max(layers.get(layer, 0), held)
         for weight in weights:
             if (
                 weight in available
@@ -158,7 +170,7 @@ def _run(sizes: list[int], steps: list[_Step], bucket: int) -> dict[str, int]:
                 available.discard(weight)
                 held -= sizes[weight]
                 live -= sizes[weight]
-    return peaks
+    return held_at_loss, layers, available_at_loss
 
 
 def _reuse(sizes: list[int], steps: list[_Step], limit: int) -> tuple[list[dict[int, int]], list[int]]:

@@ -11,7 +11,7 @@ import math
 from forge.plan.activations import WIDTH_BYTES
 from forge.plan.hardware import Hardware
 from forge.plan.layout import Layout
-from forge.plan.memory import CPU_PROCESS_BYTES, MASTER_BYTES, MOMENTS_BYTES, memory_items
+from forge.plan.memory import MASTER_BYTES, MOMENTS_BYTES, memory_items
 from forge.plan.types import MemoryItem, ModelPlan
 from forge.plan.weights import weights_of
 
@@ -42,11 +42,14 @@ def host_memory_items(
         training_tokens: tokens of the training split; the order of its sequences is held in memory.
     """
     processes = hardware.devices_per_node
-    loader = ("loader", processes * _loader_bytes(layout, sequence_length, training_tokens))
+    loader: tuple[str, float] = (
+        "loader",
+        processes * _loader_bytes(layout, sequence_length, training_tokens),
+    )
     if hardware.device == "cpu":
         worker = sum(item.bytes for item in memory_items(model, layout, hardware, sequence_length))
-        return _items([("workers", processes * worker), loader])
-    workers = ("workers", processes * CUDA_PROCESS_BYTES)
+        return _items([("workers", float(processes * worker)), loader])
+    workers: tuple[str, float] = ("workers", processes * CUDA_PROCESS_BYTES)
     offloaded, pinned = _offloaded_bytes(model, layout, hardware.world_size)
     training = [
         workers,

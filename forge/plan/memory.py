@@ -20,10 +20,10 @@ from forge.plan.activations import (
     WIDTH_BYTES,
     Size,
     layer_kept,
-    layer_saved,
     layer_working,
     logits,
     outside_layers,
+    scores_forward,
     total,
 )
 from forge.plan.gathered import Gathered, gathered_elements
@@ -52,6 +52,9 @@ MOMENTS_BYTES = 8
 MASTER_BYTES = 4
 """The fp32 copy of a parameter that the optimizer updates."""
 
+ALL_REDUCE_ELEMENTS = 500_000_000
+"""Elements that stage 0 reduces in one buffer (DeepSpeed's engine)."""
+
 ITEMS = (
     "parameters",
     "gradients",
@@ -64,6 +67,9 @@ ITEMS = (
     "optimizer step",
 )
 """Names of the items, in the order in which they are shown."""
+
+
+NOTHING = Size()
 
 
 class Moment(NamedTuple):
@@ -90,11 +96,12 @@ def memory_items(
         _moments_of(model, layout, hardware.world_size),
         key=lambda each: each.sum.bytes(tokens, sequence_length),
     )
-    items = [
-        MemoryItem(name, round(size.bytes(tokens, sequence_length)))
-        for name, size in zip(ITEMS, moment.sizes, strict=True)
-        if any(size)
-    ]
+    sizes = {
+        name: size.bytes(tokens, sequence_length) for name, size in zip(ITEMS, moment.sizes, strict=True)
+    }
+    if sizes["working activations"] < 0:  # part of what was saved has been freed by then
+        sizes["saved activations"] += sizes.pop("working activations")
+    items = [MemoryItem(name, round(size)) for name, size in sizes.items() if round(size)]
     allocated = sum(item.bytes for item in items)
     return (*items, *_outside(allocated, hardware))
 
@@ -218,15 +225,15 @@ def _moments(
     if offload_parameters != "none" and stage == 3:
         parameters = w * weights.vectors
     gradients = _Gradients(weights, model.layers, w, stage, world, bucket_bytes, accumulates)
-    whole = Gathered(0, 0, 0)
+    whole = Gathered(0, ((0, 0), (model.layers - 1, 0)))
     if stage == 3:
         whole = gathered_elements(model, bucket_bytes // w, checkpointing != "none", loss_chunks, world)
 
     def moment(
         name: str,
-        saved: Size = Size(),
-        working: Size = Size(),
-        loss: Size = Size(),
+        saved: Size = NOTHING,
+        working: Size = NOTHING,
+        loss: Size = NOTHING,
         made: float = 0,
         gathered: float = 0,
         buckets: float = 0,
@@ -247,17 +254,8 @@ def _moments(
 
     kept = layer_kept(model, precision, attention, checkpointing)
     saved = _saved(model, precision, attention, checkpointing)
-    scores = Size()
-    if attention == "eager":
-        # The scores of the last layer while it runs forward: before the softmax and the mask they are added to.
-        forward = Size(score=w * model.attention_heads + (w if checkpointing == "none" else 0))
-        if checkpointing != "none":
-            forward = forward.plus(layer_saved(model, precision, attention)).plus(kept.times(-1))
-        scores = forward
-    head_gradient = w * weights.head
-    all_head = Size(head_gradient * (2 if loss_chunks > 1 else 1), token=w * model.hidden_size).plus(
-        Size(token=w * model.vocab_size / loss_chunks)
-    )
+    chunks = 2 if loss_chunks > 1 else 1  # the gradient so far, and that of one more chunk
+    head = Size(chunks * w * weights.head, token=w * (model.hidden_size + model.vocab_size / loss_chunks))
     moments = [
         moment(
             "loss",
@@ -270,7 +268,7 @@ def _moments(
         moment(
             "head",
             saved,
-            loss=all_head,
+            loss=head,
             made=gradients.before,
             gathered=whole.loss,
             buckets=gradients.buckets_before,
@@ -278,36 +276,54 @@ def _moments(
         moment(
             "head reduced",
             saved,
-            made=gradients.after_head,
-            gathered=whole.first_layer,
+            made=gradients.with_head,
+            gathered=whole.loss,
             buckets=gradients.buckets + gradients.reducing_head,
         ),
         moment(
             "embedding",
             made=gradients.after(model.layers) + w * weights.embedding,
-            gathered=whole.last_layer,
-            buckets=gradients.buckets + gradients.reducing,
+            gathered=whole.layers[-1][1],
+            buckets=gradients.buckets + gradients.reducing(model.layers),
         ),
     ]
-    if any(scores):
+    if attention == "eager" and checkpointing == "none":
         moments.append(
-            moment("scores", saved, scores, made=gradients.before, gathered=whole.loss,
-                   buckets=gradients.buckets_before)
-        )  # fmt: skip
+            moment(
+                "scores",
+                kept.times(model.layers),
+                scores_forward(model, precision),
+                made=gradients.before,
+                gathered=whole.loss,
+                buckets=gradients.buckets_before,
+            )
+        )
+    outside = outside_layers(model, precision, attention, checkpointing)._replace(token=16)
+    moments.append(
+        moment(
+            "final norm",
+            kept.times(model.layers).plus(outside),
+            # Its input, and five tensors more of its size, all fp32.
+            Size(token=24 * model.hidden_size),
+            made=gradients.after(0),
+            gathered=whole.loss,
+            buckets=gradients.buckets,
+        )
+    )
     for working in layer_working(model, precision, attention, checkpointing):
-        layers_left = outside_layers(model, precision, attention, checkpointing)._replace(token=16)
-        for done, gathered in ((0, whole.first_layer), (model.layers - 1, whole.last_layer)):
+        for done, gathered in (*whole.layers, (gradients.first_reduced, whole.layers[0][1])):
             moments.append(
                 moment(
                     f"layer {model.layers - done}",
-                    kept.times(model.layers - done).plus(layers_left),
-                    working,
-                    made=gradients.after(done),
+                    kept.times(model.layers - done).plus(outside),
+                    working.activations,
+                    made=gradients.after(done) + gradients.fresh(working.weights),
                     gathered=gathered,
-                    buckets=gradients.buckets + gradients.reducing,
+                    buckets=gradients.buckets + (gradients.reducing(done) if working.weights == 2 else 0),
                 )
             )
     moments += [
+        moment("reducing", made=gradients.reducing_all, buckets=gradients.buckets),
         moment("norm", made=gradients.owned, step=gradients.norm),
         moment("step", made=gradients.owned, step=gradients.step),
     ]
@@ -317,69 +333,118 @@ def _moments(
 class _Gradients:
     """Gradients of a backward pass and the buffers they are reduced in, in bytes, as DeepSpeed 0.19 handles them.
 
-    Stages 0 and 1 on one device: all stay until the step. Stage 1 on more: those smaller than a bucket are moved
-    into the two buckets as they come, larger ones stay. Stage 2: reduced and freed as they come; whole weights that
-    touch the device's own part are kept. Stage 3: a buffer of the device's part is always there.
+    Stage 0, and stage 1 on one device: all stay until the step. Stage 1 on more: those smaller than a bucket are
+    moved into the two buckets as they come, larger ones stay. Stage 2: reduced and freed as they come. In both, whole
+    weights that touch the device's own part are copied to a buffer of their own. Stage 3: a buffer of the device's
+    part is always there (not counted here).
     """
 
     def __init__(
         self, weights: Weights, layers: int, w: int, stage: int, world: int, bucket: int, accumulates: bool
     ) -> None:
-        self._weights, self._w, self._layers = weights, w, layers
         limit = bucket // w
         every = weights.head + layers * weights.layer_elements + (0 if weights.tied else weights.embedding)
-        large = [size for size in weights.layer_matrices if size > limit]
-        stays_whole = stage == 0 or (stage == 1 and world == 1)
-        self._layer = w * (weights.layer_elements if stays_whole else sum(large) if stage == 1 else 0)
-        self._head = w * weights.head if stays_whole or (stage == 1 and weights.head > limit) else 0
-        # One weight's gradient is alive between its making and its reduction.
-        largest = max(weights.layer_matrices)
-        self._one = 0.0 if stays_whole else w * (largest if largest > limit or stage == 0 else 0)
-        self._copy = 0.0 if stage == 0 else w * largest
-        self._tied = w * weights.head if weights.tied else 0
-        touched, slice_elements = _touched(weights, layers, every / world)
+        part = every / world if stage else every
+        stays = stage == 0 or (stage == 1 and world == 1)
+        large = sum(size for size in weights.layer_matrices if size > limit)
+        head_stays = stays or (stage == 1 and weights.head > limit)
+        self._layer = w * (weights.layer_elements if stays else large if stage == 1 else 0)
+        self._head = w * weights.head if head_stays or weights.tied else 0.0
+        if weights.layer[-1] == weights.layer[-2]:  # dense: up, then down
+            last = (weights.layer[-1][-1], weights.layer[-2][-1])
+        else:
+            last = (weights.layer[-1][-1], weights.layer[-1][0])
+        self._last = (w * last[0], w * last[1])
+        self._pending = stays or last[0] > limit
+        touched, largest_slice = _touched(weights, layers, part)
         own = w * touched if stage in (1, 2) else 0.0
-        before_own = own if stage == 2 and accumulates else 0.0
-        whole_before = w * every if accumulates and stage <= 1 else 0.0
-        self._own = 0.0 if stays_whole else own
-        self.before = whole_before + before_own
-        buckets = {0: 0, 1: 1, 2: 1, 3: 1}[stage] * bucket
-        if stage in (1, 2) and world > 1:
-            buckets *= 2
-        self.buckets = buckets
-        self.buckets_before = buckets if stage == 3 or (stage == 1 and accumulates) else 0
-        self.reducing = 0.0 if stage == 0 else min(bucket, w * weights.layer_elements)
-        if stage in (1, 2, 3) and large:
-            self.reducing = w * max(large)
+
+        self.before = 0.0
+        """Alive when a micro-batch begins: sums of the earlier ones."""
+        if accumulates:
+            self.before = w * every if stage <= 1 else own
+        self._whole = w * every if accumulates and stage <= 1 else 0.0
+        moves = stage == 1 and world > 1  # sums too are moved into the buckets, where they are small
+        self._moved_head = w * weights.head if moves and weights.head <= limit and not weights.tied else 0.0
+        self._moved_layer = w * (weights.layer_elements - large) if moves else 0.0
+        self._kept_before = self.before if stage == 2 else 0.0
+        self._kept = 0.0 if stays else own + self._kept_before
+        self.buckets = 0.0 if stage == 0 else 2.0 * bucket if stage < 3 and world > 1 else float(bucket)
+        self.buckets_before = self.buckets if stage == 3 or (stage == 1 and accumulates) else 0.0
+
+        # A bucket of several weights is copied to be reduced; a large weight alone is so at stages 1 and 2 where it
+        # lies in several devices' parts.
+        self._reducing = 0.0
         self.reducing_head = 0.0
-        self._whole_before = whole_before
-        self.after_head = self.before + w * weights.head
-        if weights.head > limit and stage > 0 and not weights.tied:
-            part = every / world
-            copied = min(weights.head, max(part, limit) + min(part, limit)) if stage < 3 else weights.head
-            self.reducing_head = w * copied
-            if stage in (1, 2) and not stays_whole:
-                self.reducing_head = max(w * copied, own)
+        if stage and world > 1:
+            self._reducing = float(bucket)
+            if stage < 3 and large:
+                self._reducing = max(self._reducing, w * _copied(max(weights.layer_matrices), part, limit))
+        in_bucket = 0 if weights.tied or weights.head > limit else weights.head
+        self.first_reduced = 0
+        """Layers done when the first bucket is full and is reduced."""
+        if not stays and not large and weights.head <= limit:
+            self.first_reduced = min((limit - in_bucket) // weights.layer_elements, layers - 1)
+        self._never_full = in_bucket + layers * weights.layer_elements <= limit
+        if stage in (1, 2) and world > 1 and weights.head > limit and not weights.tied:
+            self.reducing_head = max(w * _copied(weights.head, part, limit), own)
+        # Where gradients are summed in place, the head's new one is gone by now.
+        self.with_head = self.before + (0.0 if self._whole else w * weights.head)
+        self.reducing_all = 2 * w * every if stage == 1 and world == 1 else 0.0
+        """Stage 1 on one device copies every gradient when all are there."""
+
         # The step: the owned part, once more flat when it is made of several weights, and in fp32.
         self.owned = own if stage in (1, 2) else w * every if stage == 0 else 0.0
-        part = every / world if stage > 0 else every
-        if stage == 3:
-            self.norm = 8 * max(weights.head, largest) / world
-            self.step = (4 + (w if w == 4 else w)) * part
-        elif stage == 0:
+        several = touched > max(weights.head, largest_slice)
+        if stage == 0:
             self.norm = 0.0
-            self.step = min(4 * every, 4 * 500_000_000) if world > 1 else 0.0
+            self.step = 4 * min(every, ALL_REDUCE_ELEMENTS) if world > 1 else 0.0
+        elif stage == 3:
+            self.norm = 8 * max(weights.head, *weights.layer_matrices) / world
+            self.step = (4 + w) * part
         else:
-            self.norm = 8 * slice_elements
-            several = touched > weights.head or weights.tied
+            self.norm = 8 * largest_slice
             self.step = (4 if w == 2 else 0) * part + (w * part if several else 0)
 
     def after(self, layers: int) -> float:
-        """Bytes of gradients when the backward pass of `layers` layers and of the head is done, and one is made."""
-        grown = self._head + layers * self._layer
-        if self._whole_before:
-            grown = max(self._whole_before - 0, grown) if self._layer else self._whole_before
-        return grown + self._own + (self.before - self._whole_before) + self._one + self._tied
+        """Return gradients alive when the backward pass of the head and of `layers` layers is done."""
+        kept = self._kept if self._reduced_by(layers) else self._kept_before
+        if self._whole:
+            return self._whole - self._moved_head - layers * self._moved_layer + kept
+        return self._head + layers * self._layer + kept
+
+    def reducing(self, layers: int) -> float:
+        """Return the copy of a bucket that is being reduced when `layers` layers are done."""
+        return self._reducing if self._reduced_by(layers) else 0.0
+
+    def _reduced_by(self, layers: int) -> bool:
+        return layers >= self.first_reduced and not self._never_full
+
+    def fresh(self, weights: int) -> float:
+        """Return gradients of the `weights` weights just made, of which all but one may have been moved away."""
+        if weights < 2:
+            return self._last[0] if weights else 0.0
+        return sum(self._last) if self._pending else max(self._last)
+
+
+def _copied(elements: int, part: float, limit: int) -> float:
+    """Return elements of the largest buffer in which a weight over several devices' parts is reduced.
+
+    Its slices, one a part, are taken together until they are more than a bucket.
+    """
+    if elements <= part:
+        return 0.0
+    first = elements % part
+    largest, group, slices, left = 0.0, 0.0, 0, float(elements)
+    while left > 0 and slices < 64:
+        piece = first if left == elements and first else min(part, left)
+        group, left, slices = group + piece, left - piece, slices + 1
+        if group > limit or left <= 0:
+            largest = max(largest, group)
+            if largest > limit and left < elements - first:
+                break
+            group = 0.0
+    return max(largest, min(elements, limit)) if slices == 64 else largest
 
 
 def _touched(weights: Weights, layers: int, part: float) -> tuple[int, float]:
