@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
-from forge.plan.types import Plan, SourcePlan
+from forge.plan.stages import plan_stages
+from forge.plan.types import Plan, SourcePlan, plan_id
 
 HARDWARE_KEYS = ("device", "gpu", "nodes", "processes_per_node", "threads_per_process")
 
@@ -17,6 +18,16 @@ def plan_drift(plan: Plan, now: Plan) -> list[str]:
         now: the plan that its spec compiles to now, here.
     """
     return [*_code(plan, now), *_documents(plan, now), *_hardware(plan, now), *_decisions(plan, now)]
+
+
+def accept_drift(plan: Plan, now: Plan) -> Plan:
+    """Return `plan` with its decisions as they were reviewed, for the code and documents there are now.
+
+    Its stages get keys of their own, so that nothing made by other code or from other documents is taken for theirs.
+    """
+    stages = plan_stages(plan.spec, now.sources, plan.model, plan.layout, plan.schedule, plan.deepspeed)
+    accepted = replace(plan, forge_version=now.forge_version, sources=now.sources, stages=stages)
+    return replace(accepted, id=plan_id(accepted))
 
 
 def _code(plan: Plan, now: Plan) -> list[str]:
