@@ -91,5 +91,6 @@ def test_one_under_a_password_is_encrypted() -> None:
 
 
 def test_relations_may_lead_nowhere() -> None:
-    rows = f'<Relationships xmlns="x"><Relationship Id="a" Type="{OFFICE}/footnotes" Target="gone.xml"/></Relationships>'
+    row = f'<Relationship Id="a" Type="{OFFICE}/footnotes" Target="gone.xml"/>'
+    rows = f'<Relationships xmlns="x">{row}</Relationships>'
     assert document("a.docx", docx_of(paragraph("x"), {"word/_rels/document.xml.rels": rows})).text == "x"
