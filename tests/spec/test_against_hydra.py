@@ -162,7 +162,7 @@ def _line_of(text: list[str], key: str) -> int:
     return next(at + 1 for at in range(start + 1, len(text)) if text[at].startswith(f"{indent}{name}:"))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(compositions())
 def test_random_compositions_are_hydra_s_and_every_origin_is_right(
     workspace: Workspace, composition: tuple[dict[str, Any], list[str]]

@@ -83,6 +83,15 @@ def test_a_mapping_typed_on_the_command_line_merges(workspace: Workspace) -> Non
     assert _places(result, "a.c") == ["command line"]
 
 
+def test_the_place_of_what_no_file_holds_is_the_name_that_stands_for_it(workspace: Workspace) -> None:
+    spec = workspace.compose("hardware=64xh100")
+    assert spec.where(("hardware", "nodes")) == "hardware=64xh100"
+    assert workspace.complaints("hardware=999999x8xh100") == (
+        "hardware=999999x8xh100: hardware.nodes: 999999 machines is above the most allowed, 16384 "
+        f"(over {spec.origins[('hardware', 'nodes')][1].where})",
+    )
+
+
 def test_the_place_of_a_key_without_its_own_is_the_nearest(workspace: Workspace) -> None:
     spec = workspace.compose("train.weight_decay=0.3")
     assert spec.where(("train", "weight_decay")) == "command line"

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from forge.errors import SpecError
 from forge.spec.schema import spec_schema
 from forge.spec.show import explain, spec_to_yaml
+from forge.spec.sweep import MAX_POINTS, expand_sweep
 from forge.spec.types import dotted
 from tests.spec.workspace import Workspace
 
@@ -33,7 +34,7 @@ WORDS = [
 ]
 
 relaxed = settings(
-    max_examples=100,
+    max_examples=40,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -141,7 +142,18 @@ def test_any_words_on_the_command_line(workspace: Workspace, words: list[str]) -
     _either(workspace, *words)
 
 
-@settings(relaxed, max_examples=200)
+@relaxed
+@given(tokens)
+def test_any_words_as_a_sweep(workspace: Workspace, words: list[str]) -> None:
+    try:
+        points = expand_sweep(words, workspace.search_path())
+    except SpecError:
+        return
+    assert 1 <= len(points) <= MAX_POINTS
+    assert all(len(point) == len(words) for point in points)
+
+
+@settings(relaxed, max_examples=80)
 @given(st.dictionaries(st.sampled_from(KEYS), anything, min_size=1, max_size=4))
 def test_any_value_in_any_key_of_a_recipe(workspace: Workspace, values: dict[str, Any]) -> None:
     tree: dict[str, Any] = {}
@@ -152,7 +164,7 @@ def test_any_value_in_any_key_of_a_recipe(workspace: Workspace, values: dict[str
     _either(workspace, "recipe=x")
 
 
-@settings(relaxed, max_examples=200)
+@settings(relaxed, max_examples=80)
 @given(st.sampled_from(KEYS), anything)
 def test_any_value_in_any_key_of_one_s_own_conf(workspace: Workspace, key: str, value: Any) -> None:
     group, _, name = key.rpartition(".")

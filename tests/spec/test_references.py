@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from forge.spec.references import MAX_TEXT_CHARACTERS, MAX_TOTAL_CHARACTERS, resolve
+from forge.spec.references import MAX_TEXT_CHARACTERS, MAX_TOTAL_CHARACTERS, ONLY_PLAIN_REFERENCES, resolve
 from forge.spec.schema import spec_schema
 from forge.spec.types import KeyPath, Origin, Origins
 
@@ -49,12 +49,31 @@ def test_what_is_no_reference_is_left_alone_or_refused(text: str) -> None:
     assert bool(problems) == ("${" in text)
 
 
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        (r"echo \${HOME}", "echo ${HOME}"),
+        (r"\${a}", "${a}"),
+        (r"\${", "${"),
+        (r"\${oc.env:HOME} ${b}", "${oc.env:HOME} 3"),
+        (r"${b}\${b}${b}", "3${b}3"),
+        (r"C:\x", r"C:\x"),
+    ],
+)
+def test_a_backslash_before_a_reference_takes_it_for_text(written: str, text: str) -> None:
+    assert _good({"a": written, "b": 3, "c": [written]}) == {"a": text, "b": 3, "c": [text]}
+
+
+def test_what_an_escaped_text_becomes_is_not_read_again() -> None:
+    assert _good({"a": "${b}", "c": "<${b}>", "b": r"\${a}"}) == {"a": "${a}", "c": "<${a}>", "b": "${a}"}
+
+
 def test_a_problem_leaves_the_others_and_stands_where_the_reference_does() -> None:
     resolved, problems, unresolved = _resolve({"a": "${seed_}", "b": 2, "c": "${oc.env:HOME}"})
     assert resolved == {"a": None, "b": 2, "c": None}
     assert problems == [
         "r.yaml:1: a: ${seed_}: there is no such key.",
-        "r.yaml:3: c: '${oc.env:HOME}': only plain references like ${train.tokens} are allowed",
+        f"r.yaml:3: c: '${{oc.env:HOME}}': {ONLY_PLAIN_REFERENCES}",
     ]
     assert unresolved == {("a",), ("c",)}
 

@@ -83,6 +83,10 @@ def test_without_several_values_there_is_one_point_as_typed(workspace: Workspace
             ["seed=range(0,inf)"],
             f"seed=range(0,inf): {NO_VALUES}",
         ),
+        (
+            ["seed=choice([choice(1,2)],5)"],
+            "seed=choice([choice(1,2)],5): values to run one after the other cannot stand inside a list",
+        ),
         (["model=glob(zzz*)"], "model=glob(zzz*): matches no option"),
         (["seed"], "seed: is not an override: write seed=VALUE, without spaces around ="),
         (
@@ -95,6 +99,12 @@ def test_what_cannot_be_run_one_after_the_other(workspace: Workspace, tokens: li
     with pytest.raises(SpecError) as raised:
         _points(workspace, *tokens)
     assert raised.value.lines == (f"command line: {line}",)
+
+
+def test_a_wrong_key_is_left_to_composing(workspace: Workspace) -> None:
+    points = _points(workspace, "größe=1,2", "a b=ü")
+    assert points == [["größe=1", "a b=ü"], ["größe=2", "a b=ü"]]
+    assert len(workspace.complaints(*points[0])) == 2
 
 
 def test_all_mistakes_are_told(workspace: Workspace) -> None:
