@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -16,7 +15,17 @@ from forge.data.corpus_tables import write_corpus, write_records
 from forge.data.decisions import Decided, Records, decide, reasons
 from forge.data.duplicates import families
 from forge.data.language import check_languages
-from forge.data.passes import Notes, Pass, Task, Workers, bucket_count, bucket_files, plan_passes, write_edits
+from forge.data.passes import (
+    Notes,
+    Pass,
+    Task,
+    Workers,
+    bucket_count,
+    bucket_files,
+    plan_passes,
+    write_edits,
+    write_lines,
+)
 from forge.data.roster import Roster, gather
 from forge.data.split import held_out_groups
 from forge.errors import StageError
@@ -170,7 +179,7 @@ class _Curation:
                     counts.setdefault(group, Counter()).update(lines)
             found = boilerplate.repeated(counts, documents, self._parameters["boilerplate_fraction"])
             self._lines = self._work / f"lines-{number}"
-            self._lines.write_bytes(pickle.dumps(found))
+            write_lines(self._lines, found)
 
 
 def _summary(

@@ -41,7 +41,7 @@ class Decided:
     """What the next pass does to the documents."""
 
     removed: set[str] = field(default_factory=set)
-    paragraphs: dict[str, Ints] = field(default_factory=dict)
+    paragraphs: dict[str, list[int]] = field(default_factory=dict)
     """Paragraphs to take out, by document."""
 
 
@@ -166,7 +166,7 @@ def _superseded(table: _Table) -> None:
 def _paragraphs(table: _Table) -> None:
     ids = table.pick(table.roster.document_ids)
     found = repeated(table.pick(table.roster.paragraphs), table.parameters["max_paragraph_documents"])
-    table.decided.paragraphs |= {ids[place]: gone for place, gone in found.items()}
+    table.decided.paragraphs |= {ids[place]: gone.tolist() for place, gone in found.items()}
 
 
 def _cap(table: _Table) -> None:

@@ -42,9 +42,9 @@ def repeated(documents: Sequence[Uint64], most: int) -> dict[int, npt.NDArray[np
     return found
 
 
-def remove(draft: Draft, places: npt.NDArray[np.int64]) -> None:
+def remove(draft: Draft, places: Sequence[int]) -> None:
     """Take the paragraphs at `places` out of a document, each with the break after it."""
-    gone = set(places.tolist())
+    gone = set(places)
     pieces = BREAK.split(draft.text)
     kept = [
         piece + (pieces[2 * place + 1] if 2 * place + 1 < len(pieces) else "")

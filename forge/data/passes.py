@@ -10,9 +10,9 @@ within each puts all documents in order, whatever the order of files or the numb
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
-import pickle
 import signal
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.ipc as ipc
 import pyarrow.parquet as parquet
@@ -127,7 +126,7 @@ class Edits:
     """What was decided of the documents of one bucket."""
 
     removed: frozenset[str]
-    paragraphs: dict[str, npt.NDArray[np.int64]]
+    paragraphs: dict[str, list[int]]
 
 
 class Workers:
@@ -193,25 +192,44 @@ def read_bucket(files: Iterable[Path]) -> pa.Table:
     return pa.Table.from_batches(batches, DRAFTS).sort_by("document_id")
 
 
-def write_edits(folder: Path, buckets: int, removed: Iterable[str], edited: dict[str, Any]) -> None:
+def write_edits(folder: Path, buckets: int, removed: Iterable[str], edited: dict[str, list[int]]) -> None:
     """Write what was decided of each bucket's documents."""
     removed_of: list[set[str]] = [set() for _ in range(buckets)]
     for document_id in removed:
         removed_of[bucket_of(document_id, buckets)].add(document_id)
-    paragraphs_of: list[dict[str, Any]] = [{} for _ in range(buckets)]
+    paragraphs_of: list[dict[str, list[int]]] = [{} for _ in range(buckets)]
     for document_id, places in edited.items():
         paragraphs_of[bucket_of(document_id, buckets)][document_id] = places
     folder.mkdir()
     for bucket in range(buckets):
-        edits = Edits(frozenset(removed_of[bucket]), paragraphs_of[bucket])
-        (folder / str(bucket)).write_bytes(pickle.dumps(edits))
+        content = {"removed": sorted(removed_of[bucket]), "paragraphs": paragraphs_of[bucket]}
+        (folder / str(bucket)).write_text(json.dumps(content), encoding="utf-8")
+
+
+def _read_edits(path: Path | None) -> Edits:
+    if path is None:
+        return Edits(frozenset(), {})
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return Edits(frozenset(content["removed"]), content["paragraphs"])
+
+
+def write_lines(path: Path, lines: boilerplate.Lines) -> None:
+    """Write which lines are boilerplate."""
+    content = {group: sorted(line.hex() for line in some) for group, some in lines.items()}
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def _read_lines(path: Path | None) -> boilerplate.Lines | None:
+    if path is None:
+        return None
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return {group: frozenset(map(bytes.fromhex, some)) for group, some in content.items()}
 
 
 def run_task(task: Task) -> Notes:
     """Carry out one task: edit, step, note, and write what is left to its buckets."""
     notes = Notes(task.number)
-    edits = Edits(frozenset(), {}) if task.edits is None else pickle.loads(task.edits.read_bytes())
-    lines = None if task.lines is None else pickle.loads(task.lines.read_bytes())
+    edits, lines = _read_edits(task.edits), _read_lines(task.lines)
     found_shingles: list[Uint64] = []
     for table in _slices(task):
         notes.documents_in += len(table)

@@ -9,7 +9,7 @@ from forge.data.paragraphs import paragraph_hashes, remove, repeated
 def cleaned(texts: list[str], least_words: int = 1, most: int = 1) -> list[str]:
     drafts = [Draft(str(number), "", "", "", "", text) for number, text in enumerate(texts)]
     for place, gone in repeated([paragraph_hashes(text, least_words) for text in texts], most).items():
-        remove(drafts[place], gone)
+        remove(drafts[place], gone.tolist())
     return [draft.text for draft in drafts]
 
 

@@ -17,7 +17,7 @@ def test_words_are_those_of_the_pattern(texts: list[str]) -> None:
     words = [split_words(text) for text in texts]
     found = list(word_codes(texts))
     assert [one.lengths.tolist() for one in found] == [[len(word) for word in one] for one in words]
-    code_of = {}
+    code_of: dict[str, int] = {}
     for one, codes in zip(words, found, strict=True):
         for word, code in zip(one, codes.codes.tolist(), strict=True):
             assert code_of.setdefault(word, code) == code
