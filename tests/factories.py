@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from forge.plan.stages import NOT_OF_CORPUS
 from forge.plan.types import (
     PLAN_FORMAT,
     Estimates,
@@ -22,6 +23,7 @@ from forge.plan.types import (
     StagePlan,
     plan_id,
 )
+from forge.spec.schema import load_schema_file
 
 BOS_ID, EOS_ID, PAD_ID = 0, 1, 2
 
@@ -184,6 +186,12 @@ def deepspeed_config(layout: LayoutPlan, schedule: SchedulePlan) -> dict[str, An
     }
 
 
+def corpus_defaults() -> dict[str, Any]:
+    """Return what the corpus stage is given where a spec says nothing of `data`."""
+    properties = load_schema_file("data")["properties"]
+    return {key: node["default"] for key, node in properties.items() if key not in NOT_OF_CORPUS}
+
+
 def default_stages(model: ModelPlan) -> tuple[StagePlan, ...]:
     """Return the seven stages, with parameters that suit a few short documents."""
     parameters: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
@@ -191,13 +199,11 @@ def default_stages(model: ModelPlan) -> tuple[StagePlan, ...]:
         "corpus": (
             ("lake",),
             {
+                **corpus_defaults(),
                 "min_words": 1,
                 "min_alphabetic_fraction": 0.0,
                 "max_repeated_line_fraction": 1.0,
-                "shingle_words": 5,
-                "near_duplicate_jaccard": 0.8,
                 "held_out_fraction": 0.1,
-                "held_out_group_jaccard": 0.5,
                 "seed": 7,
             },
         ),

@@ -58,7 +58,7 @@ def test_changed_documents_are_named_and_may_be_accepted(planned: Path) -> None:
 def test_documents_that_are_gone_are_said(planned: Path) -> None:
     (planned.parent / "documents" / "a.txt").unlink()
     (planned.parent / "documents").rmdir()
-    with pytest.raises(SpecError, match="plan.json: data.path: documents: does not exist"):
+    with pytest.raises(SpecError, match=r"plan.json: data.path: documents: does not exist"):
         ready(planned, accepts_drift=True)
 
 
@@ -85,7 +85,7 @@ def test_a_plan_that_was_edited_is_refused(planned: Path) -> None:
 def test_nothing_else_is_said_beside_a_plan() -> None:
     assert reviewed_plan(["train.steps=1"])[0] is None
     assert reviewed_plan(["plan=p.json", "output_dir=/x"]) == (Path("p.json"), Path("/x"))
-    with pytest.raises(SpecError, match="train.steps=1: a plan is carried out as it is"):
+    with pytest.raises(SpecError, match=r"train.steps=1: a plan is carried out as it is"):
         reviewed_plan(["plan=p.json", "train.steps=1"])
 
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as parquet
 import pytest
 import torch
 
-from forge.data.corpus import CORPUS
+from forge.data.corpus_tables import CORPUS
 from forge.data.loading import TokenShard
 from forge.data.tokens import build_tokens
 from forge.errors import StageError
