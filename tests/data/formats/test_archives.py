@@ -174,6 +174,7 @@ def test_an_encrypted_member_is_set_aside_and_the_rest_read(tmp_path: Path) -> N
         ("x.bz2", b"BZh9" + b"\xff" * 50),
         ("x.tar", b"\x00" * 257 + b"ustar" + b"\xff" * 250),
     ],
+    ids=["cut zip", "no zip", "no gzip", "cut gzip", "cut xz", "no bzip2", "no tar"],
 )
 def test_a_broken_archive_says_so(tmp_path: Path, name: str, raw: bytes) -> None:
     assert set(reasons(read_deep(tmp_path, name, raw)).values()) == {"broken archive"}
