@@ -25,7 +25,7 @@ from forge.plan.outlook import (
 )
 from forge.plan.remedies import smallest_changes
 from forge.plan.schedule import plan_schedule
-from forge.plan.search import Candidate, choose_layout, usable_memory_bytes
+from forge.plan.search import Candidate, choose_layout, usable_memory_bytes, why_nothing_fits
 from forge.plan.stages import plan_stages
 from forge.plan.types import (
     PLAN_FORMAT,
@@ -64,14 +64,30 @@ def compile_plan(
     """
     try:
         return _compile(spec, hardware_name, machine, sources)
-    except FitError as error:
-        changes = smallest_changes(
-            spec,
-            hardware_name,
-            _unlimited_tokens_per_second(spec, hardware_name, machine),
-            lambda changed, name: _compile(changed, name, machine, sources),
-        )
-        raise FitError(*error.lines, *(f"hardware={hardware_name}: {change}" for change in changes)) from None
+    except FitError:
+        pass
+    raise FitError(*_misfit(spec, hardware_name, machine, sources))
+
+
+def _misfit(
+    spec: dict[str, Any], hardware_name: str, machine: Machine, sources: tuple[SourcePlan, ...]
+) -> list[str]:
+    """Return why a spec does not fit, and then what would: each change has been compiled."""
+    train, engine = spec["train"], spec["engine"]
+    model = plan_model(spec["model"], spec["tokenizer"]["vocab_size"], train["sequence_length"])
+    hardware = resolve_hardware(spec["hardware"], hardware_name, machine)
+    endless = replace(hardware, device_memory_bytes=ENDLESS_BYTES, host_memory_bytes=ENDLESS_BYTES)
+    fastest = choose_layout(model, endless, engine, train).winner
+    changes = smallest_changes(
+        spec,
+        hardware_name,
+        train["global_batch_tokens"] / fastest.step_time_s,
+        lambda changed, name: _compile(changed, name, machine, sources),
+    )
+    return [
+        why_nothing_fits(model, hardware, engine, train),
+        *(f"hardware={hardware_name}: {change}" for change in changes),
+    ]
 
 
 def _compile(
@@ -130,19 +146,6 @@ def _compile(
         spec=content,
     )
     return replace(plan, id=plan_id(plan))
-
-
-def _unlimited_tokens_per_second(spec: dict[str, Any], hardware_name: str, machine: Machine) -> float:
-    """Return what a spec that does not fit would reach if it did: what the changes that make it fit cost."""
-    train = spec["train"]
-    model = plan_model(spec["model"], spec["tokenizer"]["vocab_size"], train["sequence_length"])
-    hardware = replace(
-        resolve_hardware(spec["hardware"], hardware_name, machine),
-        device_memory_bytes=ENDLESS_BYTES,
-        host_memory_bytes=ENDLESS_BYTES,
-    )
-    choice = choose_layout(model, hardware, spec["engine"], train)
-    return float(train["global_batch_tokens"] / choice.winner.step_time_s)
 
 
 def _corpus_tokens(spec: dict[str, Any], sources: tuple[SourcePlan, ...]) -> int:

@@ -67,7 +67,7 @@ def choose_layout(
 
     Raises:
         SpecError: the spec pins what contradicts itself or what forge's engine cannot run.
-        FitError: nothing fits; the line names the leanest candidate and what it needs.
+        FitError: nothing fits; `why_nothing_fits` says by how much.
     """
     spaces = [(hardware, layout_space(hardware, engine, train))]
     if train["objective"] == "cost":
@@ -79,7 +79,7 @@ def choose_layout(
             if kind not in best or order < best[kind][0]:
                 best[kind] = (order, layout, machines)
     if not best:
-        raise _does_not_fit(model, hardware, engine, train, spaces[0][1])
+        raise FitError(f"hardware={hardware.name}: no layout fits")
     ranked = sorted(best.values(), key=lambda entry: entry[0])[: ALTERNATIVES + 1]
     length = train["sequence_length"]
     first, *others = (evaluate(model, layout, machines, length) for _, layout, machines in ranked)
@@ -182,24 +182,20 @@ def _rejected(
             yield evaluate(model, plainest.layout(*space.micro_batches[fits]), hardware, length)
 
 
-def _does_not_fit(
-    model: ModelPlan, hardware: Hardware, engine: dict[str, Any], train: dict[str, Any], space: Space
-) -> FitError:
-    smallest = space.micro_batches[0]
-    leanest = min(
-        (
-            evaluate(model, shape.layout(*smallest), hardware, train["sequence_length"])
-            for shape in space.shapes
-        ),
-        key=lambda candidate: candidate.peak_memory_bytes,
-    )
-    what = f"a model of {model.parameters / 1e9:.1f}B parameters at sequence {train['sequence_length']}"
-    usable = usable_memory_bytes(hardware, engine)
-    if leanest.peak_memory_bytes > usable:
-        needs = f"{leanest.peak_memory_bytes / GIB:.1f} GiB of {usable / GIB:.1f} GiB a device"
+def why_nothing_fits(
+    model: ModelPlan, hardware: Hardware, engine: dict[str, Any], train: dict[str, Any]
+) -> str:
+    """Return the line that names the leanest layout of a spec that does not fit, and what it needs."""
+    length, space = train["sequence_length"], layout_space(hardware, engine, train)
+    layouts = (shape.layout(*space.micro_batches[0]) for shape in space.shapes)
+    leanest = min(layouts, key=lambda layout: peak_bytes(model, layout, hardware, length))
+    peak, usable = peak_bytes(model, leanest, hardware, length), usable_memory_bytes(hardware, engine)
+    if peak > usable:
+        needs = f"{peak / GIB:.1f} GiB of {usable / GIB:.1f} GiB a device"
     else:
-        host = host_memory_bytes(model, leanest.layout, hardware, train["sequence_length"])
+        host = host_memory_bytes(model, leanest, hardware, length)
         needs = f"{host / GIB:.0f} GiB of {HOST_SHARE * hardware.host_memory_bytes / GIB:.0f} GiB a machine"
-    return FitError(
-        f"hardware={hardware.name}: {what} does not fit: the leanest layout ({leanest.layout}) needs {needs}"
+    return (
+        f"hardware={hardware.name}: a model of {model.parameters / 1e9:.1f}B parameters at sequence {length} does not "
+        f"fit: the leanest layout ({leanest}) needs {needs}"
     )
