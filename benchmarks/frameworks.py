@@ -6,7 +6,14 @@ import re
 from dataclasses import replace
 from typing import Literal
 
-from forge.plan.efficiency import EAGER, EAGER_GPT, ELEMENT_WISE_ONLY, FRAMEWORKS, Framework
+from forge.plan.efficiency import (
+    EAGER,
+    EAGER_GPT,
+    ELEMENT_WISE_ONLY,
+    EVERY_OTHER_LAYER,
+    FRAMEWORKS,
+    Framework,
+)
 
 MEGATRON = ("megatron", "nemo", "internevo", "llm.c", "mcore", "transformer engine", "nanotron", "neox")
 """Data parallelism with ZeRO-1 over modules of their own, most with fused kernels."""
@@ -50,6 +57,8 @@ def row_framework(text: dict[str, str], gated: bool = True) -> Framework:
         framework = replace(framework, gradient_bytes=4.0)
     if "meta internal" in name or "fairscale" in name:
         framework = replace(framework, selective=ELEMENT_WISE_ONLY)
+    if "fms" in name or "(layer)" in text.get("act_ckpt", ""):
+        framework = replace(framework, selective=EVERY_OTHER_LAYER)
     if "internevo" in name:
         # Megatron's way of sharding, over modules that are not fused.
         framework = replace(framework, kernels=EAGER, whole_tensor_shards=True, accumulation_bytes=6.0)

@@ -249,9 +249,6 @@ class StepTimer:
         memory_forward = forward_bytes / self._bandwidth
         memory_backward = memory_forward * kernels.backward_ratio
         logits = tokens * model.vocab_size * kernels.logits_bytes / self._bandwidth
-        if self._eager_casts:
-            casts = EAGER_CAST_BYTES * model.layers * self._cast_elements(tokens) / self._bandwidth
-            memory_forward, memory_backward = memory_forward + casts / 3, memory_backward + casts * 2 / 3
         recompute, host_ratio, passes = 0.0, 1.0, 2
         if layout.activation_checkpointing == "full":
             recompute, host_ratio, passes = linear_forward + attention_forward + memory_forward, 4 / 3, 3
@@ -298,11 +295,15 @@ class StepTimer:
             + down
         )
         scale = model.layers / self._linear_speedup / 3
-        return total * scale, total * scale * 2, 0.0 if model.experts else down * scale
+        forward, backward = total * scale, total * scale * 2
+        if self._eager_casts:
+            casts_forward, casts_backward = self._eager_casts_s(tokens)
+            forward, backward = forward + casts_forward, backward + casts_backward
+        return forward, backward, 0.0 if model.experts else down * scale
 
-    def _cast_elements(self, tokens: float) -> float:
-        """Return the elements of one layer that a micro-batch casts to fp8: inputs and weights of each product for the
-        forward and again for the backward pass, gradients of outputs once."""
+    def _eager_casts_s(self, tokens: float) -> tuple[float, float]:
+        """Return seconds of casts to fp8, forward and backward: the inputs and weights of each linear product for both,
+        the gradients of their outputs for the backward pass."""
         model = self.model
         hidden, feed_forward = model.hidden_size, model.intermediate_size
         query, key_value = model.attention_heads * model.head_dim, model.kv_heads * model.head_dim
@@ -310,7 +311,9 @@ class StepTimer:
         inputs = 3 * hidden + query + active * (2 * hidden + feed_forward)
         outputs = query + 2 * key_value + hidden + active * (2 * feed_forward + hidden)
         weights = hidden * (2 * query + 2 * key_value) + max(model.experts, 1) * 3 * hidden * feed_forward
-        return tokens * (2 * inputs + outputs) + 2 * weights
+        an_element_s = EAGER_CAST_BYTES * model.layers / self._bandwidth
+        again = (tokens * inputs + weights) * an_element_s
+        return again, again + tokens * outputs * an_element_s
 
     def _products(self, layout: Layout, tokens: float, inner: int, outer: int, experts: int = 1) -> float:
         """Return seconds of one matrix's forward product and its two gradients.
