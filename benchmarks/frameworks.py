@@ -6,7 +6,14 @@ import re
 from dataclasses import replace
 from typing import Literal
 
-from forge.plan.efficiency import EAGER, ELEMENT_WISE_ONLY, FRAMEWORKS, Framework
+from forge.plan.efficiency import (
+    EAGER,
+    EAGER_GPT,
+    ELEMENT_WISE_ONLY,
+    EVERY_OTHER_LAYER,
+    FRAMEWORKS,
+    Framework,
+)
 
 MEGATRON = ("megatron", "nemo", "internevo", "llm.c", "mcore", "transformer engine", "nanotron", "neox")
 """Data parallelism with ZeRO-1 over modules of their own, most with fused kernels."""
@@ -33,27 +40,44 @@ NEWEST_FLASH = ("flash3", "fa3", "flash-3", "flash attention 3", "cudnn", "fused
 CUDNN_BY_DEFAULT = ("nemo", "bridge", "transformer engine")
 
 
-def row_framework(text: dict[str, str]) -> Framework:
-    """Return the framework of a row, its cells in lower case, with what is known of it by name."""
+OF_TRANSFORMERS = ("deepspeed", "deepcompile", "transformers_fsdp")
+"""Keys under which transformers' own modules run."""
+
+
+def row_framework(text: dict[str, str], gated: bool = True) -> Framework:
+    """Return the framework of a row, its cells in lower case, with what is known of it by name.
+
+    Args:
+        text: the cells.
+        gated: whether the feed-forward has a gate (Llama), not only two matrices (GPT).
+    """
     name = text.get("framework", "")
     framework = FRAMEWORKS[framework_key(name, text.get("sharding", ""), text.get("compile", ""))]
     if "torchtitan" in name or "nanotron" in name:
         framework = replace(framework, gradient_bytes=4.0)
     if "meta internal" in name or "fairscale" in name:
         framework = replace(framework, selective=ELEMENT_WISE_ONLY)
-    if "internevo" in name or "nanotron" in name:
+    if "fms" in name or "(layer)" in text.get("act_ckpt", ""):
+        framework = replace(framework, selective=EVERY_OTHER_LAYER)
+    if "internevo" in name:
         # Megatron's way of sharding, over modules that are not fused.
-        framework = replace(framework, kernels=EAGER)
-    if framework.key in ("deepspeed", "deepcompile", "transformers_fsdp"):
-        # Published runs of mixtures of experts under transformers precede its grouped experts (version 5).
-        framework = replace(framework, looped_experts=True)
+        framework = replace(framework, kernels=EAGER, whole_tensor_shards=True, accumulation_bytes=6.0)
+    if "nanotron" in name:
+        # Gradients are summed in fp32; parameters are gathered once the optimizer is done.
+        framework = replace(framework, kernels=EAGER, accumulation_bytes=10.0, refresh_overlaps=False)
+    if framework.key in OF_TRANSFORMERS:
+        # Published runs of mixtures of experts under transformers precede its grouped experts (version 5). Its
+        # gradient checkpointing re-enters unless told not to.
+        framework = replace(framework, looped_experts=True, recompute_stops_early=False)
+        if not gated:
+            framework = replace(framework, kernels=EAGER_GPT)
     return replace(framework, attention=attention_kernel(name, text.get("attention", ""), framework))
 
 
-def uses_fp8(text: dict[str, str], framework: Framework) -> bool:
-    """Whether the linear layers run in fp8 to any gain: torchtitan's casts need the compiler to be worth it."""
-    eager = "torchtitan" in text.get("framework", "") and framework.key != "fsdp_compiled"
-    return "fp8" in text.get("precision", "") and not eager
+def casts_eagerly(text: dict[str, str], framework: Framework) -> bool:
+    """Whether fp8 is cast to kernel by kernel: torchao's casts (torchtitan) without the compiler that fuses them."""
+    name = text.get("framework", "")
+    return ("torchtitan" in name or "torchao" in name) and framework.key == "fsdp"
 
 
 def framework_key(name: str, sharding: str, compile_column: str) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from benchmarks.chips import Chip, find_chip, hop_s, network_gb_per_s
-from benchmarks.frameworks import row_framework, uses_fp8
+from benchmarks.frameworks import casts_eagerly, row_framework
 from forge.plan.efficiency import Framework
 from forge.plan.hardware import GIB, Hardware
 from forge.plan.layout import Layout
@@ -45,6 +45,8 @@ class Row:
     sequence_length: int
     shard_ranks: int | None
     fp8: bool
+    eager_casts: bool
+    """Whether fp8 is cast to kernel by kernel."""
     tokens_per_s_per_gpu: float | None
     peak_memory_gb: float | None
     parameters_published: float | None
@@ -99,9 +101,9 @@ def parse_row(line: int, values: dict[str, str]) -> Row:
     _refuse_other_parallelism(text)
     if "fp4" in text.get("precision", ""):
         raise UnusableRowError(f"precision {text['precision']}: forge does not model it")
-    model, published = _model(text)
+    model, published, gated = _model(text)
     sequence_length = _count(text, "seq_len")
-    framework = row_framework(text)
+    framework = row_framework(text, gated)
     hardware = _hardware(text)
     context = _context_degree(text)
     layout = _layout(text, hardware, framework, context)
@@ -117,7 +119,8 @@ def parse_row(line: int, values: dict[str, str]) -> Row:
         framework=framework,
         sequence_length=sequence_length,
         shard_ranks=_shard_ranks(text, hardware),
-        fp8=uses_fp8(text, framework),
+        fp8="fp8" in text.get("precision", ""),
+        eager_casts=casts_eagerly(text, framework),
         tokens_per_s_per_gpu=rate,
         peak_memory_gb=memory,
         parameters_published=published,
@@ -166,7 +169,8 @@ def _refuse_other_parallelism(text: dict[str, str]) -> None:
         raise UnusableRowError("marked as not to be scored")
 
 
-def _model(text: dict[str, str]) -> tuple[ModelPlan, float | None]:
+def _model(text: dict[str, str]) -> tuple[ModelPlan, float | None, bool]:
+    """Return the network, its published parameters, and whether its feed-forward has a gate."""
     layers, hidden = _count(text, "layers"), _count(text, "hidden")
     heads, vocab = _count(text, "heads"), _count(text, "vocab", default=32000)
     kv_heads = _count(text, "kv_heads", default=heads)
@@ -219,7 +223,7 @@ def _model(text: dict[str, str]) -> tuple[ModelPlan, float | None]:
         parameters=round(total),
         active_parameters=round(active_total),
     )
-    return model, published
+    return model, published, matrices == 3
 
 
 def _matrices(published: float | None, rest: float, one: float) -> int:

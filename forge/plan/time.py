@@ -58,7 +58,13 @@ ATTENTION_RAMP_TOKENS = 400
 """Sequence length at which causal fused attention reaches half its speed: masked blocks, few tiles."""
 
 HALF_HEAD = 40
-"""Head size at which fused attention reaches half its speed: 64 gives 0.81 of what 128 gives (Dao 2023, fig. 4)."""
+"""Head size at which fused attention reaches half its speed: 64 gives 0.81 of what 128 gives (Dao 2023, fig. 4).
+FlashAttention-1 is no faster with 128."""
+
+
+EAGER_CAST_BYTES = 37.0
+"""For each element that is cast to fp8 kernel by kernel: magnitude and its maximum (6), conversion to fp32 (6), scaling
+(8), clamping (8), conversion to fp8 (5), and a copy into the layout that the product wants (4)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +120,7 @@ class StepTimer:
         values: the fitted constants; None: those that forge ships.
         shard_ranks: devices that share one copy of the states (hybrid sharding); None: all.
         linear_speedup: of linear layers over the precision of the layout (fp8).
+        eager_casts: whether what goes into those layers is cast to fp8 kernel by kernel (torchao without a compiler).
     """
 
     def __init__(
@@ -125,6 +132,7 @@ class StepTimer:
         values: Mapping[str, float] | None = None,
         shard_ranks: int | None = None,
         linear_speedup: float = 1.0,
+        eager_casts: bool = False,
     ) -> None:
         self.model = model
         self.hardware = hardware
@@ -133,6 +141,7 @@ class StepTimer:
         self._values = constants() if values is None else values
         self._shard_ranks = shard_ranks
         self._linear_speedup = linear_speedup
+        self._eager_casts = eager_casts
         self._generation = generation_of(hardware.gpu)
         self._bandwidth = hardware.memory_bytes_per_s * self._values["hbm"]
         self._share = self._values[f"exposed.{framework.key}"]
@@ -142,7 +151,7 @@ class StepTimer:
         self._waits_for_experts = bool(model.experts and framework.looped_experts)
         self._compute: dict[tuple[object, ...], _Compute] = {}
         self._exposed: dict[tuple[object, ...], tuple[float, float, float]] = {}
-        self._states: dict[tuple[object, ...], tuple[float, float, float]] = {}
+        self._states: dict[tuple[object, ...], tuple[float, float, float, float]] = {}
 
     def step_s(self, layout: Layout) -> float:
         """Return seconds of one optimizer step."""
@@ -155,7 +164,8 @@ class StepTimer:
         # About half of a micro-batch is still to be computed when the first gradients can leave.
         rest = self._waits(exchange[1], max(compute.device_s, host_s) / 2) if exchange[1] else 0.0
         steps = layout.gradient_accumulation_steps
-        return steps * (micro_batch + states[2] + LOADER_S) + rest + exchange[2] + states[0] + states[1]
+        once = rest + exchange[2] + states[0] + states[1] + (steps - 1) * states[3]
+        return steps * (micro_batch + states[2] + LOADER_S) + once
 
     def step(self, layout: Layout) -> StepTime:
         """Return one optimizer step, item by item."""
@@ -169,7 +179,7 @@ class StepTimer:
         return StepTime(
             matmul_s=steps * compute.matmul_s,
             attention_s=steps * compute.attention_s,
-            memory_bound_s=steps * compute.memory_bound_s,
+            memory_bound_s=steps * compute.memory_bound_s + (steps - 1) * states[3],
             recompute_s=steps * compute.recompute_s,
             launch_s=steps * max(0.0, host_s - compute.device_s - waits),
             communication_s=steps * waits + rest + exchange[2],
@@ -184,7 +194,7 @@ class StepTimer:
 
     def _parts(
         self, layout: Layout
-    ) -> tuple[_Compute, tuple[float, float, float], tuple[float, float, float]]:
+    ) -> tuple[_Compute, tuple[float, float, float], tuple[float, float, float, float]]:
         """Return compute, transfers and state updates, each from its own cache."""
         key: tuple[object, ...] = (
             layout.micro_batch_sequences,
@@ -224,10 +234,9 @@ class StepTimer:
         model, framework = self.model, self._framework
         degree = layout.sequence_parallel_degree
         tokens = layout.micro_batch_sequences * self.sequence_length / degree
-        slower = self._values[f"compute.{framework.key}"]
         width_ratio = 2 if layout.precision == "fp32" else 1
-        linear_forward, linear_backward = self._linear(layout, tokens)
-        head = slower * self._products(layout, tokens, model.hidden_size, model.vocab_size)
+        linear_forward, linear_backward, last_product = self._linear(layout, tokens)
+        head = self._products(layout, tokens, model.hidden_size, model.vocab_size)
         if layout.loss_chunks > 1:
             head *= 4 / 3  # the logits of a chunk are made again in the backward pass
         attention_forward, attention_backward = self._attention(layout, tokens)
@@ -240,14 +249,14 @@ class StepTimer:
             # Tokens are copied to their experts and summed up again.
             layer_bytes += 20.0 * active * model.hidden_size
         forward_bytes = width_ratio * tokens * model.layers * layer_bytes
-        memory_forward = slower * forward_bytes / self._bandwidth
+        memory_forward = forward_bytes / self._bandwidth
         memory_backward = memory_forward * kernels.backward_ratio
-        logits = slower * tokens * model.vocab_size * kernels.logits_bytes / self._bandwidth
-        linear_forward, linear_backward = slower * linear_forward, slower * linear_backward
-        attention_forward, attention_backward = slower * attention_forward, slower * attention_backward
+        logits = tokens * model.vocab_size * kernels.logits_bytes / self._bandwidth
         recompute, host_ratio, passes = 0.0, 1.0, 2
         if layout.activation_checkpointing == "full":
             recompute, host_ratio, passes = linear_forward + attention_forward + memory_forward, 4 / 3, 3
+            if framework.recompute_stops_early:
+                recompute -= last_product
         elif layout.activation_checkpointing == "selective":
             again, host_ratio = framework.selective, 7 / 6
             recompute = again.linear * linear_forward + again.attention * attention_forward
@@ -272,20 +281,42 @@ class StepTimer:
         modules = layers * (MODULES_A_LAYER + looped * MODULES_AN_EXPERT)
         return launching, max(0.0, ratio * modules * self._values["hooks_s"] - launching)
 
-    def _linear(self, layout: Layout, tokens: float) -> tuple[float, float]:
-        """Return seconds of the layers' linear products, forward and backward."""
+    def _linear(self, layout: Layout, tokens: float) -> tuple[float, float, float]:
+        """Return seconds of the layers' linear products, forward and backward, and of the last of a layer, forward.
+
+        With experts no product is the last: their outputs are weighted, which the backward pass needs again.
+        """
         model = self.model
         hidden, feed_forward = model.hidden_size, model.intermediate_size
         query, key_value = model.attention_heads * model.head_dim, model.kv_heads * model.head_dim
         experts, active = max(model.experts, 1), max(model.experts_per_token, 1)
+        down = self._products(layout, tokens * active, feed_forward, hidden, experts)
         total = (
             self._products(layout, tokens, hidden, query + 2 * key_value)
             + self._products(layout, tokens, query, hidden)
             + self._products(layout, tokens * active, hidden, 2 * feed_forward, experts)
-            + self._products(layout, tokens * active, feed_forward, hidden, experts)
+            + down
         )
-        total *= model.layers / self._linear_speedup
-        return total / 3, total * 2 / 3
+        scale = model.layers / self._linear_speedup / 3
+        forward, backward = total * scale, total * scale * 2
+        if self._eager_casts:
+            casts_forward, casts_backward = self._eager_casts_s(tokens)
+            forward, backward = forward + casts_forward, backward + casts_backward
+        return forward, backward, 0.0 if model.experts else down * scale
+
+    def _eager_casts_s(self, tokens: float) -> tuple[float, float]:
+        """Return seconds of casts to fp8, forward and backward: the inputs and weights of each linear product for both,
+        the gradients of their outputs for the backward pass."""
+        model = self.model
+        hidden, feed_forward = model.hidden_size, model.intermediate_size
+        query, key_value = model.attention_heads * model.head_dim, model.kv_heads * model.head_dim
+        active = max(model.experts_per_token, 1)
+        inputs = 3 * hidden + query + active * (2 * hidden + feed_forward)
+        outputs = query + 2 * key_value + hidden + active * (2 * feed_forward + hidden)
+        weights = hidden * (2 * query + 2 * key_value) + max(model.experts, 1) * 3 * hidden * feed_forward
+        an_element_s = EAGER_CAST_BYTES * model.layers / self._bandwidth
+        again = (tokens * inputs + weights) * an_element_s
+        return again, again + tokens * outputs * an_element_s
 
     def _products(self, layout: Layout, tokens: float, inner: int, outer: int, experts: int = 1) -> float:
         """Return seconds of one matrix's forward product and its two gradients.
@@ -329,13 +360,15 @@ class StepTimer:
             share *= values["flash1_share"]
         elif self._framework.attention == "flash3" and self._generation in ("hopper", "blackwell"):
             share *= values["flash3_share"]
-        share *= model.head_dim / (model.head_dim + HALF_HEAD) * (128 + HALF_HEAD) / 128
+        if self._framework.attention != "flash1":
+            share *= model.head_dim / (model.head_dim + HALF_HEAD) * (128 + HALF_HEAD) / 128
         share *= length / (length + ATTENTION_RAMP_TOKENS)
         forward = flops / (rate * min(share, values[f"matmul.{self._generation}"]))
         return forward, ATTENTION_BACKWARD_RATIO * forward
 
-    def _update(self, layout: Layout) -> tuple[float, float, float]:
-        """Return seconds of the optimizer on the device, of offload once a step, of offload each micro-batch."""
+    def _update(self, layout: Layout) -> tuple[float, float, float, float]:
+        """Return seconds of the optimizer on the device, of offload once a step, of offload each micro-batch, and of
+        adding one micro-batch's gradients to those before."""
         hardware = self.hardware
         shard = self._shard_ranks or hardware.world_size
         owned = self.model.parameters / (shard if layout.zero_stage >= 1 else 1)
@@ -355,7 +388,8 @@ class StepTimer:
             # A device reads its share of the weights for the forward and again for the backward pass.
             share = width * self.model.parameters / shard
             each = 2 * share / (nvme if layout.offload_parameters == "nvme" else link)
-        return on_device, once, each
+        summed = owned if layout.zero_stage >= 2 else self.model.parameters
+        return on_device, once, each, summed * self._framework.accumulation_bytes / self._bandwidth
 
 
 def step_time(

@@ -201,9 +201,11 @@ def test_racks_joined_by_nvlink_are_one_node() -> None:
     assert parse(hardware="v100-32gb", gpus_per_node="4", n_gpus="64").hardware.nodes == 16
 
 
-def test_fp8_only_where_the_compiler_fuses_its_casts() -> None:
+def test_fp8_and_whether_the_compiler_fuses_its_casts() -> None:
     assert parse(precision="fp8").fp8
-    assert not parse(precision="fp8", compile="no").fp8
+    assert not parse(precision="fp8").eager_casts
+    assert parse(precision="fp8", compile="no").eager_casts
+    assert not parse(precision="fp8", framework="llm-foundry", compile="no").eager_casts
     assert not parse(precision="bf16").fp8
 
 
