@@ -5,6 +5,9 @@
 Writes `forge/plan/fitted.py` and `benchmarks/leave_one_out.json`. The fit minimises the sum over sources of the mean
 absolute log error of tokens/s, plus a price for leaving what was expected: a constant that moves by its spread
 costs `PRICE`. Coordinate descent within the bounds of each constant; no source weighs more than another.
+
+Leaving a source out shows how the fitted values carry over to it. It does not show more than that: the expected
+values, `PRICE` and the structure of the model were chosen by people who had seen all of these rows.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FITTED_FILE = ROOT / "forge" / "plan" / "fitted.py"
 LEAVE_ONE_OUT_FILE = ROOT / "benchmarks" / "leave_one_out.json"
 
-PRICE = 0.05
+PRICE = 0.08
 """Of moving a constant by its spread, in units of one source's mean absolute log error."""
 
 NOISE = 0.1

@@ -12,17 +12,16 @@ What had to be patched, and why, stands at `_patch`.
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import sys
 import time
-import traceback
 import weakref
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from types import SimpleNamespace
+from pathlib import Path
+from types import FrameType, SimpleNamespace
 from typing import Any
 
 os.environ.update(DS_ACCELERATOR="cpu", LOCAL_RANK="0", RANK="0", WORLD_SIZE="1")
@@ -68,11 +67,11 @@ class Measured:
     seconds: float
 
 
-class LiveBytes(TorchDispatchMode):
+class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Adds up the storages that are alive. `kind` labels what is made from now on."""
 
     def __init__(self, trace: bool = False) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.live: dict[int, tuple[int, str]] = {}
         self.by_kind: Counter[str] = Counter()
         self.now_bytes = self.peak_bytes = 0
@@ -87,7 +86,10 @@ class LiveBytes(TorchDispatchMode):
             return {torch.bool: False, torch.float32: 0.0, torch.bfloat16: 0.0, torch.float64: 0.0}.get(
                 args[0].dtype, 0
             )
-        out = func(*args, **(kwargs or {}))
+        if func is torch.ops.aten._grouped_mm.default and args[0].dtype == torch.float32:
+            out = _grouped_product(*args)
+        else:
+            out = func(*args, **(kwargs or {}))
         for tensor in tree_leaves(out):
             if isinstance(tensor, torch.Tensor) and tensor.device.type != "meta":
                 self._count(tensor, func)
@@ -123,13 +125,21 @@ class LiveBytes(TorchDispatchMode):
         self.kind = before
 
 
+def _grouped_product(left: Any, right: Any, offsets: Any, *_: Any) -> Any:
+    """An empty result of aten._grouped_mm, whose shape function refuses fp32 although its kernels take it."""
+    if right.ndim == 3:
+        return left.new_empty(left.shape[0], right.shape[2])
+    return left.new_empty(offsets.shape[0], left.shape[0], right.shape[1])
+
+
 def _site() -> str:
     """The nearest lines of DeepSpeed, transformers and forge that made a tensor."""
-    frame, names = sys._getframe(3), []
+    frame: FrameType | None = sys._getframe(3)
+    names: list[str] = []
     while frame and len(names) < 4:
         path = frame.f_code.co_filename
         if any(part in path for part in ("/deepspeed/", "/transformers/", "forge/engine")):
-            names.append(f"{os.path.basename(path)}:{frame.f_code.co_name}:{frame.f_lineno}")
+            names.append(f"{Path(path).name}:{frame.f_code.co_name}:{frame.f_lineno}")
         frame = frame.f_back
     return " < ".join(names)
 
@@ -139,7 +149,7 @@ def _patch(live: LiveBytes, attention: str) -> None:
     # On a CPU init_distributed compiles this op, which serves inference only.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     # Module.to and .bfloat16 swap tensors, which fake tensors refuse; the model is built where and as it shall be.
-    torch.nn.Module._apply = lambda self, *_, **__: self
+    torch.nn.Module._apply = lambda self, *_, **__: self  # type: ignore[method-assign]
     # Compares integers of the ranks: there is one rank.
     for module in (stage3, partition_parameters, partitioned_param_coordinator):
         module.assert_ints_same_as_other_ranks = lambda *_, **__: None
@@ -183,10 +193,12 @@ def hardware(world_size: int) -> Hardware:
 def measure(
     model: ModelPlan, layout: Layout, world_size: int, sequence_length: int, trace: bool = False
 ) -> Measured:
-    """Run two optimizer steps on fake tensors and return what rank 0 held in the second. Once a process."""
+    """Run two optimizer steps on fake tensors and return what the last rank held in the second. Once a process."""
     began_s = time.perf_counter()
     logging.disable(logging.WARNING)
-    torch.distributed.init_process_group("fake", store=FakeStore(), rank=0, world_size=world_size)
+    torch.distributed.init_process_group(
+        "fake", store=FakeStore(), rank=world_size - 1, world_size=world_size
+    )
     live = LiveBytes(trace)
     _patch(live, layout.attention)
     config = deepspeed_config(layout, hardware(world_size), GRADIENT_CLIP, model.hidden_size)

@@ -19,6 +19,7 @@ from forge.plan.types import (
     ModelPlan,
     Plan,
     SchedulePlan,
+    SearchPlan,
     StagePlan,
     plan_id,
 )
@@ -82,15 +83,32 @@ _ESTIMATES = Estimates(
     memory=(),
     peak_memory_bytes=0,
     available_memory_bytes=0,
+    memory_error_fraction=0.25,
+    host_memory=(),
+    host_memory_available_bytes=0,
+    disk=(),
+    disk_available_bytes=None,
     step_time_s=0.0,
     tokens_per_second=0.0,
     model_flops_utilization=0.0,
     training_time_s=0.0,
+    time_error_fraction=0.5,
+    goodput_fraction=1.0,
+    wall_clock_s=0.0,
     gpu_hours=0.0,
     cost_usd=None,
+    energy_kwh=None,
+    expected_failures=0.0,
+    best_checkpoint_interval_s=None,
+    checkpoint_stall_s=0.0,
     checkpoint_bytes=0,
     corpus_tokens=0,
+    corpus_passes=None,
+    tokens_per_parameter=0.0,
+    compute_optimal_tokens=0,
+    warnings=(),
 )
+_SEARCH = SearchPlan(objective="wall_clock", candidates=1, alternatives=(), rejected=())
 
 
 def tiny_plan(
@@ -134,6 +152,7 @@ def tiny_plan(
         "deepspeed": deepspeed_config(the_layout, the_schedule) | dict(deepspeed or {}),
         "stages": stages if stages is not None else default_stages(the_model),
         "estimates": _ESTIMATES,
+        "search": _SEARCH,
         "spec": {},
     }
     plan = Plan(**(content | changes))

@@ -67,9 +67,13 @@ def ring_s(
     if ranks <= 1:
         return 0.0
     leaves_node = hardware.nodes > 1 and (across or ranks > hardware.devices_per_node)
-    hop_s = constants["hop_s"] if leaves_node else NODE_HOP_S
+    hop_s = _hop_s(hardware, constants) if leaves_node else NODE_HOP_S
     bandwidth = bandwidth_bytes_per_s(hardware, ranks, constants, across)
     return size_bytes * (ranks - 1) / ranks / bandwidth + messages * (ranks - 1) * hop_s
+
+
+def _hop_s(hardware: Hardware, constants: Mapping[str, float]) -> float:
+    return constants["hop_s"] if hardware.node_hop_s is None else hardware.node_hop_s
 
 
 def zero_exchange(
@@ -163,5 +167,5 @@ def sequence_parallel_s(
     # A device sends (degree - 1) / degree of what it holds; over a network, at its own share of the node's.
     crosses = degree > hardware.devices_per_node
     rate = bandwidth_bytes_per_s(hardware, degree, constants, across=crosses)
-    hop_s = constants["hop_s"] if crosses else NODE_HOP_S
+    hop_s = _hop_s(hardware, constants) if crosses else NODE_HOP_S
     return passes * model.layers * (size * (degree - 1) / degree / rate + 4 * hop_s)

@@ -75,8 +75,28 @@ EAGER_TRANSFORMERS = Kernels(74.0, 21.0, 10.0, 1.7, 30.0, 24.0, 40.0)
 EAGER = Kernels(26.0, 12.0, 8.0, 1.6, 26.0, 20.0, 60.0)
 """PyTorch with the norm as one kernel, the rest one kernel an operation; AdamW without fusion."""
 
-FUSED = Kernels(14.0, 6.0, 6.0, 1.6, 14.0, 13.0, 36.0)
+FUSED = Kernels(14.0, 6.0, 6.0, 1.6, 14.0, 10.0, 36.0)
 """Norm with residual, activation with gate, rotary embedding and loss each in one kernel (compiled, or by hand)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recompute:
+    """Shares of a layer's forward pass that the backward pass computes again.
+
+    By default every other linear product and all element-wise kernels, as the selective policies of PyTorch and
+    torchtitan do; attention is kept.
+    """
+
+    linear: float
+    attention: float
+    element_wise: float
+
+
+ATTENTION_ONLY = Recompute(linear=0.0, attention=1.0, element_wise=0.0)
+"""Megatron's selective recompute (Korthikanti 2022, §5)."""
+
+ELEMENT_WISE_ONLY = Recompute(linear=0.0, attention=0.0, element_wise=1.0)
+"""Outputs of linear layers and of attention are all kept (Touvron 2023, §2.4): what `selective` means in forge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +113,8 @@ class Framework:
     """Whether experts are modules called one after the other (transformers before 5), not one grouped product."""
     gradient_bytes: float = 2.0
     """Bytes of a gradient element on the wire."""
+    selective: Recompute = Recompute(linear=0.5, attention=0.0, element_wise=1.0)
+    """What selective checkpointing computes again."""
     attention: Literal["flash1", "flash2", "flash3"] = "flash2"
     """Kernel behind the names `flash` and `sdpa`."""
 
@@ -100,12 +122,14 @@ class Framework:
 FRAMEWORKS: dict[str, Framework] = {
     framework.key: framework
     for framework in (
-        Framework("deepspeed", EAGER_TRANSFORMERS, 3.0e-3, gathers_by_module=True),
+        Framework(
+            "deepspeed", EAGER_TRANSFORMERS, 3.0e-3, gathers_by_module=True, selective=ELEMENT_WISE_ONLY
+        ),
         Framework("deepcompile", EAGER_TRANSFORMERS, 2.0e-3, gathers_by_module=False),
         Framework("transformers_fsdp", EAGER_TRANSFORMERS, 3.0e-3, gathers_by_module=False),
         Framework("fsdp", EAGER, 1.5e-3, gathers_by_module=False),
         Framework("fsdp_compiled", FUSED, 0.7e-3, gathers_by_module=False),
-        Framework("megatron", FUSED, 1.2e-3, gathers_by_module=False),
+        Framework("megatron", FUSED, 1.2e-3, gathers_by_module=False, selective=ATTENTION_ONLY),
     )
 }
 
@@ -137,7 +161,7 @@ class Constant:
 
 FITTED: dict[str, Constant] = {
     "matmul.volta": Constant(
-        0.70, 0.45, 0.95, 0.15, "share of the measured ceiling that large products sustain"
+        0.66, 0.45, 0.95, 0.15, "share of the measured ceiling that large products sustain"
     ),
     "matmul.ampere": Constant(0.86, 0.70, 0.97, 0.10, "as above; A100 keeps its clock under load"),
     "matmul.ada": Constant(0.85, 0.60, 0.97, 0.10, "as above"),
@@ -170,10 +194,10 @@ FITTED: dict[str, Constant] = {
         0.90, 0.50, 0.97, 0.15, "share of a node's network that NCCL reaches with large messages"
     ),
     "network.volta": Constant(
-        0.20, 0.12, 0.70, 0.3, "as above, through the host's memory: before GPUDirect was usual"
+        0.15, 0.12, 0.70, 0.3, "as above, through the host's memory: before GPUDirect was usual"
     ),
     "hop_s": Constant(
-        4e-6,
+        3e-6,
         2e-6,
         45e-6,
         0.4,
@@ -183,19 +207,19 @@ FITTED: dict[str, Constant] = {
         1.0e-3, 0.3e-3, 1.5e-3, 0.3, "DeepSpeed's host time a module at stage 3, forward and backward"
     ),
     "contention": Constant(
-        0.8, 0.4, 1.0, 0.2, "compute, as a share of its time, behind which transfers can hide"
+        0.9, 0.4, 1.0, 0.2, "compute, as a share of its time, behind which transfers can hide"
     ),
     "exposed.volta": Constant(
-        0.9, 0.3, 1.0, 0.2, "as below, whatever the framework: transfers through the host's memory"
+        0.95, 0.3, 1.0, 0.3, "as below, whatever the framework: transfers through the host's memory"
     ),
     "exposed.deepspeed": Constant(
-        0.45, 0.1, 0.8, 0.2, "share of transfers that waits for nothing to hide behind"
+        0.5, 0.1, 0.8, 0.3, "share of transfers that waits for nothing to hide behind"
     ),
-    "exposed.deepcompile": Constant(0.30, 0.05, 0.8, 0.2, "as above"),
-    "exposed.transformers_fsdp": Constant(0.45, 0.1, 0.8, 0.2, "as above"),
-    "exposed.fsdp": Constant(0.25, 0.05, 0.8, 0.2, "as above"),
-    "exposed.fsdp_compiled": Constant(0.25, 0.05, 0.8, 0.2, "as above"),
-    "exposed.megatron": Constant(0.40, 0.05, 1.0, 0.2, "as above"),
+    "exposed.deepcompile": Constant(0.30, 0.05, 0.8, 0.3, "as above"),
+    "exposed.transformers_fsdp": Constant(0.5, 0.1, 0.8, 0.3, "as above"),
+    "exposed.fsdp": Constant(0.25, 0.05, 0.8, 0.3, "as above"),
+    "exposed.fsdp_compiled": Constant(0.25, 0.05, 0.8, 0.3, "as above"),
+    "exposed.megatron": Constant(0.6, 0.05, 1.0, 0.3, "as above"),
     "compute.deepspeed": Constant(1.0, 0.8, 1.25, 0.06, "factor on compute: what the counts above leave out"),
     "compute.deepcompile": Constant(1.0, 0.8, 1.25, 0.06, "as above"),
     "compute.transformers_fsdp": Constant(1.0, 0.8, 1.25, 0.06, "as above"),

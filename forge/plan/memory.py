@@ -1,17 +1,38 @@
 """Memory of one device during training, item by item.
 
-Model states: Rajbhandari 2020 (ZeRO), table 1, with what DeepSpeed 0.19 was measured to keep (bf16 weights, fp32
-master weights and moments; the gradient partition of stage 3 stays). Saved activations: counted on transformers'
-Llama layer under SDPA, bytes a token a layer, equal to the measurement within 0.06 %.
+A step has a handful of moments at which memory can peak: the loss, the head's gradient, the backward pass of the
+last and of the first layer, the embedding's gradient, the optimizer step. For each this module says what is alive,
+as sums of terms in tokens and sequence length (`Size`); the items of a plan are those of the worst moment, so they
+add up to the peak.
+
+Model states: Rajbhandari 2020 (ZeRO), table 1, with what DeepSpeed 0.19 keeps besides, read from its code and
+measured by `benchmarks/memory.py`: gradients of whole weights at a partition's edges, a second buffer of the bucket
+while it is reduced, gradients in fp32 for the step, and a norm taken in fp64. Activations: `forge.plan.activations`.
+Counted on the last device, which owns the head: it holds the most while activations are alive.
 """
 
 from __future__ import annotations
 
+import functools
+from typing import NamedTuple
+
+from forge.plan.activations import (
+    WIDTH_BYTES,
+    Size,
+    layer_kept,
+    layer_working,
+    logits,
+    outside_layers,
+    scores_forward,
+    total,
+)
+from forge.plan.gathered import Gathered, gathered_elements
 from forge.plan.hardware import Hardware
 from forge.plan.layout import Layout
 from forge.plan.types import MemoryItem, ModelPlan
+from forge.plan.weights import Weights, weights_of
 
-BYTES = {"bf16": 2, "fp32": 4}
+BYTES = WIDTH_BYTES
 
 CUDA_CONTEXT_BYTES = 1024**3
 """A process with CUDA and NCCL: 0.5 to 2 GiB (ml-engineering, debugging notes)."""
@@ -25,11 +46,44 @@ Measured by benchmarks/cpu_rate.py, November 2026.
 FRAGMENTATION_FRACTION = 0.04
 """Reserved but unused by the caching allocator, as a share of what is allocated."""
 
+MOMENTS_BYTES = 8
+"""Adam's two moments, fp32, a parameter."""
+
+MASTER_BYTES = 4
+"""The fp32 copy of a parameter that the optimizer updates."""
+
+ALL_REDUCE_ELEMENTS = 500_000_000
+"""Elements that stage 0 reduces in one buffer (DeepSpeed's engine)."""
+
+ITEMS = (
+    "parameters",
+    "gradients",
+    "optimizer states",
+    "saved activations",
+    "working activations",
+    "logits and loss",
+    "gathered layers",
+    "communication buckets",
+    "optimizer step",
+)
+"""Names of the items, in the order in which they are shown."""
+
+
+NOTHING = Size()
+
+
+class Moment(NamedTuple):
+    """What is alive at one moment of a step: a size for each of ITEMS."""
+
+    name: str
+    sizes: tuple[Size, ...]
+    sum: Size
+
 
 def memory_items(
     model: ModelPlan, layout: Layout, hardware: Hardware, sequence_length: int
 ) -> tuple[MemoryItem, ...]:
-    """Return the memory one device needs, item by item, largest kinds first.
+    """Return the memory one device needs at its peak, item by item.
 
     Args:
         model: the network.
@@ -37,62 +91,372 @@ def memory_items(
         hardware: the device it is for.
         sequence_length: tokens in a sequence.
     """
-    width = BYTES[layout.precision]
-    world = hardware.world_size
-    parameters = model.parameters
-    tokens = layout.micro_batch_sequences * sequence_length
-    weights = width * parameters / (world if layout.zero_stage == 3 else 1)
-    gradients = width * parameters / (world if layout.zero_stage >= 2 else 1)
-    sharded = world if layout.zero_stage >= 1 else 1
-    # Stage 0 in fp32 has no master copy: the weights are the master.
-    states = (8 if layout.zero_stage == 0 else 12) * parameters / sharded
-    if layout.offload_optimizer == "cpu":
-        states = 0
-    items = [
-        ("parameters", weights),
-        ("gradients", gradients),
-        ("optimizer states", states),
-        ("saved activations", _saved_activations(model, layout, tokens)),
-        ("logits and loss", _logits(model, tokens, width)),
-    ]
-    if layout.zero_stage == 3 and world > 1:
-        gathered = 2 * width * _layer_parameters(model)
-        items.append(("gathered layers", gathered))
-    buckets = layout.bucket_bytes * (2 if world > 1 else 1)
-    items.append(("communication buckets", min(buckets, 2 * width * parameters)))
-    subtotal = sum(size for _, size in items)
-    if hardware.device == "cuda":
-        items.append(("allocator fragmentation", FRAGMENTATION_FRACTION * subtotal))
-        items.append(("CUDA context", CUDA_CONTEXT_BYTES))
-    else:
-        items.append(("process", CPU_PROCESS_BYTES))
-    return tuple(MemoryItem(name, int(size)) for name, size in items)
+    tokens = layout.micro_batch_sequences * sequence_length / layout.sequence_parallel_degree
+    moment = max(
+        _moments_of(model, layout, hardware.world_size),
+        key=lambda each: each.sum.bytes(tokens, sequence_length),
+    )
+    sizes = {
+        name: size.bytes(tokens, sequence_length) for name, size in zip(ITEMS, moment.sizes, strict=True)
+    }
+    if sizes["working activations"] < 0:  # part of what was saved has been freed by then
+        sizes["saved activations"] += sizes.pop("working activations")
+    items = [MemoryItem(name, round(size)) for name, size in sizes.items() if round(size)]
+    allocated = sum(item.bytes for item in items)
+    return (*items, *_outside(allocated, hardware))
 
 
-def checkpoint_bytes(model: ModelPlan, precision: str) -> int:
-    """Return the size of one checkpoint: weights, fp32 master weights and both moments."""
-    return (BYTES[precision] + 12) * model.parameters
+def peak_bytes(model: ModelPlan, layout: Layout, hardware: Hardware, sequence_length: int) -> int:
+    """Return the sum of `memory_items` to within a few bytes, faster."""
+    tokens = layout.micro_batch_sequences * sequence_length / layout.sequence_parallel_degree
+    allocated = allocated_bytes(model, layout, hardware.world_size, sequence_length, tokens)
+    return allocated + sum(item.bytes for item in _outside(allocated, hardware))
 
 
-def _layer_parameters(model: ModelPlan) -> float:
-    return (model.parameters - model.vocab_size * model.hidden_size) / model.layers
+def allocated_bytes(
+    model: ModelPlan, layout: Layout, world_size: int, sequence_length: int, tokens: float
+) -> int:
+    """Return what torch's allocator holds at the peak: what `torch.cuda.max_memory_allocated` would say."""
+    return round(
+        max(moment.sum.bytes(tokens, sequence_length) for moment in _moments_of(model, layout, world_size))
+    )
 
 
-def _saved_activations(model: ModelPlan, layout: Layout, tokens: int) -> float:
-    """Bytes saved for the backward pass: 20h + 4kv + 8i + 4a + 8 a token a layer in bf16.
+def saved_bytes(model: ModelPlan, layout: Layout, sequence_length: int) -> int:
+    """Return what the forward pass of a micro-batch leaves for its backward pass, logits' share included."""
+    tokens = layout.micro_batch_sequences * sequence_length / layout.sequence_parallel_degree
+    saved = _saved(model, layout.precision, layout.attention, layout.activation_checkpointing)
+    of_loss = 4 * model.vocab_size * tokens if layout.loss_chunks == 1 else 0
+    return round(saved.bytes(tokens, sequence_length) + of_loss)
 
-    With full checkpointing only each layer's input stays (2h), and one layer's activations live while it is
-    computed again (Chen 2016).
+
+def state_bytes(model: ModelPlan, layout: Layout, world_size: int) -> int:
+    """Return what a device holds between two steps: weights, optimizer states, what stage 3 keeps allocated."""
+    states = _states(model, layout.precision, layout.zero_stage, world_size, layout.offload_optimizer)
+    bucket = layout.bucket_bytes if layout.zero_stage == 3 else 0
+    return round(sum(states) + bucket)
+
+
+def checkpoint_bytes(model: ModelPlan, precision: str, zero_stage: int = 1) -> int:
+    """Return the size of one checkpoint, measured on DeepSpeed 0.19: 12 to 16 bytes a parameter.
+
+    Stages 1 and 2 write weights, fp32 master weights and both moments; stage 3 leaves the weights out; stage 0, in
+    fp32, has no master weights.
     """
-    scale = BYTES[layout.precision] / 2
-    hidden, key_value = model.hidden_size, model.kv_heads * model.head_dim
-    feed_forward = model.intermediate_size * max(model.experts_per_token, 1)
-    layer = scale * (20 * hidden + 4 * key_value + 8 * feed_forward) + 4 * model.attention_heads + 8
-    if layout.activation_checkpointing == "full":
-        return tokens * (model.layers * 2 * scale * hidden + layer)
-    return tokens * model.layers * layer
+    weights = 0 if zero_stage == 3 else BYTES[precision]
+    master = 0 if zero_stage == 0 else MASTER_BYTES
+    return (weights + master + MOMENTS_BYTES) * model.parameters
 
 
-def _logits(model: ModelPlan, tokens: int, width: int) -> float:
-    """Bytes of the output layer: 8h + 4 + 4V saved, and two fp32 temporaries of the logits at the loss."""
-    return tokens * (4 * width * model.hidden_size + 4 + (4 + 8) * model.vocab_size)
+def _outside(allocated: int, hardware: Hardware) -> tuple[MemoryItem, ...]:
+    if hardware.device == "cpu":
+        return (MemoryItem("process", CPU_PROCESS_BYTES),)
+    return (
+        MemoryItem("allocator fragmentation", round(FRAGMENTATION_FRACTION * allocated)),
+        MemoryItem("CUDA context", CUDA_CONTEXT_BYTES),
+    )
+
+
+def _moments_of(model: ModelPlan, layout: Layout, world_size: int) -> tuple[Moment, ...]:
+    return _moments(
+        model,
+        layout.precision,
+        layout.zero_stage,
+        layout.activation_checkpointing,
+        layout.attention,
+        layout.loss_chunks,
+        layout.bucket_bytes,
+        layout.gradient_accumulation_steps > 1,
+        layout.offload_optimizer,
+        layout.offload_parameters,
+        layout.hpz_partition_size,
+        world_size,
+    )
+
+
+def _saved(model: ModelPlan, precision: str, attention: str, checkpointing: str) -> Size:
+    """Kept by all layers and outside them."""
+    layers = layer_kept(model, precision, attention, checkpointing).times(model.layers)
+    return layers.plus(outside_layers(model, precision, attention, checkpointing))
+
+
+class _States(NamedTuple):
+    """Bytes that live through the whole step."""
+
+    parameters: float
+    gradients: float
+    optimizer: float
+
+
+def _states(model: ModelPlan, precision: str, stage: int, world: int, offload: str) -> _States:
+    w, parameters = BYTES[precision], model.parameters
+    if stage == 0:
+        return _States(w * parameters, 0, MOMENTS_BYTES * parameters)
+    optimizer = 0.0 if offload != "none" else (MASTER_BYTES + MOMENTS_BYTES) * parameters / world
+    if stage < 3:
+        return _States(w * parameters, 0, optimizer)
+    whole = weights_of(model).vectors * (1 - 1 / world)
+    gradients = 0.0 if offload != "none" else w * parameters / world
+    return _States(w * (parameters / world + whole), gradients, optimizer)
+
+
+@functools.lru_cache(maxsize=4096)
+def _moments(
+    model: ModelPlan,
+    precision: str,
+    stage: int,
+    checkpointing: str,
+    attention: str,
+    loss_chunks: int,
+    bucket_bytes: int,
+    accumulates: bool,
+    offload_optimizer: str,
+    offload_parameters: str,
+    hpz_partition_size: int,
+    world: int,
+) -> tuple[Moment, ...]:
+    """Return the moments of a step, for any micro-batch and sequence length."""
+    w = BYTES[precision]
+    weights = weights_of(model)
+    states = _states(model, precision, stage, world, offload_optimizer)
+    parameters = states.parameters
+    if hpz_partition_size > 1 and stage == 3:
+        parameters += w * model.parameters / hpz_partition_size
+    if offload_parameters != "none" and stage == 3:
+        parameters = w * weights.vectors
+    gradients = _Gradients(weights, model.layers, w, stage, world, bucket_bytes, accumulates)
+    whole = Gathered(0, ((0, 0), (model.layers - 1, 0)))
+    if stage == 3:
+        whole = gathered_elements(model, bucket_bytes // w, checkpointing != "none", loss_chunks, world)
+
+    def moment(
+        name: str,
+        saved: Size = NOTHING,
+        working: Size = NOTHING,
+        loss: Size = NOTHING,
+        made: float = 0,
+        gathered: float = 0,
+        buckets: float = 0,
+        step: float = 0,
+    ) -> Moment:
+        sizes = (
+            Size(parameters),
+            Size(states.gradients + made),
+            Size(states.optimizer),
+            saved,
+            working,
+            loss,
+            Size(w * gathered),
+            Size(buckets),
+            Size(step),
+        )
+        return Moment(name, sizes, total(*sizes))
+
+    kept = layer_kept(model, precision, attention, checkpointing)
+    saved = _saved(model, precision, attention, checkpointing)
+    chunks = 2 if loss_chunks > 1 else 1  # the gradient so far, and that of one more chunk
+    head = Size(chunks * w * weights.head, token=w * (model.hidden_size + model.vocab_size / loss_chunks))
+    moments = [
+        moment(
+            "loss",
+            saved,
+            loss=logits(model, loss_chunks),
+            made=gradients.before,
+            gathered=whole.loss,
+            buckets=gradients.buckets_before,
+        ),
+        moment(
+            "head",
+            saved,
+            loss=head,
+            made=gradients.before,
+            gathered=whole.loss,
+            buckets=gradients.buckets_before,
+        ),
+        moment(
+            "head reduced",
+            saved,
+            made=gradients.with_head,
+            gathered=whole.loss,
+            buckets=gradients.buckets + gradients.reducing_head,
+        ),
+        moment(
+            "embedding",
+            made=gradients.after(model.layers) + w * weights.embedding,
+            gathered=whole.layers[-1][1],
+            buckets=gradients.buckets + gradients.reducing(model.layers),
+        ),
+    ]
+    if attention == "eager" and checkpointing == "none":
+        moments.append(
+            moment(
+                "scores",
+                kept.times(model.layers),
+                scores_forward(model, precision),
+                made=gradients.before,
+                gathered=whole.loss,
+                buckets=gradients.buckets_before,
+            )
+        )
+    outside = outside_layers(model, precision, attention, checkpointing)._replace(token=16)
+    moments.append(
+        moment(
+            "final norm",
+            kept.times(model.layers).plus(outside),
+            # Its input, and five tensors more of its size, all fp32.
+            Size(token=24 * model.hidden_size),
+            made=gradients.after(0),
+            gathered=whole.loss,
+            buckets=gradients.buckets,
+        )
+    )
+    for working in layer_working(model, precision, attention, checkpointing):
+        for done, gathered in (*whole.layers, (gradients.first_reduced, whole.layers[0][1])):
+            moments.append(
+                moment(
+                    f"layer {model.layers - done}",
+                    kept.times(model.layers - done).plus(outside),
+                    working.activations,
+                    made=gradients.after(done) + gradients.fresh(working.weights),
+                    gathered=gathered,
+                    buckets=gradients.buckets + (gradients.reducing(done) if working.weights == 2 else 0),
+                )
+            )
+    moments += [
+        moment("reducing", made=gradients.reducing_all, buckets=gradients.buckets),
+        moment("norm", made=gradients.owned, step=gradients.norm),
+        moment("step", made=gradients.owned, step=gradients.step),
+    ]
+    return tuple(moments)
+
+
+class _Gradients:
+    """Gradients of a backward pass and the buffers they are reduced in, in bytes, as DeepSpeed 0.19 handles them.
+
+    Stage 0, and stage 1 on one device: all stay until the step. Stage 1 on more: those smaller than a bucket are
+    moved into the two buckets as they come, larger ones stay. Stage 2: reduced and freed as they come. In both, whole
+    weights that touch the device's own part are copied to a buffer of their own. Stage 3: a buffer of the device's
+    part is always there (not counted here).
+    """
+
+    def __init__(
+        self, weights: Weights, layers: int, w: int, stage: int, world: int, bucket: int, accumulates: bool
+    ) -> None:
+        limit = bucket // w
+        every = weights.head + layers * weights.layer_elements + (0 if weights.tied else weights.embedding)
+        part = every / world if stage else every
+        stays = stage == 0 or (stage == 1 and world == 1)
+        large = sum(size for size in weights.layer_matrices if size > limit)
+        head_stays = stays or (stage == 1 and weights.head > limit)
+        self._layer = w * (weights.layer_elements if stays else large if stage == 1 else 0)
+        self._head = w * weights.head if head_stays or weights.tied else 0.0
+        if weights.layer[-1] == weights.layer[-2]:  # dense: up, then down
+            last = (weights.layer[-1][-1], weights.layer[-2][-1])
+        else:
+            last = (weights.layer[-1][-1], weights.layer[-1][0])
+        self._last = (w * last[0], w * last[1])
+        self._pending = stays or last[0] > limit
+        touched, largest_slice = _touched(weights, layers, part)
+        own = w * touched if stage in (1, 2) else 0.0
+
+        self.before = 0.0
+        """Alive when a micro-batch begins: sums of the earlier ones."""
+        if accumulates:
+            self.before = w * every if stage <= 1 else own
+        self._whole = w * every if accumulates and stage <= 1 else 0.0
+        moves = stage == 1 and world > 1  # sums too are moved into the buckets, where they are small
+        self._moved_head = w * weights.head if moves and weights.head <= limit and not weights.tied else 0.0
+        self._moved_layer = w * (weights.layer_elements - large) if moves else 0.0
+        self._kept_before = self.before if stage == 2 else 0.0
+        self._kept = 0.0 if stays else own + self._kept_before
+        self.buckets = 0.0 if stage == 0 else 2.0 * bucket if stage < 3 and world > 1 else float(bucket)
+        self.buckets_before = self.buckets if stage == 3 or (stage == 1 and accumulates) else 0.0
+
+        # A bucket of several weights is copied to be reduced; a large weight alone is so at stages 1 and 2 where it
+        # lies in several devices' parts.
+        self._reducing = 0.0
+        self.reducing_head = 0.0
+        if stage and world > 1:
+            self._reducing = float(bucket)
+            if stage < 3 and large:
+                self._reducing = max(self._reducing, w * _copied(max(weights.layer_matrices), part, limit))
+        in_bucket = 0 if weights.tied or weights.head > limit else weights.head
+        self.first_reduced = 0
+        """Layers done when the first bucket is full and is reduced."""
+        if not stays and not large and weights.head <= limit:
+            self.first_reduced = min((limit - in_bucket) // weights.layer_elements, layers - 1)
+        self._never_full = in_bucket + layers * weights.layer_elements <= limit
+        if stage in (1, 2) and world > 1 and weights.head > limit and not weights.tied:
+            self.reducing_head = max(w * _copied(weights.head, part, limit), own)
+        # Where gradients are summed in place, the head's new one is gone by now.
+        self.with_head = self.before + (0.0 if self._whole else w * weights.head)
+        self.reducing_all = 2 * w * every if stage == 1 and world == 1 else 0.0
+        """Stage 1 on one device copies every gradient when all are there."""
+
+        # The step: the owned part, once more flat when it is made of several weights, and in fp32.
+        self.owned = own if stage in (1, 2) else w * every if stage == 0 else 0.0
+        several = touched > max(weights.head, largest_slice)
+        if stage == 0:
+            self.norm = 0.0
+            self.step = 4 * min(every, ALL_REDUCE_ELEMENTS) if world > 1 else 0.0
+        elif stage == 3:
+            self.norm = 8 * max(weights.head, *weights.layer_matrices) / world
+            self.step = (4 + w) * part
+        else:
+            self.norm = 8 * largest_slice
+            self.step = (4 if w == 2 else 0) * part + (w * part if several else 0)
+
+    def after(self, layers: int) -> float:
+        """Return gradients alive when the backward pass of the head and of `layers` layers is done."""
+        kept = self._kept if self._reduced_by(layers) else self._kept_before
+        if self._whole:
+            return self._whole - self._moved_head - layers * self._moved_layer + kept
+        return self._head + layers * self._layer + kept
+
+    def reducing(self, layers: int) -> float:
+        """Return the copy of a bucket that is being reduced when `layers` layers are done."""
+        return self._reducing if self._reduced_by(layers) else 0.0
+
+    def _reduced_by(self, layers: int) -> bool:
+        return layers >= self.first_reduced and not self._never_full
+
+    def fresh(self, weights: int) -> float:
+        """Return gradients of the `weights` weights just made, of which all but one may have been moved away."""
+        if weights < 2:
+            return self._last[0] if weights else 0.0
+        return sum(self._last) if self._pending else max(self._last)
+
+
+def _copied(elements: int, part: float, limit: int) -> float:
+    """Return elements of the largest buffer in which a weight over several devices' parts is reduced.
+
+    Its slices, one a part, are taken together until they are more than a bucket.
+    """
+    if elements <= part:
+        return 0.0
+    first = elements % part
+    largest, group, slices, left = 0.0, 0.0, 0, float(elements)
+    while left > 0 and slices < 64:
+        piece = first if left == elements and first else min(part, left)
+        group, left, slices = group + piece, left - piece, slices + 1
+        if group > limit or left <= 0:
+            largest = max(largest, group)
+            if largest > limit and left < elements - first:
+                break
+            group = 0.0
+    return max(largest, min(elements, limit)) if slices == 64 else largest
+
+
+def _touched(weights: Weights, layers: int, part: float) -> tuple[int, float]:
+    """Return (elements of all weights that the last `part` elements touch, the most that one of them has in it)."""
+    from_the_end = [] if weights.tied else [weights.head]
+    from_the_end += list(weights.layer_matrices[::-1]) * layers
+    from_the_end.append(weights.embedding)
+    touched, largest, left = 0, 0.0, part
+    for size in from_the_end:
+        if left <= 0:
+            break
+        touched += size
+        largest = max(largest, min(size, left))
+        left -= size
+    return touched, largest

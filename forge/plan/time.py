@@ -7,6 +7,7 @@ kernels run at the memory's bandwidth, for the bytes counted in `forge.plan.effi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
@@ -50,12 +51,6 @@ CPU_ADAM_BYTES = 28
 LOADER_S = 0.0005
 """Of each micro-batch: token shards are memory-mapped, what remains is the copy to the device."""
 
-SELECTIVE_LINEAR_FRACTION = 0.5
-"""Share of the linear layers' forward pass that selective checkpointing computes again: every other product.
-
-Attention is kept, element-wise operations are all computed again (torchtitan's and PyTorch's default policy).
-"""
-
 ATTENTION_BACKWARD_RATIO = 2.5
 """Fused attention computes the scores again: five products backward for two forward (Dao 2022)."""
 
@@ -88,7 +83,7 @@ class StepTime:
     @property
     def total_s(self) -> float:
         """Seconds of the whole step."""
-        return sum(getattr(self, field.name) for field in fields(self))
+        return math.fsum(getattr(self, field.name) for field in fields(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +149,11 @@ class StepTimer:
         if self.hardware.device == "cpu":
             return self.step(layout).total_s
         compute, exchange, states = self._parts(layout)
+        host_s = self._host_s(compute, layout)
         waits = self._waits(exchange[0], compute.device_s) if exchange[0] else 0.0
-        micro_batch = max(compute.device_s + waits, self._host_s(compute, layout)) + compute.all_to_all_s
-        rest = self._waits(exchange[1], compute.device_s / 2) if exchange[1] else 0.0
+        micro_batch = max(compute.device_s + waits, host_s) + compute.all_to_all_s
+        # About half of a micro-batch is still to be computed when the first gradients can leave.
+        rest = self._waits(exchange[1], max(compute.device_s, host_s) / 2) if exchange[1] else 0.0
         steps = layout.gradient_accumulation_steps
         return steps * (micro_batch + states[2] + LOADER_S) + rest + exchange[2] + states[0] + states[1]
 
@@ -166,14 +163,15 @@ class StepTimer:
             return _cpu_step(self.model, layout, self.hardware, self.sequence_length)
         compute, exchange, states = self._parts(layout)
         steps = layout.gradient_accumulation_steps
+        host_s = self._host_s(compute, layout)
         waits = self._waits(exchange[0], compute.device_s)
-        rest = self._waits(exchange[1], compute.device_s / 2)
+        rest = self._waits(exchange[1], max(compute.device_s, host_s) / 2)
         return StepTime(
             matmul_s=steps * compute.matmul_s,
             attention_s=steps * compute.attention_s,
             memory_bound_s=steps * compute.memory_bound_s,
             recompute_s=steps * compute.recompute_s,
-            launch_s=steps * max(0.0, self._host_s(compute, layout) - compute.device_s - waits),
+            launch_s=steps * max(0.0, host_s - compute.device_s - waits),
             communication_s=steps * waits + rest + exchange[2],
             all_to_all_s=steps * compute.all_to_all_s,
             optimizer_s=states[0],
@@ -194,6 +192,7 @@ class StepTimer:
             layout.precision,
             layout.attention,
             layout.sequence_parallel_degree,
+            layout.loss_chunks > 1,
         )
         compute = self._compute.get(key)
         if compute is None:
@@ -229,6 +228,8 @@ class StepTimer:
         width_ratio = 2 if layout.precision == "fp32" else 1
         linear_forward, linear_backward = self._linear(layout, tokens)
         head = slower * self._products(layout, tokens, model.hidden_size, model.vocab_size)
+        if layout.loss_chunks > 1:
+            head *= 4 / 3  # the logits of a chunk are made again in the backward pass
         attention_forward, attention_backward = self._attention(layout, tokens)
         kernels = framework.kernels
         query = (model.attention_heads + model.kv_heads) * model.head_dim
@@ -237,7 +238,7 @@ class StepTimer:
         layer_bytes += kernels.feed_forward_bytes * model.intermediate_size * active
         if model.experts:
             # Tokens are copied to their experts and summed up again.
-            layer_bytes += 12.0 * active * model.hidden_size
+            layer_bytes += 20.0 * active * model.hidden_size
         forward_bytes = width_ratio * tokens * model.layers * layer_bytes
         memory_forward = slower * forward_bytes / self._bandwidth
         memory_backward = memory_forward * kernels.backward_ratio
@@ -248,7 +249,9 @@ class StepTimer:
         if layout.activation_checkpointing == "full":
             recompute, host_ratio, passes = linear_forward + attention_forward + memory_forward, 4 / 3, 3
         elif layout.activation_checkpointing == "selective":
-            recompute, host_ratio = SELECTIVE_LINEAR_FRACTION * linear_forward + memory_forward, 7 / 6
+            again, host_ratio = framework.selective, 7 / 6
+            recompute = again.linear * linear_forward + again.attention * attention_forward
+            recompute += again.element_wise * memory_forward
         matmul = linear_forward + linear_backward + head
         attention = attention_forward + attention_backward
         memory = memory_forward + memory_backward + logits
@@ -402,7 +405,7 @@ def _cpu_step(model: ModelPlan, layout: Layout, hardware: Hardware, sequence_len
     rate = hardware.matmul_flops[layout.precision]
     matmul = steps * tokens * matmul_flops_per_token(model) / rate
     attention = steps * tokens * attention_flops_per_token(model, sequence_length) / rate
-    again = {"none": 0.0, "selective": 1 / 6, "full": 1 / 3}[layout.activation_checkpointing]
+    again = 1 / 3 if layout.activation_checkpointing == "full" else 0.0
     world = hardware.world_size
     width = 4 if layout.precision == "fp32" else 2
     volume = (3 if layout.zero_stage == 3 else 2) * width * model.parameters * (world - 1) / world

@@ -167,7 +167,7 @@ class _Reader:
     def _take_key(self, frame: _Frame, event: yaml.ScalarEvent) -> None:
         assert isinstance(frame.container, dict)
         key, path = event.value, (*frame.path, event.value)
-        problem = _key_problem(key, in_defaults=frame.path[:1] == ("defaults",))
+        problem = _key_problem(key, below=str(frame.path[0]) if frame.path else "")
         if problem is not None:
             self._wrong(event, problem)
         elif key in frame.container:
@@ -212,11 +212,18 @@ class _Reader:
         raise _Refused
 
 
-def _key_problem(key: str, in_defaults: bool) -> str | None:
-    """Return what is wrong with a key, or None."""
+def _key_problem(key: str, below: str) -> str | None:
+    """Return what is wrong with a key, or None.
+
+    Args:
+        key: as written.
+        below: the key at the root that it stands below.
+    """
+    if below == "hydra":
+        return None  # a spec has no such key, and to say so once is enough
     if key == "<<":
         return "<<: merge keys are not allowed: write the values out"
-    if in_defaults and _DEFAULTS_KEY.match(key):
+    if below == "defaults" and _DEFAULTS_KEY.match(key):
         return None
     if _KEY.match(key):
         return None

@@ -82,6 +82,7 @@ class SearchPath:
             for folder in folders
             if folder is not None and _is_folder(folder)
             for file in folder.glob("*.yaml")
+            if _is_file(file)
         }
         if group == HARDWARE_GROUP:
             found.update(machine_names(self._chips()))

@@ -25,6 +25,7 @@ from forge.spec.search_path import RECIPE_GROUP, SearchPath, SpecFile
 from forge.spec.types import KeyPath
 
 HYDRA_VERSION_BASE = "1.3"
+_NO_CONTENT = OmegaConf.create({})
 
 
 def merge_order(
@@ -86,7 +87,7 @@ class _Repository(IConfigRepository):
         itself = ConfigDefault(path="_self_")
         listed += [itself, *chosen] if recipe else [*chosen, itself]
         header = {"package": "_global_" if recipe else None}
-        return ConfigResult("forge", config_path, OmegaConf.create({}), header, listed)
+        return ConfigResult("forge", config_path, _NO_CONTENT, header, listed)
 
     def group_exists(self, config_path: str) -> bool:
         """Return whether an option can be chosen for `config_path`."""

@@ -48,7 +48,7 @@ _SAYINGS: tuple[tuple[str, bool, str], ...] = (
     ),
     (r"expected chomping", False, "| and > have a meaning in YAML: put the value in quotes"),
     (r"found incompatible YAML document", False, "%YAML names a version that is not read: drop the line"),
-    (r"expected '<document start>'", False, "text follows the end of the document (`...`): drop that line"),
+    (r"expected '<document start>'", False, "a line of % or ... stands before this: drop that line"),
     (r"found undefined tag handle", False, "tags are not allowed: write plain values"),
 )
 

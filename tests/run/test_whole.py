@@ -69,6 +69,13 @@ def test_the_same_command_again_is_done_and_touches_nothing(documents: Path, und
     assert {path: path.stat().st_mtime_ns for path in undisturbed.rglob("*") if path.is_file()} == before
 
 
+def test_the_demonstration_takes_another_folder(documents: Path, tmp_path: Path) -> None:
+    mine = forge_run(documents, tmp_path, "+recipe=legal_tiny", "evaluate.prompts=[ba]")
+    assert mine.returncode == 0, mine.stderr
+    lake = json.loads(next((tmp_path / "artifacts").glob("lake-*/artifact.json")).read_text())["summary"]
+    assert (lake["documents"], lake["set_aside"]) == (97, {"binary": 1})
+
+
 def test_another_learning_rate_reuses_the_data(documents: Path, undisturbed: Path, tmp_path: Path) -> None:
     shutil.copytree(undisturbed / "artifacts", tmp_path / "artifacts")
     other = forge_run(documents, tmp_path, "train.learning_rate=2e-3", "train.steps=2")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from tests.spec.broken_cases import Case, broken_cases
+from tests.spec.text_cases import Case, cases_in
 from tests.spec.workspace import Workspace
 
-CASES = broken_cases()
+CASES = cases_in(Path(__file__).parent / "broken")
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])

@@ -1,13 +1,15 @@
-"""Reads `broken/*.txt`: specs with a mistake, each with the exact lines a user reads.
+"""Reads `broken/*.txt` and `hostile/*.txt`: specs, each with the exact lines a user reads.
 
-### what is wrong
---- recipes/x.yaml
-train:
-  lerning_rate: 1
---- command line
-recipe=x
---- says
-recipes/x.yaml:2: train.lerning_rate: no such key. did you mean train.learning_rate?
+    ### what is wrong
+    --- recipes/x.yaml
+    train:
+      lerning_rate: 1
+    --- command line
+    recipe=x
+    --- says
+    recipes/x.yaml:2: train.lerning_rate: no such key. did you mean train.learning_rate?
+
+A harmless one has, in place of `says`, `holds`: a line of the composed spec.
 """
 
 from __future__ import annotations
@@ -15,22 +17,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-FOLDER = Path(__file__).parent / "broken"
-
 
 @dataclass
 class Case:
-    """One broken spec."""
+    """One spec that is not as it should be."""
 
     name: str
-    files: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str | bytes] = field(default_factory=dict)
     overrides: list[str] = field(default_factory=list)
     says: list[str] = field(default_factory=list)
+    holds: str = ""
 
 
-def broken_cases() -> list[Case]:
+def cases_in(folder: Path) -> list[Case]:
     """Return every case, those of one file together."""
-    return [case for file in sorted(FOLDER.glob("*.txt")) for case in _cases_of(file)]
+    return [case for file in sorted(folder.glob("*.txt")) for case in _cases_of(file)]
 
 
 def _cases_of(file: Path) -> list[Case]:
@@ -44,6 +45,8 @@ def _cases_of(file: Path) -> list[Case]:
                 case.overrides = content.splitlines()
             elif title == "says":
                 case.says = content.strip().splitlines()
+            elif title == "holds":
+                case.holds = content.strip()
             else:
                 case.files[title] = content + "\n"
         cases.append(case)

@@ -1,0 +1,188 @@
+"""The configurations over which `benchmarks/memory.py` compares formula and oracle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from forge.plan.layout import Layout
+from forge.plan.model import plan_model
+from forge.plan.types import ModelPlan
+
+SHAPES: dict[str, dict[str, Any]] = {
+    # name: family, layers, hidden, heads, kv heads, feed-forward, vocabulary, tied, experts, experts a token
+    "10M": dict(zip("LhakiV", (6, 320, 5, 5, 864, 8192), strict=True), tied=True),
+    "20M": dict(zip("LhakiV", (5, 512, 8, 4, 1408, 4096), strict=True)),
+    "125M": dict(zip("LhakiV", (12, 768, 12, 12, 2048, 32000), strict=True), tied=True),
+    "350M": dict(zip("LhakiV", (24, 1024, 16, 8, 2816, 32000), strict=True)),
+    "1B": dict(zip("LhakiV", (16, 2048, 32, 8, 8192, 128256), strict=True), tied=True),
+    "3B": dict(zip("LhakiV", (28, 3072, 24, 8, 8192, 128256), strict=True), tied=True),
+    "7B": dict(zip("LhakiV", (32, 4096, 32, 32, 11008, 32000), strict=True)),
+    "8B": dict(zip("LhakiV", (32, 4096, 32, 8, 14336, 128256), strict=True)),
+    "13B": dict(zip("LhakiV", (40, 5120, 40, 40, 13824, 32000), strict=True)),
+    "34B": dict(zip("LhakiV", (48, 8192, 64, 8, 22016, 32000), strict=True)),
+    "70B": dict(zip("LhakiV", (80, 8192, 64, 8, 28672, 128256), strict=True)),
+    "MoE 0.5B": dict(zip("LhakiV", (8, 1024, 16, 4, 2048, 32000), strict=True), E=8, top=2),
+    "MoE 1.5B": dict(zip("LhakiV", (12, 1024, 16, 16, 2816, 32000), strict=True), E=16, top=4),
+    "8x7B": dict(zip("LhakiV", (32, 4096, 32, 8, 14336, 32000), strict=True), E=8, top=2),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """One line of the table."""
+
+    model: str
+    layout: Layout
+    world_size: int
+    sequence_length: int
+
+    def __str__(self) -> str:
+        layout = self.layout
+        extras = [
+            text
+            for text, wanted in (
+                (
+                    f"accumulation {layout.gradient_accumulation_steps}",
+                    layout.gradient_accumulation_steps > 1,
+                ),
+                (f"loss in {layout.loss_chunks}", layout.loss_chunks > 1),
+                ("eager", layout.attention == "eager"),
+                (f"bucket {layout.bucket_bytes / 1e6:.0f} MB", layout.bucket_bytes != 100_000_000),
+            )
+            if wanted
+        ]
+        return " ".join(
+            [
+                f"{self.model}, ZeRO-{layout.zero_stage}, {layout.precision}, {layout.activation_checkpointing},",
+                f"{self.sequence_length} x {layout.micro_batch_sequences}, {self.world_size} GPU",
+                *(f", {extra}" for extra in extras),
+            ]
+        ).replace(" ,", ",")
+
+    def model_plan(self) -> ModelPlan:
+        """Return the network."""
+        shape = SHAPES[self.model]
+        experts = shape.get("E", 0)
+        spec = {
+            "family": "mixtral" if experts else "llama",
+            "layers": shape["L"],
+            "hidden_size": shape["h"],
+            "attention_heads": shape["a"],
+            "kv_heads": shape["k"],
+            "head_dim": None,
+            "intermediate_size": shape["i"],
+            "rope_theta": 1e4,
+            "rms_norm_epsilon": 1e-5,
+            "tied_embeddings": shape.get("tied", False),
+            "initializer_std": 0.02,
+            "experts": experts,
+            "experts_per_token": shape.get("top", 0),
+        }
+        return plan_model(spec, shape["V"], self.sequence_length)
+
+
+def configuration(
+    model: str,
+    stage: Any,
+    precision: Any,
+    checkpointing: Any,
+    length: int,
+    micro: int,
+    world: int,
+    **more: Any,
+) -> Configuration:
+    """Return a configuration; `more` are fields of Layout."""
+    layout = Layout(
+        zero_stage=stage,
+        micro_batch_sequences=micro,
+        gradient_accumulation_steps=more.pop("gradient_accumulation_steps", 1),
+        activation_checkpointing=checkpointing,
+        offload_optimizer="none",
+        precision=precision,
+        bucket_bytes=more.pop("bucket_bytes", 100_000_000),
+        **more,
+    )
+    return Configuration(model, layout, world, length)
+
+
+_ROWS: list[tuple[Any, ...]] = [
+    ("10M", 0, "fp32", "none", 512, 1, 1),
+    ("10M", 1, "bf16", "none", 512, 16, 1),
+    ("10M", 2, "bf16", "full", 2048, 8, 2),
+    ("10M", 3, "fp32", "selective", 1024, 4, 2),
+    ("20M", 0, "fp32", "none", 1024, 8, 2),
+    ("20M", 0, "fp32", "full", 512, 4, 8),
+    ("20M", 1, "fp32", "none", 512, 4, 2),
+    ("20M", 1, "bf16", "selective", 2048, 16, 8),
+    ("20M", 2, "bf16", "none", 512, 4, 1),
+    ("20M", 3, "bf16", "none", 1024, 2, 8),
+    ("20M", 2, "bf16", "none", 1024, 2, 2, {"attention": "eager"}),
+    ("125M", 0, "fp32", "none", 1024, 4, 8),
+    ("125M", 0, "fp32", "selective", 2048, 2, 1),
+    ("125M", 1, "bf16", "none", 2048, 8, 8),
+    ("125M", 1, "bf16", "full", 512, 16, 64),
+    ("125M", 1, "fp32", "selective", 1024, 4, 4),
+    ("125M", 2, "bf16", "none", 4096, 4, 8),
+    ("125M", 2, "fp32", "full", 2048, 8, 16),
+    ("125M", 3, "bf16", "none", 1024, 16, 8),
+    ("125M", 3, "bf16", "full", 8192, 2, 4),
+    ("125M", 1, "bf16", "none", 1024, 8, 1, {"gradient_accumulation_steps": 2}),
+    ("125M", 1, "bf16", "full", 1024, 8, 8, {"loss_chunks": 8}),
+    ("350M", 0, "fp32", "full", 1024, 8, 8),
+    ("350M", 1, "bf16", "none", 2048, 4, 8),
+    ("350M", 1, "bf16", "selective", 4096, 4, 16),
+    ("350M", 2, "bf16", "none", 2048, 1, 1),
+    ("350M", 2, "bf16", "full", 8192, 8, 64),
+    ("350M", 2, "fp32", "none", 512, 16, 8),
+    ("350M", 3, "bf16", "selective", 2048, 8, 8),
+    ("350M", 3, "fp32", "full", 4096, 2, 8),
+    ("350M", 2, "bf16", "none", 2048, 4, 8, {"gradient_accumulation_steps": 2}),
+    ("350M", 2, "bf16", "none", 2048, 2, 8, {"attention": "eager"}),
+    ("350M", 1, "bf16", "full", 2048, 4, 8, {"attention": "eager"}),
+    ("1B", 0, "fp32", "full", 2048, 1, 8),
+    ("1B", 1, "bf16", "none", 2048, 4, 8),
+    ("1B", 1, "bf16", "full", 8192, 2, 32),
+    ("1B", 2, "bf16", "selective", 4096, 4, 8),
+    ("1B", 2, "bf16", "full", 131072, 1, 8),
+    ("1B", 3, "bf16", "none", 4096, 2, 8),
+    ("1B", 2, "bf16", "full", 8192, 4, 8, {"loss_chunks": 16}),
+    ("1B", 1, "bf16", "none", 512, 1, 1),
+    ("3B", 1, "bf16", "full", 4096, 4, 8),
+    ("3B", 2, "bf16", "none", 2048, 2, 16),
+    ("3B", 3, "bf16", "selective", 8192, 1, 8),
+    ("7B", 1, "bf16", "full", 4096, 4, 64),
+    ("7B", 1, "bf16", "none", 2048, 2, 16),
+    ("7B", 2, "bf16", "none", 4096, 1, 64),
+    ("7B", 2, "bf16", "selective", 4096, 4, 8),
+    ("7B", 3, "bf16", "full", 4096, 8, 8),
+    ("7B", 3, "bf16", "none", 2048, 4, 64),
+    ("7B", 3, "fp32", "full", 2048, 4, 32),
+    ("7B", 3, "bf16", "full", 131072, 1, 128),
+    ("7B", 2, "bf16", "full", 2048, 8, 8, {"gradient_accumulation_steps": 2}),
+    ("8B", 3, "bf16", "full", 8192, 2, 8),
+    ("8B", 2, "bf16", "full", 8192, 1, 16),
+    ("8B", 1, "bf16", "selective", 4096, 2, 32),
+    ("13B", 3, "bf16", "full", 4096, 4, 32),
+    ("13B", 2, "bf16", "none", 4096, 2, 512),
+    ("13B", 1, "bf16", "full", 2048, 8, 128),
+    ("34B", 3, "bf16", "full", 16384, 1, 64),
+    ("34B", 2, "bf16", "full", 4096, 4, 512),
+    ("70B", 3, "bf16", "full", 8192, 2, 256),
+    ("70B", 1, "bf16", "full", 4096, 1, 512),
+    ("70B", 3, "bf16", "full", 32768, 1, 512),
+    ("MoE 0.5B", 1, "bf16", "none", 2048, 4, 8),
+    ("MoE 0.5B", 2, "bf16", "full", 4096, 4, 8),
+    ("MoE 0.5B", 3, "bf16", "selective", 1024, 8, 4),
+    ("MoE 0.5B", 3, "bf16", "none", 1024, 4, 8),
+    ("MoE 0.5B", 0, "fp32", "none", 512, 2, 1),
+    ("MoE 1.5B", 1, "fp32", "full", 2048, 2, 8),
+    ("MoE 1.5B", 2, "bf16", "none", 2048, 2, 16),
+    ("MoE 1.5B", 3, "bf16", "full", 8192, 2, 64),
+    ("8x7B", 3, "bf16", "full", 4096, 2, 64),
+    ("8x7B", 2, "bf16", "full", 4096, 1, 128),
+]
+
+CONFIGURATIONS = [configuration(*row[:7], **(row[7] if len(row) > 7 else {})) for row in _ROWS]
+
+QUICK = [CONFIGURATIONS[index] for index in (1, 5, 9, 15, 19)]

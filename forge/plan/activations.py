@@ -1,0 +1,187 @@
+"""What one device keeps of a micro-batch: activations saved for the backward pass, logits, working sets.
+
+Counted on transformers' Llama, Mistral and Mixtral layers, operation by operation: which tensors autograd saves, in
+which precision. `benchmarks/memory.py` measures the same on the real model; Korthikanti 2022, §4 has the method (its
+34h a layer is another implementation's). Letters: h hidden size, q and kv widths of queries and of keys or values,
+i feed-forward size, a heads, k experts a token, E experts, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+from forge.plan.types import ModelPlan
+
+WIDTH_BYTES = {"bf16": 2, "fp32": 4}
+"""Bytes of a weight, a gradient and an activation."""
+
+
+class Size(NamedTuple):
+    """Bytes as a sum of four terms, so that what depends on the layout is worked out once for all micro-batches."""
+
+    fixed: float = 0.0
+    token: float = 0.0
+    """Times tokens in the micro-batch."""
+    position: float = 0.0
+    """Times sequence length."""
+    score: float = 0.0
+    """Times tokens times sequence length."""
+
+    def plus(self, other: Size) -> Size:
+        """Return the sum."""
+        return Size(*(mine + its for mine, its in zip(self, other, strict=True)))
+
+    def times(self, factor: float) -> Size:
+        """Return the multiple."""
+        return Size(*(mine * factor for mine in self))
+
+    def bytes(self, tokens: float, sequence_length: int) -> float:
+        """Return the number for one micro-batch on one device."""
+        return (
+            self.fixed
+            + self.token * tokens
+            + self.position * sequence_length
+            + self.score * tokens * sequence_length
+        )
+
+
+def total(*sizes: Size) -> Size:
+    """Return the sum of `sizes`."""
+    return functools.reduce(Size.plus, sizes, Size())
+
+
+def layer_saved(model: ModelPlan, precision: str, attention: str) -> Size:
+    """Return what a layer saves without checkpointing.
+
+    bf16, dense, fused attention: 16h + 4q + 4kv + 8i + 4a + 8 bytes a token. A norm saves its input in fp32, its
+    normalised input and its output; attention saves q, k, v, its output and a fp32 number a head; SwiGLU saves four
+    of its width. In fp32 nothing is copied to be cast, so a norm saves three tensors there too.
+    """
+    w, h = WIDTH_BYTES[precision], model.hidden_size
+    norm = 4 * h + (2 * w * h if precision == "bf16" else w * 2 * h) + 4
+    return total(
+        Size(token=2 * norm),
+        _attention_saved(model, w, attention),
+        _feed_forward_saved(model, w),
+    )
+
+
+def _attention_saved(model: ModelPlan, w: int, attention: str) -> Size:
+    query, key_value = _widths(model)
+    if attention == "eager":
+        # Keys and values are repeated for every query head; the softmax is fp32 and is kept in both precisions.
+        probabilities = (6 if w == 2 else 4) * model.attention_heads
+        return Size(token=4 * w * query, score=probabilities)
+    return Size(token=2 * w * query + 2 * w * key_value + 4 * model.attention_heads)
+
+
+def _feed_forward_saved(model: ModelPlan, w: int) -> Size:
+    wide = 4 * w * model.intermediate_size
+    if not model.experts:
+        return Size(token=wide)
+    # A token's copy for each of its experts, SwiGLU, and the experts' outputs before they are weighted; then the
+    # router's indices, permutations and probabilities, and the softmax of the load-balancing loss.
+    chosen = model.experts_per_token
+    routing = 40 * chosen + (4 + w) * model.experts + 4
+    return Size(token=chosen * (2 * w * model.hidden_size + wide) + routing)
+
+
+def layer_kept(model: ModelPlan, precision: str, attention: str, checkpointing: str) -> Size:
+    """Return what a layer keeps from its forward to its backward pass.
+
+    `full`: its input. `selective`: its input and the outputs of matrix products and fused attention.
+    """
+    if checkpointing == "none":
+        return layer_saved(model, precision, attention)
+    w, h = WIDTH_BYTES[precision], model.hidden_size
+    query, key_value = _widths(model)
+    balance = w * model.experts  # the router's scores, for the load-balancing loss
+    kept = Size(token=w * h + balance)
+    if checkpointing == "full":
+        return kept
+    products = w * (query + 2 * key_value + h)
+    if model.experts:
+        products += model.experts_per_token * w * (2 * model.intermediate_size + h) + balance
+    else:
+        products += w * (2 * model.intermediate_size + h)
+    fused = 0 if attention == "eager" else w * query + 4 * model.attention_heads
+    return kept.plus(Size(token=products + fused))
+
+
+def outside_layers(model: ModelPlan, precision: str, attention: str, checkpointing: str) -> Size:
+    """Return what is kept besides the layers: final norm, input of the head, rotary tables, token ids."""
+    w, h = WIDTH_BYTES[precision], model.hidden_size
+    norm = 4 * h + (2 * w * h if precision == "bf16" else w * 2 * h) + 4
+    ids = 16
+    rotary = 2 * w * model.head_dim
+    if checkpointing == "none":
+        return Size(token=norm + ids, position=rotary)
+    mask = w if attention == "eager" else 0  # held by each layer to be run again
+    return Size(token=norm + ids, position=rotary + 8, score=mask)
+
+
+def logits(model: ModelPlan, loss_chunks: int) -> Size:
+    """Return the most the loss holds: three fp32 tensors of the logits' shape, of one chunk at a time."""
+    return Size(token=12 * model.vocab_size / loss_chunks)
+
+
+def scores_forward(model: ModelPlan, precision: str) -> Size:
+    """Return what eager attention holds, beyond what it will have saved, while the last layer takes its softmax.
+
+    The scores before and after the cast to fp32, and the causal mask; the layer's feed-forward part is yet to come.
+    """
+    w = WIDTH_BYTES[precision]
+    return Size(token=-_feed_forward_saved(model, w).token, score=4 * model.attention_heads + w)
+
+
+class Working(NamedTuple):
+    """A moment of a layer's backward pass: what is alive beyond what the layer kept."""
+
+    activations: Size
+    weights: int
+    """Matrices of the feed-forward part whose gradients were just made: 0, 1 or 2."""
+
+
+def layer_working(
+    model: ModelPlan, precision: str, attention: str, checkpointing: str
+) -> tuple[Working, ...]:
+    """Return the worst moments of a layer's backward pass, with what checkpointing makes it compute again.
+
+    Dense: the gradients of SwiGLU's two factors, and then two weight gradients while the first is reduced. Experts:
+    three fp32 tensors of the experts' outputs, and then both weight gradients. Eager attention: the gradients of its
+    scores.
+    """
+    w, h, i = WIDTH_BYTES[precision], model.hidden_size, model.intermediate_size
+    again = Size()
+    if checkpointing != "none":
+        again = layer_saved(model, precision, attention)
+        if precision == "fp32":
+            again = again.plus(Size(token=-w * h))  # the first norm saves the layer's input itself
+    if checkpointing == "selective":
+        # What was kept is used, not made again; only the layer's input and last output are in neither set.
+        kept = layer_kept(model, precision, attention, checkpointing)
+        spare = 2 * w * h if not model.experts else w * h
+        again = again.plus(kept.times(-1)).plus(Size(token=spare))
+    chosen = model.experts_per_token
+    if model.experts:
+        moments = [
+            Working(again.plus(Size(token=w * h + 12 * h * chosen)), 0),
+            Working(again.plus(Size(token=w * h + w * i * chosen)), 1),
+            Working(again.plus(Size(token=w * h - 2 * w * i * chosen)), 2),
+        ]
+    else:
+        moments = [
+            Working(again.plus(Size(token=w * h + 2 * w * i)), 1),
+            Working(again.plus(Size(token=2 * w * h - w * i)), 2),
+        ]
+    if attention == "eager":
+        # The softmax's output, the gradient of it and that of its input, fp32, less what was saved of them.
+        scores = (6 if w == 2 else 8) * model.attention_heads
+        freed = _feed_forward_saved(model, w).token
+        moments.append(Working(again.plus(Size(token=2 * w * h - freed, score=scores)), 2))
+    return tuple(moments)
+
+
+def _widths(model: ModelPlan) -> tuple[int, int]:
+    return model.attention_heads * model.head_dim, model.kv_heads * model.head_dim

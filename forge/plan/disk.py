@@ -1,0 +1,60 @@
+"""Disk that a run fills, item by item, for its whole length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from forge.plan.activations import WIDTH_BYTES
+from forge.plan.layout import Layout
+from forge.plan.memory import checkpoint_bytes
+from forge.plan.types import MemoryItem, ModelPlan
+
+LAKE_FRACTION = 1.0
+"""Of the sources' bytes: Parquet under zstd; text shrinks by two thirds, what is already compressed does not."""
+
+CORPUS_FRACTION = 1.0
+"""Of the lake: nothing is dropped without a row, so the corpus can be as large."""
+
+GGUF_WIDTH_BYTES = {"bf16": 2, "fp32": 4}
+"""Bytes a parameter, unquantised."""
+
+SMALL_VOCABULARY = 65_535
+"""Up to here a token is two bytes on disk, above four (forge.data.tokens)."""
+
+
+def disk_items(
+    model: ModelPlan,
+    layout: Layout,
+    source_bytes: int,
+    corpus_tokens: int,
+    keep_checkpoints: int,
+    export_formats: Sequence[Literal["hf", "gguf"] | str] = ("hf",),
+) -> tuple[MemoryItem, ...]:
+    """Return what a run needs on disk, upper bounds, item by item.
+
+    Args:
+        model: the network.
+        layout: its precision and ZeRO stage decide a checkpoint's size.
+        source_bytes: of the raw documents, which stay where they are.
+        corpus_tokens: tokens the data is expected to yield.
+        keep_checkpoints: checkpoints that stay; one more is written before the oldest goes.
+        export_formats: what is exported.
+    """
+    lake = LAKE_FRACTION * source_bytes
+    token_bytes = 2 if model.vocab_size <= SMALL_VOCABULARY else 4
+    weights = WIDTH_BYTES[layout.precision] * model.parameters
+    checkpoint = checkpoint_bytes(model, layout.precision, layout.zero_stage)
+    exports = sum(
+        weights if name == "hf" else GGUF_WIDTH_BYTES[layout.precision] * model.parameters
+        for name in export_formats
+    )
+    sizes = [
+        ("lake", lake),
+        ("corpus", CORPUS_FRACTION * lake),
+        ("tokens", token_bytes * corpus_tokens),
+        ("checkpoints", (keep_checkpoints + 1) * checkpoint),
+        ("trained weights", weights),
+        ("export", exports),
+    ]
+    return tuple(MemoryItem(name, round(size)) for name, size in sizes if size)

@@ -1,0 +1,105 @@
+"""Memory of one host (node) during a run, item by item.
+
+Three moments can be the worst: every process building the whole model before it is sharded, training, and writing a
+checkpoint or the final weights. The items are those of the worst one.
+"""
+
+from __future__ import annotations
+
+import math
+
+from forge.plan.activations import WIDTH_BYTES
+from forge.plan.hardware import Hardware
+from forge.plan.layout import Layout
+from forge.plan.memory import MASTER_BYTES, MOMENTS_BYTES, memory_items
+from forge.plan.types import MemoryItem, ModelPlan
+from forge.plan.weights import weights_of
+
+CUDA_PROCESS_BYTES = int(2.5 * 1024**3)
+"""Resident memory of a worker with the CUDA libraries loaded; an allowance, not measured here."""
+
+NVME_BUFFERS = 4
+"""`offload_optimizer.buffer_count` of DeepSpeed: partitions of optimizer state in host memory at a time."""
+
+SUB_GROUP_ELEMENTS = 1_000_000_000
+"""`sub_group_size` of DeepSpeed: what stage 3 updates, and swaps, at once."""
+
+
+def host_memory_items(
+    model: ModelPlan,
+    layout: Layout,
+    hardware: Hardware,
+    sequence_length: int,
+    training_tokens: int,
+) -> tuple[MemoryItem, ...]:
+    """Return the memory one node needs at its peak, item by item.
+
+    Args:
+        model: the network.
+        layout: how it is spread.
+        hardware: the node it is for.
+        sequence_length: tokens in a sequence.
+        training_tokens: tokens of the training split; the order of its sequences is held in memory.
+    """
+    processes = hardware.devices_per_node
+    loader: tuple[str, float] = (
+        "loader",
+        processes * _loader_bytes(layout, sequence_length, training_tokens),
+    )
+    if hardware.device == "cpu":
+        worker = sum(item.bytes for item in memory_items(model, layout, hardware, sequence_length))
+        return _items([("workers", float(processes * worker)), loader])
+    workers: tuple[str, float] = ("workers", processes * CUDA_PROCESS_BYTES)
+    offloaded, pinned = _offloaded_bytes(model, layout, hardware.world_size)
+    training = [
+        workers,
+        ("offloaded states", processes * offloaded),
+        ("pinned buffers", processes * pinned),
+        loader,
+    ]
+    # torch builds in fp32 in host memory, whatever the precision and the stage.
+    building = [workers, ("model being built", processes * 4 * model.parameters)]
+    # A process copies one tensor of its part at a time; rank 0 gathers the whole weights at the end.
+    part = MASTER_BYTES * model.parameters / (hardware.world_size if layout.zero_stage else 1)
+    weights = WIDTH_BYTES[layout.precision] * model.parameters
+    saving = [*training, ("checkpoint gathering", max(processes * part, weights))]
+    return max((_items(building), _items(saving)), key=lambda items: sum(item.bytes for item in items))
+
+
+def _items(sizes: list[tuple[str, float]]) -> tuple[MemoryItem, ...]:
+    return tuple(MemoryItem(name, round(size)) for name, size in sizes if size)
+
+
+def _loader_bytes(layout: Layout, sequence_length: int, training_tokens: int) -> float:
+    """One process: the order of two epochs, int64, and one micro-batch of inputs and targets. Tokens are mapped."""
+    order = 2 * 8 * (training_tokens // sequence_length)
+    return order + 2 * 8 * layout.micro_batch_sequences * sequence_length
+
+
+def _offloaded_bytes(model: ModelPlan, layout: Layout, world: int) -> tuple[float, float]:
+    """Return (states, what pinning adds) of one process, in host memory.
+
+    On the host are fp32 weights, both moments and an fp32 gradient; stages 1 and 2 add a copy in the precision of
+    training and one gradient, stage 3 a gradient in that precision. torch rounds a pinned buffer up to a power of
+    two (CachingHostAllocator), and DeepSpeed pins all but the moments.
+    """
+    w = WIDTH_BYTES[layout.precision]
+    owned = model.parameters / (world if layout.zero_stage >= 1 else 1)
+    states, pinned_buffers = 0.0, []
+    if layout.offload_optimizer == "cpu":
+        states += MOMENTS_BYTES * owned
+        pinned_buffers += [MASTER_BYTES * owned, 4 * owned, w * owned]
+        if layout.zero_stage < 3:
+            weights = weights_of(model)
+            pinned_buffers.append(w * max(weights.embedding, *weights.layer_matrices))
+    elif layout.offload_optimizer == "nvme":
+        swapped = min(owned, SUB_GROUP_ELEMENTS)
+        pinned_buffers += [4 * swapped] * NVME_BUFFERS + [w * owned]
+    if layout.offload_parameters == "cpu":
+        pinned_buffers.append(w * owned)
+    states += sum(pinned_buffers)
+    return states, sum(_pinned(size) - size for size in pinned_buffers)
+
+
+def _pinned(size: float) -> float:
+    return 2.0 ** math.ceil(math.log2(size)) if size > 1 else size

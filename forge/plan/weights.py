@@ -1,0 +1,56 @@
+"""The weights of a network one by one, in the order in which its modules hold them."""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+from forge.plan.types import ModelPlan
+
+
+class Weights(NamedTuple):
+    """Elements of each matrix. Vectors (norms) are only counted: they are small."""
+
+    embedding: int
+    layer: tuple[tuple[int, ...], ...]
+    """The matrices of one layer, by the module that holds them, in the order they run."""
+    head: int
+    """Also where the embedding is used again, tied."""
+    tied: bool
+    layer_vectors: int
+    vectors: int
+    """All of them."""
+
+    @property
+    def layer_matrices(self) -> tuple[int, ...]:
+        """All matrices of one layer."""
+        return tuple(elements for module in self.layer for elements in module)
+
+    @property
+    def layer_elements(self) -> int:
+        """Elements of one layer."""
+        return sum(self.layer_matrices) + self.layer_vectors
+
+
+@functools.lru_cache(maxsize=64)
+def weights_of(model: ModelPlan) -> Weights:
+    """Return the weights of `model` as transformers' Llama, Mistral and Mixtral lay them out."""
+    h, i = model.hidden_size, model.intermediate_size
+    query, key_value = model.attention_heads * model.head_dim, model.kv_heads * model.head_dim
+    attention: tuple[tuple[int, ...], ...] = ((h * query,), (h * key_value,), (h * key_value,), (query * h,))
+    if model.experts:
+        feed_forward: tuple[tuple[int, ...], ...] = (
+            (model.experts * h,),
+            (model.experts * 2 * i * h, model.experts * i * h),
+        )
+    else:
+        feed_forward = ((h * i,), (h * i,), (h * i,))
+    head = model.vocab_size * h
+    return Weights(
+        embedding=model.vocab_size * h,
+        layer=attention + feed_forward,
+        head=head,
+        tied=model.tied_embeddings,
+        layer_vectors=2 * h,
+        vectors=(2 * model.layers + 1) * h,
+    )
