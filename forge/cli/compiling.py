@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from forge.data.sources import fingerprint
+from forge.data.fingerprint import fingerprint
 from forge.errors import SpecError, StageError
 from forge.plan.compile import compile_plan
 from forge.plan.hardware import Hardware, resolve_hardware
@@ -57,7 +57,7 @@ def source_hashes() -> Path | None:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError):
         return None
-    return folder / "source-hashes.json"
+    return folder / "source-hashes.sqlite"
 
 
 def _sources(spec: Spec) -> tuple[tuple[SourcePlan, ...], tuple[str, ...]]:

@@ -29,24 +29,30 @@ def declared_charset(content: bytes) -> str | None:
     return found.group(1).decode("ascii") if found else None
 
 
-def read_page(html: str) -> tuple[str, str, str | None]:
-    """Return (text, title, language) of a page; title '' and language None where it gives none.
+def node_text(node: Any) -> str:
+    """Return what a reader sees of an element of a page.
 
     White space is as a browser shows it: collapsed, but kept in `pre`. Table cells are parted by tabs. Scripts, styles
     and other unseen elements are left out; navigation and footers are not guessed at.
     """
-    tree = LexborHTMLParser(html)
     pieces: list[str] = []
-    if tree.root is not None:
-        _collect(tree.root, pieces)
-    text = "".join(pieces)
+    _collect(node, pieces)
     # Within `pre` nothing was collapsed; these touch only the ends of lines and runs of empty ones.
-    text = LINE_ENDS.sub("\n", text)
-    text = BLANK_LINES.sub("\n\n", text).strip("\n")
-    title_node = tree.css_first("title")
-    title = SPACES.sub(" ", title_node.text()).strip() if title_node is not None else ""
-    language = (tree.root.attributes.get("lang") if tree.root is not None else None) or None
-    return text, title, language
+    text = LINE_ENDS.sub("\n", "".join(pieces))
+    return BLANK_LINES.sub("\n\n", text).strip("\n")
+
+
+def line_of(node: Any) -> str:
+    """Return the text of an element on one line; '' for None."""
+    return SPACES.sub(" ", node.text()).strip() if node is not None else ""
+
+
+def read_page(html: str) -> tuple[str, str, str | None]:
+    """Return (text, title, language) of a page; title '' and language None where it gives none."""
+    tree = LexborHTMLParser(html)
+    if tree.root is None:
+        return "", "", None
+    return node_text(tree.root), line_of(tree.css_first("title")), tree.root.attributes.get("lang") or None
 
 
 def _collect(root: Any, pieces: list[str]) -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from forge.data.front_matter import FrontMatterError, split_front_matter
+from forge.data.formats.front_matter import FrontMatterError, split_front_matter
 
 
 def test_fields_and_body() -> None:

@@ -1,4 +1,4 @@
-from forge.data.html import declared_charset, read_page
+from forge.data.formats.page_text import declared_charset, read_page
 
 
 def text_of(html: str) -> str:
