@@ -88,7 +88,7 @@ def scores(report: dict[str, Any], labels: Labels) -> list[Score]:
         score("stale", stale, labels.stale),
         _conflicts(report["conflicts"], labels.conflicts),
         score("secrets and personal data", secrets, planted_secrets, letters),
-        score("without text", [one["document"]["path"] for one in report["without_text"] if not one["document"]["part"]], labels.unreadable),
+        score("without text", [one["document"]["path"] for one in report["without_text"] if one["reason"] != "index of an export"], labels.unreadable),
         score("boilerplate", [one["line"] for one in report["boilerplate"]], labels.boilerplate),
     ]
 

@@ -58,7 +58,8 @@ def plant_facts(
             mentions[right].append(_state(author, drafts, messages, subject, attribute, _alike(rng, voice, right)))
         if place < conflicts:
             for _ in range(rng.randint(1, 2)):
-                file = _state(author, drafts, messages, subject, attribute, wrong)
+                others_own = [draft for draft in drafts if draft.file not in mentions[right]]
+                file = _state(author, others_own, messages, subject, attribute, wrong)
                 mentions[wrong].append(file)
             labels.conflicts.append(
                 {"subject": subject, "attribute": attribute.name, "values": {v: f for v, f in mentions.items() if f}}
@@ -80,11 +81,11 @@ def _state(
     """State a fact somewhere and return the file it is in."""
     rng = author.rng
     way = rng.random()
-    if way < 0.35:
-        hosts = [d for d in drafts if d.subject == subject and d.extension in TEXT_FORMATS + (".pptx",)]
-        draft = rng.choice(hosts)
+    own = [d for d in drafts if d.subject == subject and d.extension in (*TEXT_FORMATS, ".pptx")]
+    if way < 0.35 and own:
+        draft = rng.choice(own)
         line = rng.choice(attribute.under).format(V=value)
-    elif way < 0.55:
+    elif 0.35 <= way < 0.55:
         messages.append(
             Message(
                 rng.choice(("general", "product", "support", "sales")),

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 LEAST_DOCUMENTS = 5
 LEAST_SHARE = 0.01
 """Of the documents of the source."""
-LEAST_WORDS = 3
+LEAST_WORDS = 4
+"""Shorter lines are headings: they repeat because documents are alike in kind."""
 MOST_LINE_CHARACTERS = 500
 WINDOW_LINES = 1_000_000
 """Lossy counting (Manku, Motwani, VLDB 2002): a count is short by at most lines seen / WINDOW_LINES."""
@@ -37,7 +38,7 @@ class LineCounter:
     def add(self, source: str, number: int, text: str) -> None:
         """Count the lines of document `number`, each once."""
         self._documents[source] = self._documents.get(source, 0) + 1
-        for line in {stripped for line in text.split("\n") if (stripped := line.strip())}:
+        for line in {stripped for line in text.split("\n") if (stripped := line.strip().lstrip("#").strip())}:
             if len(line) > MOST_LINE_CHARACTERS or line.count(" ") < LEAST_WORDS - 1:
                 continue
             entry = self._counts.get((source, line))

@@ -44,6 +44,12 @@ SCOPE_WORDS = re.compile(
 )
 """Words that narrow what a sentence is about: two claims must have the same ones."""
 
+HAPPENED = re.compile(r"(?:^|[\s,;])(?P<before>[\w'’-]+)\s+(?P<verb>[a-z]+ed)\b")
+BEFORE_PARTICIPLE = frozenset(
+    "is are be being get gets the a an and or as each every of per to with for in by not at on from into no any our your its "
+    "their one all than also currently now only if when where once automatically".split()
+)
+"""After these a word in -ed is a state ('is limited to', 'the agreed fee'); after a noun it tells what happened once."""
 BEFORE_DATE = re.compile(r"(?:[:=>]|\b(?:is|are|on|by|for|at|from|as of|due|starts?|begins?|launch\w*|end(?:s|ing)?|to))\s*(?:the\s)?$", re.IGNORECASE)
 """A date that a sentence says something about, and not one that merely stands in it."""
 
@@ -123,7 +129,7 @@ def _claims(number: int, sentence: Sentence) -> Iterator[Claim]:
     if person := _person(number, sentence):
         yield person
         return
-    if NOT_IN_FORCE.search(text) or NOT_SETTLED.search(text):
+    if NOT_IN_FORCE.search(text) or NOT_SETTLED.search(text) or _tells_what_happened(text):
         return
     values = list(find_values(text))
     for value in values:
@@ -137,6 +143,13 @@ def _claims(number: int, sentence: Sentence) -> Iterator[Claim]:
         claim = _claim(number, sentence, value.dimension, value, "", (), rest, days)
         if claim is not None:
             yield claim
+
+
+def _tells_what_happened(text: str) -> bool:
+    return any(
+        found.group("before").lower() not in BEFORE_PARTICIPLE and not found.group("before").lower().endswith("ly")
+        for found in HAPPENED.finditer(text)
+    )
 
 
 def _person(number: int, sentence: Sentence) -> Claim | None:
@@ -180,7 +193,10 @@ def _claim(
     )
 
 
-CAPITAL = re.compile(r"[A-Z][\w&+'’-]*(?:\s+(?:[A-Z][\w&+'’-]*|\d{1,2}(?![\w%.])))*")
+CAPITAL = re.compile(
+    r"[A-Z][\w&+'’-]*(?:\s+(?:(?:of|and|for|the|of the|for the|de|du|der|von)\s+)?(?:[A-Z][\w&+'’-]*)|\s+\d{1,2}(?![\w%.]))*"
+)
+"""Also with the small words inside names: Code of Conduct."""
 
 
 def _capitals(text: str) -> tuple[tuple[str, ...], str]:

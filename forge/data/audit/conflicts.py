@@ -102,12 +102,12 @@ class _Subjects:
         if not _begins(claim, sequence):
             return _levelled(sequence)
         words = sequence.split()
-        while words and (words[0].lower() in STOP or (" ".join(words).lower() not in self._names and self._is_word(words[0].lower()))):
+        while words and (words[0].lower() in STOP or ((len(words) == 1 or _levelled(" ".join(words)) not in self._names) and self._is_word(words[0].lower()))):
             words = words[1:]
         name = _levelled(" ".join(words))
         if all(word.isupper() and len(word) <= 5 for word in words):
             return ""
-        return name if len(words) > 1 or name in self._names else ""
+        return name if len(words) > 1 or (name in self._names and not self._is_word(name)) else ""
 
     def _is_word(self, name: str) -> bool:
         """Whether a name is a word like any other, which documents write in lower case as well."""

@@ -72,7 +72,7 @@ EXPIRY = re.compile(
     rf"{LABEL_END}|\b(?:expires?|expiry|expiration|expired|valid until|ends|validity ends){LABEL_END}",
     re.IGNORECASE,
 )
-EXPIRY_WORD = re2.compile(r"(?i)\b(?:until|till|to|thru|through|expir\w+|ends|validity)\W+(?:on\W+)?(?:the\W+)?\w*\W*\d")
+EXPIRY_WORD = re2.compile(r"(?i)\b(?:until|till|to|thru|through|expir\w+|ends|validity)\W+(?:\w+\W+){0,4}\d")
 EXPIRY_SUBJECT = re.compile(
     rf"\b(?:this|these|the)\s+(?:\w+\s+)?(?:{ITSELF}|offer|rules?|terms?|instruction|contract|price list|prices|arrangement|exception|"
     r"regulation|quote|certificate)s?\b|^\W*(?:valid|expir|effective|in force)",

@@ -13,6 +13,8 @@ from forge.data.audit.naming import Name, in_old_folder, parse_name
 
 NAMED_JACCARD = 0.2
 """Two files of one name but for a version mark are versions from here on: the mark says it, the text need not."""
+DATED_JACCARD = 0.35
+"""Two files of one name but for a date are versions from here on; minutes and reports of a series share less."""
 MANY_OF_A_NAME = 64
 """A name that more documents share (index, readme) is no sign of anything."""
 
@@ -108,10 +110,16 @@ def _by_name(known: dict[int, _Known], fingerprints: Fingerprints) -> Iterator[t
     for group in groups.values():
         if not 2 <= len(group) <= MANY_OF_A_NAME:
             continue
-        group.sort(key=lambda one: (one.file.numbers, one.file.rank, one.document.path))
+        group.sort(key=lambda one: (one.file.numbers, one.file.rank, one.file.day or date.min, one.document.path))
         for one, other in zip(group, group[1:], strict=False):
             pair = one.document.number, other.document.number
-            if one.file.marks != other.file.marks and fingerprints.jaccard(*pair) >= NAMED_JACCARD:
+            if one.file.marks != other.file.marks:
+                least = NAMED_JACCARD
+            elif _differ(one.file.day, other.file.day):
+                least = DATED_JACCARD
+            else:
+                continue
+            if fingerprints.jaccard(*pair) >= least:
                 yield pair
 
 
