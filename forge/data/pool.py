@@ -11,14 +11,14 @@ import sys
 import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from forge.data.batches import Batch, Counts, batch_to_json
-from forge.data.worker import CPU_LIMIT_S, MEMORY_BYTES
+from forge.data.worker import CPU_LIMIT_S, MEMORY_BYTES, WALL_LIMIT_S
 from forge.resources import PACKAGE_DIR
 
 AHEAD = 3
@@ -26,6 +26,8 @@ AHEAD = 3
 MAX_DEATHS = 4
 """Processes one file may bring down, each in another of the files inside it, before it is set aside as a whole."""
 
+COMMAND = [sys.executable, "-P", "-m", "forge.data.worker"]
+"""-P: nothing is imported from the folder the user happens to be in."""
 ENVIRONMENT = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",
     "MALLOC_ARENA_MAX": "2",
@@ -40,6 +42,7 @@ class Limits:
     """What one file may take in a worker."""
 
     cpu_s: float = CPU_LIMIT_S
+    wall_s: float = WALL_LIMIT_S
     memory_bytes: int = MEMORY_BYTES
 
 
@@ -61,7 +64,7 @@ class _Worker:
         path = os.pathsep.join(filter(None, (str(PACKAGE_DIR.parent), os.environ.get("PYTHONPATH"))))
         with errors.open("wb") as file:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "forge.data.worker"],
+                COMMAND,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=file,
@@ -122,7 +125,7 @@ class Pool:
         """Args: `parameters` as `read_batch` has them; rows wait in a folder of its own below `out`."""
         self._size = workers
         self._parameters = dict(parameters)
-        self._limits = {"cpu_s": limits.cpu_s, "memory_bytes": limits.memory_bytes}
+        self._limits = limits
         self._folder = tempfile.TemporaryDirectory(prefix=".reading-", dir=out)
         self._workers: list[_Worker] = []
         self._selector = selectors.DefaultSelector()
@@ -183,7 +186,7 @@ class Pool:
                     "spool": str(job.spool),
                     "failed": failed,
                     "parameters": self._parameters,
-                    "limits": self._limits,
+                    "limits": asdict(self._limits),
                 },
             )
 
@@ -204,7 +207,7 @@ class Pool:
             elif "disk" in message:
                 raise OSError(*message["disk"], str(job.spool))
             else:
-                megabytes = self._limits["memory_bytes"] // 1_000_000
+                megabytes = self._limits.memory_bytes // 1_000_000
                 why = ("memory limit", f"reading it takes more than {megabytes} MB")
                 self._bury(worker, job, why, to_do)
                 return

@@ -148,7 +148,7 @@ class FileReader:
                 if item is None:
                     return
                 if isinstance(item, Document):
-                    content.budget.spend(len(item.text))
+                    content.budget.spend_text(len(item.text))
                 yield item
         except Unreadable as error:
             yield Skipped(0, error.reason, error.detail)

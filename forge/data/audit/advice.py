@@ -94,7 +94,13 @@ def advise(usable_tokens: int, asked_parameters: int | None, changing_share: flo
         way = "fine-tuning"
     else:
         way = "retrieval"
-    return Advice(way, _reasons(way, usable_tokens, smallest, changing_share, conflicts), _changes(way, usable_tokens, smallest, changing_share), needs, largest)
+    return Advice(
+        way,
+        _reasons(way, usable_tokens, smallest, changing_share, conflicts),
+        _changes(way, usable_tokens, smallest, changing_share),
+        needs,
+        largest,
+    )
 
 
 def _reasons(way: str, tokens: int, parameters: int, changing: float, conflicts: int) -> tuple[str, ...]:
@@ -104,13 +110,21 @@ def _reasons(way: str, tokens: int, parameters: int, changing: float, conflicts:
         f"or {count(optimal / FREE_EPOCHS)} seen {FREE_EPOCHS} times (Muennighoff 2023)"
     ]
     if way == "continued pretraining":
-        reasons.append(f"enough to move a model that can read already: {count(LEAST_TOKENS_CONTINUED)} tokens and more")
+        reasons.append(
+            f"enough to move a model that can read already: {count(LEAST_TOKENS_CONTINUED)} tokens and more"
+        )
     elif way == "fine-tuning":
-        reasons.append("too little to teach knowledge by pretraining; enough to teach form, terms and tone, with retrieval for facts")
+        reasons.append(
+            "too little to teach knowledge by pretraining; enough to teach form, terms and tone, with retrieval for facts"
+        )
     elif way == "retrieval":
-        reasons.append("a base model with these documents at hand answers from the newest of them and can cite it")
+        reasons.append(
+            "a base model with these documents at hand answers from the newest of them and can cite it"
+        )
     if changing >= CHANGING_SHARE:
-        reasons.append(f"{changing:.0%} of the documents are superseded or in conflict: facts belong in retrieval whatever is trained")
+        reasons.append(
+            f"{changing:.0%} of the documents are superseded or in conflict: facts belong in retrieval whatever is trained"
+        )
     if conflicts:
         reasons.append(f"{conflicts} conflicts between documents: a model trained on them learns both sides")
     return tuple(reasons)
@@ -121,15 +135,25 @@ def _changes(way: str, tokens: int, parameters: int, changing: float) -> tuple[s
     changes = []
     if way != "from scratch":
         largest = FREE_EPOCHS * tokens // TOKENS_PER_PARAMETER
-        changes.append(f"from scratch: {count(scratch - tokens)} more usable tokens, or a model of at most {count(largest)} parameters")
+        changes.append(
+            f"from scratch: {count(scratch - tokens)} more usable tokens, or a model of at most {count(largest)} parameters"
+        )
     if way in ("retrieval", "fine-tuning"):
-        changes.append(f"continued pretraining: {count(max(0, LEAST_TOKENS_CONTINUED - tokens))} more usable tokens")
+        changes.append(
+            f"continued pretraining: {count(max(0, LEAST_TOKENS_CONTINUED - tokens))} more usable tokens"
+        )
     if way == "retrieval" and tokens >= LEAST_TOKENS_FINE_TUNING:
-        changes.append(f"fine-tuning: superseded and conflicting documents below {CHANGING_SHARE:.0%} (now {changing:.0%})")
+        changes.append(
+            f"fine-tuning: superseded and conflicting documents below {CHANGING_SHARE:.0%} (now {changing:.0%})"
+        )
     elif way == "retrieval":
-        changes.append(f"fine-tuning: {count(LEAST_TOKENS_FINE_TUNING - tokens)} more usable tokens, or a thousand written examples")
+        changes.append(
+            f"fine-tuning: {count(LEAST_TOKENS_FINE_TUNING - tokens)} more usable tokens, or a thousand written examples"
+        )
     if way in ("from scratch", "continued pretraining"):
-        changes.append("retrieval instead: if answers must cite documents, or the documents change by the week")
+        changes.append(
+            "retrieval instead: if answers must cite documents, or the documents change by the week"
+        )
     return tuple(changes)
 
 

@@ -50,7 +50,10 @@ BEFORE_PARTICIPLE = frozenset(
     "their one all than also currently now only if when where once automatically".split()
 )
 """After these a word in -ed is a state ('is limited to', 'the agreed fee'); after a noun it tells what happened once."""
-BEFORE_DATE = re.compile(r"(?:[:=>]|\b(?:is|are|on|by|for|at|from|as of|due|starts?|begins?|launch\w*|end(?:s|ing)?|to))\s*(?:the\s)?$", re.IGNORECASE)
+BEFORE_DATE = re.compile(
+    r"(?:[:=>]|\b(?:is|are|on|by|for|at|from|as of|due|starts?|begins?|launch\w*|end(?:s|ing)?|to))\s*(?:the\s)?$",
+    re.IGNORECASE,
+)
 """A date that a sentence says something about, and not one that merely stands in it."""
 
 NAME = r"(?P<name>[A-Z][\w'’-]+(?: [A-Z][\w'’-]+){1,2})"
@@ -147,7 +150,8 @@ def _claims(number: int, sentence: Sentence) -> Iterator[Claim]:
 
 def _tells_what_happened(text: str) -> bool:
     return any(
-        found.group("before").lower() not in BEFORE_PARTICIPLE and not found.group("before").lower().endswith("ly")
+        found.group("before").lower() not in BEFORE_PARTICIPLE
+        and not found.group("before").lower().endswith("ly")
         for found in HAPPENED.finditer(text)
     )
 
@@ -189,7 +193,18 @@ def _claim(
         return None
     scope = frozenset(word.lower() for word in (*SCOPE_WORDS.findall(rest), *numbered_things(rest)))
     return Claim(
-        number, sentence.text, sentence.heading, sentence.line, dimension, value, person, role, terms, scope, days, capitals
+        number,
+        sentence.text,
+        sentence.heading,
+        sentence.line,
+        dimension,
+        value,
+        person,
+        role,
+        terms,
+        scope,
+        days,
+        capitals,
     )
 
 

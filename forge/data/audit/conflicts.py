@@ -102,7 +102,13 @@ class _Subjects:
         if not _begins(claim, sequence):
             return _levelled(sequence)
         words = sequence.split()
-        while words and (words[0].lower() in STOP or ((len(words) == 1 or _levelled(" ".join(words)) not in self._names) and self._is_word(words[0].lower()))):
+        while words and (
+            words[0].lower() in STOP
+            or (
+                (len(words) == 1 or _levelled(" ".join(words)) not in self._names)
+                and self._is_word(words[0].lower())
+            )
+        ):
             words = words[1:]
         name = _levelled(" ".join(words))
         if all(word.isupper() and len(word) <= 5 for word in words):
@@ -148,7 +154,13 @@ def _in_group(subject: frozenset[str], group: list[Claim], about: Surroundings) 
         a, b = group[one], group[other]
         shared = sorted(a.terms & b.terms) or sorted(set(a.role) & set(b.role))
         found.append(
-            Conflict(", ".join(sorted(subject)), " ".join(shared) or a.dimension, a, b, tuple(group[n] for n in others))
+            Conflict(
+                ", ".join(sorted(subject)),
+                " ".join(shared) or a.dimension,
+                a,
+                b,
+                tuple(group[n] for n in others),
+            )
         )
     return found
 
@@ -166,7 +178,11 @@ def _same_attribute(a: Claim, b: Claim) -> float:
     shared = weight(a.terms & b.terms)
     fewer = min(weight(a.terms), weight(b.terms))
     least = LEAST_OVERLAP_OF_NUMBERS if a.dimension == "number" else LEAST_OVERLAP
-    if shared < LEAST_SHARED_WEIGHT or shared < least * fewer or shared < LEAST_JACCARD * weight(a.terms | b.terms):
+    if (
+        shared < LEAST_SHARED_WEIGHT
+        or shared < least * fewer
+        or shared < LEAST_JACCARD * weight(a.terms | b.terms)
+    ):
         return 0.0
     return shared / fewer
 

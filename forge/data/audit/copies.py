@@ -103,7 +103,9 @@ class Fingerprints:
 
 def clusters(pairs: list[tuple[int, int]]) -> list[list[int]]:
     """Return the groups that hang together by `pairs`, each sorted, in the order of their first members."""
-    places = {number: place for place, number in enumerate(sorted({number for pair in pairs for number in pair}))}
+    places = {
+        number: place for place, number in enumerate(sorted({number for pair in pairs for number in pair}))
+    }
     components = Components(len(places))
     if pairs:
         components.join(

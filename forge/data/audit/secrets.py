@@ -75,7 +75,11 @@ class SecretPlace:
 
 def _email(value: str) -> bool:
     name, _, domain = value.lower().rpartition("@")
-    return name.split("+")[0] not in ROLES and not RESERVED_DOMAINS.search(domain) and not PLACEHOLDER.search(name)
+    return (
+        name.split("+")[0] not in ROLES
+        and not RESERVED_DOMAINS.search(domain)
+        and not PLACEHOLDER.search(name)
+    )
 
 
 def _digits(value: str) -> str:
@@ -86,7 +90,9 @@ def _card(value: str) -> bool:
     digits = _digits(value)
     if digits in TEST_CARDS or len(set(digits)) < 4:
         return False
-    doubled = (int(d) if place % 2 == 0 else sum(divmod(2 * int(d), 10)) for place, d in enumerate(reversed(digits)))
+    doubled = (
+        int(d) if place % 2 == 0 else sum(divmod(2 * int(d), 10)) for place, d in enumerate(reversed(digits))
+    )
     return sum(doubled) % 10 == 0
 
 
@@ -131,7 +137,8 @@ def _password(value: str) -> bool:
     if "(" in bare or bare.lower().startswith(("os.", "self.", "process.", "config.", "settings.", "args.")):
         return False
     kinds = sum(
-        any(test(c) for c in bare) for test in (str.islower, str.isupper, str.isdigit, lambda c: not c.isalnum())
+        any(test(c) for c in bare)
+        for test in (str.islower, str.isupper, str.isdigit, lambda c: not c.isalnum())
     )
     return kinds >= 3 or (kinds >= 2 and any(map(str.isdigit, bare)) and _entropy(bare) >= 2.5)
 
@@ -212,7 +219,9 @@ def find_secrets(text: str) -> list[Hit]:
         for found in pattern.finditer(text):
             group = 1 if found.re.groups else 0
             start, end = found.span(group)
-            if kind.check(found.group(group)) and not any(hit.start < end and start < hit.end for hit in taken):
+            if kind.check(found.group(group)) and not any(
+                hit.start < end and start < hit.end for hit in taken
+            ):
                 taken.append(Hit(kind.name, start, end))
     return sorted(taken, key=lambda hit: hit.start)
 

@@ -64,7 +64,9 @@ BANNER = re.compile(
     r"|(?:DEPRECATED|OBSOLETE|ARCHIVED|SUPERSEDED|OUTDATED|WITHDRAWN)\b(?=\W*(?:$|[:!.—–-]))"
     r"|(?i:superseded by|replaced by|obsoleted by|deprecated in favou?r of)\b)"
 )
-NOT_SO = re.compile(r"\b(?:not|never|isn't|unless|until|if|once|when|before|will be|would be|may be|can be)\b", re.IGNORECASE)
+NOT_SO = re.compile(
+    r"\b(?:not|never|isn't|unless|until|if|once|when|before|will be|would be|may be|can be)\b", re.IGNORECASE
+)
 
 LABEL_END = r"\s*(?:date|on)?\s*[:\-–]?\s*(?:the\s+)?$"
 EXPIRY = re.compile(
@@ -161,7 +163,12 @@ def _over(title: str, lines: list[str]) -> Iterator[Signal]:
         for pattern in (SELF_STATEMENT, DO_NOT_USE):
             for found in pattern.finditer(line):
                 start = max(line.rfind(". ", 0, found.start()) + 1, found.start() - 60)
-                if not NOT_SO.search(line[start : found.end()].replace("do not", "").replace("must not", "").replace("should not", "")):
+                if not NOT_SO.search(
+                    line[start : found.end()]
+                    .replace("do not", "")
+                    .replace("must not", "")
+                    .replace("should not", "")
+                ):
                     yield Signal(SUPERSEDED, _around(line, found.start(), found.end()))
                     return
 

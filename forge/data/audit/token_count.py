@@ -67,7 +67,9 @@ def bytes_per_token(pieces: list[str]) -> BytesPerToken:
     learnt, counted = pieces[::2], pieces[1::2]
     if len(counted) < LEAST_PIECES:
         low, middle, high = USUAL_BYTES_PER_TOKEN
-        return BytesPerToken(middle, low, high, f"{len(pieces)} documents are too few to measure: usual values for prose")
+        return BytesPerToken(
+            middle, low, high, f"{len(pieces)} documents are too few to measure: usual values for prose"
+        )
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")

@@ -40,7 +40,14 @@ VALUE = re.compile(
     re.IGNORECASE,
 )
 PER = re.compile(r"\s*(?:/\s?|(?:per|an?|each|every)\s)(?P<of>[A-Za-z]+)", re.IGNORECASE)
-ADVERBS = {"hourly": "hour", "daily": "day", "weekly": "week", "monthly": "month", "yearly": "year", "annually": "year"}
+ADVERBS = {
+    "hourly": "hour",
+    "daily": "day",
+    "weekly": "week",
+    "monthly": "month",
+    "yearly": "year",
+    "annually": "year",
+}
 NO_UNIT = frozenset(
     "and or of in on at to for is are was were per the a an by with from as if but than that which who after before "
     "within until since over under each every when while because so then also not no it its they we you i be has have".split()
@@ -81,7 +88,9 @@ def find_values(sentence: str) -> Iterator[Value]:
     for found in VALUE.finditer(sentence):
         figure = found.group("figure")
         start = found.start("figure")
-        if any(start < end and begin < found.end("figure") for begin, end in taken) or _is_name(sentence, start):
+        if any(start < end and begin < found.end("figure") for begin, end in taken) or _is_name(
+            sentence, start
+        ):
             continue
         amount = _amount(figure) * SCALE.get((found.group("scale") or "").lower(), 1.0)
         yield from _value(sentence, found, amount)
@@ -137,7 +146,9 @@ NUMBERED = re.compile(
     r"serial number|number)[ .#:]*$|[#vVQ]$",
     re.IGNORECASE,
 )
-NUMBERED_THING = re.compile(NUMBERED.pattern.replace("[ .#:]*$|[#vVQ]$", "[ .#:]{0,3}[A-Z-]{0,5}\\d+"), re.IGNORECASE)
+NUMBERED_THING = re.compile(
+    NUMBERED.pattern.replace("[ .#:]*$|[#vVQ]$", "[ .#:]{0,3}[A-Z-]{0,5}\\d+"), re.IGNORECASE
+)
 
 
 def numbered_things(sentence: str) -> list[str]:

@@ -88,7 +88,7 @@ class Budget:
         self.max_file_bytes = max_file_bytes
         """Largest member read."""
         self._allowed_bytes = file_bytes * MAX_EXPANSION + EXPANSION_SLACK_BYTES
-        self._left_bytes = self._allowed_bytes
+        self._left_bytes = self._left_characters = self._allowed_bytes
 
     def spend(self, amount_bytes: int) -> None:
         """Count unpacked bytes.
@@ -97,7 +97,15 @@ class Budget:
             Unreadable: more came out than a file of this size may hold.
         """
         self._left_bytes -= amount_bytes
-        if self._left_bytes < 0:
+        self._check()
+
+    def spend_text(self, characters: int) -> None:
+        """Count the text of documents; many rows may be one long text that is stored once. Raises as `spend`."""
+        self._left_characters -= characters
+        self._check()
+
+    def _check(self) -> None:
+        if min(self._left_bytes, self._left_characters) < 0:
             raise Unreadable(
                 "expands too far",
                 f"more than {self._allowed_bytes} bytes come out of it: the rest was not read",

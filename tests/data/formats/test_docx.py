@@ -1,6 +1,6 @@
 import pytest
 
-from tests.data.formats.files import OFFICE, W, document, docx_of, paragraph, reason, relations_of, zip_of
+from tests.data.formats.files import W, document, docx_of, paragraph, reason, relations_of, zip_of
 
 TABLE = (
     "<w:tbl><w:tr><w:tc>{}{}</w:tc><w:tc>{}</w:tc></w:tr><w:tr><w:tc>{}</w:tc><w:tc>{}</w:tc></w:tr></w:tbl>"
@@ -91,6 +91,5 @@ def test_one_under_a_password_is_encrypted() -> None:
 
 
 def test_relations_may_lead_nowhere() -> None:
-    row = f'<Relationship Id="a" Type="{OFFICE}/footnotes" Target="gone.xml"/>'
-    rows = f'<Relationships xmlns="x">{row}</Relationships>'
-    assert document("a.docx", docx_of(paragraph("x"), {"word/_rels/document.xml.rels": rows})).text == "x"
+    table = relations_of({"a": ("footnotes", "gone.xml"), "b": ("footnotes", "../../../gone.xml")})
+    assert document("a.docx", docx_of(paragraph("x"), {"word/_rels/document.xml.rels": table})).text == "x"
