@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any, Literal
 
 import torch
 import transformers
-from torch.utils.checkpoint import CheckpointPolicy, create_selective_checkpoint_contexts
 
+from forge.engine.selective import keep_products
 from forge.plan.types import ModelPlan
 
 Attention = Literal["sdpa", "flash", "eager"]
@@ -92,18 +91,5 @@ def checkpoint_activations(network: transformers.PreTrainedModel, kind: Activati
         return
     options: dict[str, Any] = {"use_reentrant": False}
     if kind == "selective":
-        options["context_fn"] = functools.partial(create_selective_checkpoint_contexts, _keep_products)
+        options["context_fn"] = keep_products
     network.gradient_checkpointing_enable(gradient_checkpointing_kwargs=options)
-
-
-def _keep_products(context: Any, operation: Any, *arguments: Any, **options: Any) -> CheckpointPolicy:
-    return CheckpointPolicy.MUST_SAVE if _is_product(operation) else CheckpointPolicy.PREFER_RECOMPUTE
-
-
-@functools.cache
-def _is_product(operation: Any) -> bool:
-    """Whether `operation` multiplies by weights or is a fused attention: not the scores of eager attention (bmm)."""
-    namespace, _, name = operation.name().partition("::")
-    if namespace == "aten" and name.split(".")[0] in ("mm", "addmm", "_grouped_mm"):
-        return True
-    return "attention" in name or "flash_attn" in namespace

@@ -30,11 +30,16 @@ class Size(NamedTuple):
 
     def plus(self, other: Size) -> Size:
         """Return the sum."""
-        return Size(*(mine + its for mine, its in zip(self, other, strict=True)))
+        return Size(
+            self.fixed + other.fixed,
+            self.token + other.token,
+            self.position + other.position,
+            self.score + other.score,
+        )
 
     def times(self, factor: float) -> Size:
         """Return the multiple."""
-        return Size(*(mine * factor for mine in self))
+        return Size(self.fixed * factor, self.token * factor, self.position * factor, self.score * factor)
 
     def bytes(self, tokens: float, sequence_length: int) -> float:
         """Return the number for one micro-batch on one device."""
@@ -51,6 +56,7 @@ def total(*sizes: Size) -> Size:
     return functools.reduce(Size.plus, sizes, Size())
 
 
+@functools.lru_cache(maxsize=1024)
 def layer_saved(model: ModelPlan, precision: str, attention: str) -> Size:
     """Return what a layer saves without checkpointing.
 
@@ -87,6 +93,7 @@ def _feed_forward_saved(model: ModelPlan, w: int) -> Size:
     return Size(token=chosen * (2 * w * model.hidden_size + wide) + routing)
 
 
+@functools.lru_cache(maxsize=1024)
 def layer_kept(model: ModelPlan, precision: str, attention: str, checkpointing: str) -> Size:
     """Return what a layer keeps from its forward to its backward pass.
 
@@ -109,6 +116,7 @@ def layer_kept(model: ModelPlan, precision: str, attention: str, checkpointing: 
     return kept.plus(Size(token=products + fused))
 
 
+@functools.lru_cache(maxsize=1024)
 def outside_layers(model: ModelPlan, precision: str, attention: str, checkpointing: str) -> Size:
     """Return what is kept besides the layers: final norm, input of the head, rotary tables, token ids."""
     w, h = WIDTH_BYTES[precision], model.hidden_size
@@ -143,6 +151,7 @@ class Working(NamedTuple):
     """Matrices of the feed-forward part whose gradients were just made: 0, 1 or 2."""
 
 
+@functools.lru_cache(maxsize=1024)
 def layer_working(
     model: ModelPlan, precision: str, attention: str, checkpointing: str
 ) -> tuple[Working, ...]:

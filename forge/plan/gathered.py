@@ -99,97 +99,124 @@ def _backward(modules: list[tuple[int, ...]], experts: bool) -> list[tuple[int, 
     return [down, up, gate, *attention[::-1]]
 
 
+class _Buffer:
+    """The flat buffer of weights gathered together."""
+
+    __slots__ = ("copied", "elements", "waiting")
+
+    def __init__(self, weights: list[int], elements: int) -> None:
+        self.waiting = set(weights)
+        self.elements = elements
+        self.copied = False
+
+
+class _Coordinator:
+    """DeepSpeed's partitioned parameter coordinator, on sizes."""
+
+    def __init__(self, sizes: list[int], steps: list[_Step], bucket: int) -> None:
+        self._sizes, self._bucket = sizes, bucket
+        self._limit = LIVE_BUCKETS * bucket
+        self._queue = deque((weight, number) for number, step in enumerate(steps) for weight in step.weights)
+        self._fetched_for = [-1] * len(sizes)
+        self._in_flight: dict[int, _Buffer | None] = {}
+        self._live = 0
+        self.available: set[int] = set()
+        self.held = 0
+        """Elements in memory, copies counted."""
+
+    def fetch(self, number: int, weights: tuple[int, ...]) -> None:
+        """Make the weights of step `number` available, then start on those of later steps."""
+        missing = [
+            weight for weight in weights if weight not in self.available and weight not in self._in_flight
+        ]
+        if missing:
+            self._gather(missing)
+        for weight in weights:
+            if weight in self._in_flight:
+                self._wait(weight, self._in_flight.pop(weight))
+                self.available.add(weight)
+        new = sum(1 for weight in weights if self._fetched_for[weight] < number)
+        for _ in range(min(new, len(self._queue))):
+            weight, last = self._queue.popleft()
+            self._fetched_for[weight] = last
+        self._prefetch()
+
+    def release(self, number: int, weights: tuple[int, ...]) -> None:
+        """Free the weights of step `number` that no prefetch has passed over for a later one."""
+        for weight in weights:
+            if weight in self.available and self._fetched_for[weight] <= number:
+                self.available.discard(weight)
+                self.held -= self._sizes[weight]
+                self._live -= self._sizes[weight]
+
+    def _prefetch(self) -> None:
+        room, wanted, elements = min(self._limit - self._live, self._bucket), [], 0
+        while self._queue and elements < room:
+            weight, last = self._queue.popleft()
+            self._fetched_for[weight] = max(self._fetched_for[weight], last)
+            if weight not in self.available and weight not in self._in_flight and weight not in wanted:
+                wanted.append(weight)
+                elements += self._sizes[weight]
+        if wanted:
+            self._gather(wanted)
+
+    def _gather(self, weights: list[int]) -> None:
+        elements = sum([self._sizes[weight] for weight in weights])
+        self.held += elements
+        self._live += elements
+        # One weight alone is gathered in place.
+        buffer = _Buffer(weights, elements) if len(weights) > 1 else None
+        for weight in weights:
+            self._in_flight[weight] = buffer
+
+    def _wait(self, weight: int, buffer: _Buffer | None) -> None:
+        if buffer is None:
+            return
+        if not buffer.copied:  # the first wait copies every weight out of the buffer
+            self.held += buffer.elements
+            buffer.copied = True
+        buffer.waiting.discard(weight)
+        if not buffer.waiting:
+            self.held -= buffer.elements
+
+
 def _run(sizes: list[int], steps: list[_Step], bucket: int) -> tuple[int, dict[int, int], set[int]]:
     """Carry the steps out; return elements whole at the loss, the most in each layer's backward pass by layers done,
     and the weights available at the loss.
     """
-    limit = LIVE_BUCKETS * bucket
-    available: set[int] = set()
-    in_flight: dict[int, list[int]] = {}
-    handles: list[tuple[set[int], int]] = []  # weights not yet waited for, elements of the flat buffer
-    copied: set[int] = set()
-    fetched_for = [-1] * len(sizes)
-    queue = deque((weight, number) for number, step in enumerate(steps) for weight in step.weights)
-    next_use, ends = _reuse(sizes, steps, limit)
+    coordinator = _Coordinator(sizes, steps, bucket)
+    used_again = _used_again(sizes, steps, LIVE_BUCKETS * bucket)
     layers: dict[int, int] = {}
-    held = live = held_at_loss = 0
-    available_at_loss: set[int] = set()
-
-    def gather(weights: list[int]) -> int:
-        nonlocal live
-        count = sum(sizes[weight] for weight in weights)
-        live += count
-        if len(weights) == 1:
-            in_flight[weights[0]] = []
-            return count
-        handles.append((set(weights), count))
-        for weight in weights:
-            in_flight[weight] = [len(handles) - 1]
-        return count
-
+    held_at_loss, available_at_loss = 0, set[int]()
     for number, (weights, layer, at_loss) in enumerate(steps):
-        missing = [weight for weight in weights if weight not in available and weight not in in_flight]
-        if missing:
-            held += gather(missing)
-        for weight in weights:
-            if weight in in_flight:
-                for handle in in_flight.pop(weight):
-                    waiting, flat = handles[handle]
-                    if handle not in copied:
-                        held += flat  # every weight of the buffer is copied out at the first wait
-                        copied.add(handle)
-                    waiting.discard(weight)
-                    if not waiting:
-                        held -= flat
-                available.add(weight)
-        new = {weight for weight in weights if fetched_for[weight] < number}
-        seen: set[int] = set()
-        while queue and len(seen) < len(new):
-            weight, last = queue.popleft()
-            fetched_for[weight] = last
-            seen.add(weight)
-        room, wanted, count = min(limit - live, bucket), [], 0
-        while queue and count < room:
-            weight, last = queue.popleft()
-            fetched_for[weight] = max(fetched_for[weight], last)
-            if weight not in available and weight not in in_flight and weight not in wanted:
-                wanted.append(weight)
-                count += sizes[weight]
-        if wanted:
-            held += gather(wanted)
+        coordinator.fetch(number, weights)
         if at_loss:
-            held_at_loss, available_at_loss = held, set(available)
+            held_at_loss, available_at_loss = coordinator.held, set(coordinator.available)
         if layer is not None:
-            layers[layer] = max(layers.get(layer, 0), held)
-        for weight in weights:
-            if (
-                weight in available
-                and fetched_for[weight] <= number
-                and next_use[number][weight] >= ends[number]
-            ):
-                available.discard(weight)
-                held -= sizes[weight]
-                live -= sizes[weight]
+            layers[layer] = max(layers.get(layer, 0), coordinator.held)
+        if not used_again[number]:
+            coordinator.release(number, weights)
     return held_at_loss, layers, available_at_loss
 
 
-def _reuse(sizes: list[int], steps: list[_Step], limit: int) -> tuple[list[dict[int, int]], list[int]]:
-    """Return, for each step, when its weights are used next, and the first step beyond the reuse distance."""
+def _used_again(sizes: list[int], steps: list[_Step], distance: int) -> list[bool]:
+    """Return, for each step, whether its weights are used again before `distance` elements have been."""
     count = len(steps)
-    next_use: list[dict[int, int]] = [{} for _ in steps]
+    amounts = [sum([sizes[weight] for weight in step.weights]) for step in steps]
+    next_use = [count] * count
     later: dict[int, int] = {}
     for number in range(count - 1, -1, -1):
-        for weight in steps[number].weights:
-            next_use[number][weight] = later.get(weight, count + 1)
-            later[weight] = number
-    ends, end, distance = [], 0, 0
+        first = steps[number].weights[0]  # a module's weights are always used together
+        next_use[number] = later.get(first, count)
+        later[first] = number
+    again, end, reached = [], 1, 0
     for number in range(count):
         if end <= number:
-            end, distance = number + 1, 0
-        while end < count and distance < limit:
-            distance += sum(sizes[weight] for weight in steps[end].weights)
+            end, reached = number + 1, 0
+        while end < count and reached < distance:
+            reached += amounts[end]
             end += 1
-        ends.append(end)
+        again.append(next_use[number] < end)
         if end > number + 1:
-            distance -= sum(sizes[weight] for weight in steps[number + 1].weights)
-    return next_use, ends
+            reached -= amounts[number + 1]
+    return again

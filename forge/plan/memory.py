@@ -14,6 +14,7 @@ Counted on the last device, which owns the head: it holds the most while activat
 from __future__ import annotations
 
 import functools
+import operator
 from typing import NamedTuple
 
 from forge.plan.activations import (
@@ -24,7 +25,6 @@ from forge.plan.activations import (
     logits,
     outside_layers,
     scores_forward,
-    total,
 )
 from forge.plan.gathered import Gathered, gathered_elements
 from forge.plan.hardware import Hardware
@@ -69,15 +69,36 @@ ITEMS = (
 """Names of the items, in the order in which they are shown."""
 
 
+FIXED_ITEMS = (
+    "parameters",
+    "gradients",
+    "optimizer states",
+    "gathered layers",
+    "communication buckets",
+    "optimizer step",
+)
+GROWING_ITEMS = ("saved activations", "working activations", "logits and loss")
+
 NOTHING = Size()
 
 
 class Moment(NamedTuple):
-    """What is alive at one moment of a step: a size for each of ITEMS."""
+    """What is alive at one moment of a step."""
 
     name: str
-    sizes: tuple[Size, ...]
+    fixed: tuple[float, ...]
+    """Bytes of each of FIXED_ITEMS."""
+    growing: tuple[Size, ...]
+    """Sizes of each of GROWING_ITEMS."""
     sum: Size
+
+    def bytes(self, tokens: float, sequence_length: int) -> dict[str, float]:
+        """Return the bytes of each item, in the order in which items are shown."""
+        growing = [size.bytes(tokens, sequence_length) for size in self.growing]
+        if growing[1] < 0:  # part of what was saved has been freed by then
+            growing = [growing[0] + growing[1], 0.0, growing[2]]
+        sizes = dict(zip(FIXED_ITEMS + GROWING_ITEMS, (*self.fixed, *growing), strict=True))
+        return {name: sizes[name] for name in ITEMS if round(sizes[name])}
 
 
 def memory_items(
@@ -96,12 +117,7 @@ def memory_items(
         _moments_of(model, layout, hardware.world_size),
         key=lambda each: each.sum.bytes(tokens, sequence_length),
     )
-    sizes = {
-        name: size.bytes(tokens, sequence_length) for name, size in zip(ITEMS, moment.sizes, strict=True)
-    }
-    if sizes["working activations"] < 0:  # part of what was saved has been freed by then
-        sizes["saved activations"] += sizes.pop("working activations")
-    items = [MemoryItem(name, round(size)) for name, size in sizes.items() if round(size)]
+    items = [MemoryItem(name, round(size)) for name, size in moment.bytes(tokens, sequence_length).items()]
     allocated = sum(item.bytes for item in items)
     return (*items, *_outside(allocated, hardware))
 
@@ -110,16 +126,21 @@ def peak_bytes(model: ModelPlan, layout: Layout, hardware: Hardware, sequence_le
     """Return the sum of `memory_items` to within a few bytes, faster."""
     tokens = layout.micro_batch_sequences * sequence_length / layout.sequence_parallel_degree
     allocated = allocated_bytes(model, layout, hardware.world_size, sequence_length, tokens)
-    return allocated + sum(item.bytes for item in _outside(allocated, hardware))
+    if hardware.device == "cpu":
+        return allocated + CPU_PROCESS_BYTES
+    return round(allocated * (1 + FRAGMENTATION_FRACTION)) + CUDA_CONTEXT_BYTES
 
 
 def allocated_bytes(
     model: ModelPlan, layout: Layout, world_size: int, sequence_length: int, tokens: float
 ) -> int:
     """Return what torch's allocator holds at the peak: what `torch.cuda.max_memory_allocated` would say."""
-    return round(
-        max(moment.sum.bytes(tokens, sequence_length) for moment in _moments_of(model, layout, world_size))
-    )
+    scores = tokens * sequence_length
+    most = 0.0
+    for _, _, _, (fixed, token, position, score) in _moments_of(model, layout, world_size):
+        held = fixed + token * tokens + position * sequence_length + score * scores
+        most = max(most, held)
+    return round(most)
 
 
 def saved_bytes(model: ModelPlan, layout: Layout, sequence_length: int) -> int:
@@ -239,18 +260,9 @@ def _moments(
         buckets: float = 0,
         step: float = 0,
     ) -> Moment:
-        sizes = (
-            Size(parameters),
-            Size(states.gradients + made),
-            Size(states.optimizer),
-            saved,
-            working,
-            loss,
-            Size(w * gathered),
-            Size(buckets),
-            Size(step),
-        )
-        return Moment(name, sizes, total(*sizes))
+        fixed = (parameters, states.gradients + made, states.optimizer, w * gathered, buckets, step)
+        growing = saved.plus(working).plus(loss)
+        return Moment(name, fixed, (saved, working, loss), growing._replace(fixed=growing.fixed + sum(fixed)))
 
     kept = layer_kept(model, precision, attention, checkpointing)
     saved = _saved(model, precision, attention, checkpointing)
@@ -327,7 +339,16 @@ def _moments(
         moment("norm", made=gradients.owned, step=gradients.norm),
         moment("step", made=gradients.owned, step=gradients.step),
     ]
-    return tuple(moments)
+    return _without_dominated(moments)
+
+
+def _without_dominated(moments: list[Moment]) -> tuple[Moment, ...]:
+    """Return the moments that hold most for some micro-batch and sequence length."""
+    kept: list[Moment] = []
+    for moment in sorted(moments, key=lambda each: each.sum, reverse=True):
+        if not any(all(map(operator.ge, other.sum, moment.sum)) for other in kept):
+            kept.append(moment)
+    return tuple(kept)
 
 
 class _Gradients:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import pytest
 import torch
-from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from forge.engine.model import ActivationCheckpointing, Attention, build_config, build_model
 from forge.engine.optimizer import build_optimizer, set_learning_rate
@@ -15,6 +17,7 @@ FAMILIES: list[dict[str, Any]] = [
     {"family": "mistral", "tied_embeddings": False},
     {"family": "mixtral", "experts": 4, "experts_per_token": 2},
 ]
+KINDS: list[ActivationCheckpointing] = ["none", "selective", "full"]
 
 
 @pytest.mark.parametrize("model", FAMILIES)
@@ -86,42 +89,62 @@ def test_checkpointing_changes_no_gradient(
     assert all(torch.equal(gradient, recomputed[name]) for name, gradient in plain.items())
 
 
+class Made(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Remembers the storage of every tensor made, without keeping it alive."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._storages: dict[int, weakref.ref[torch.UntypedStorage]] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(out):
+            if isinstance(tensor, torch.Tensor):
+                storage = tensor.untyped_storage()
+                self._storages[storage._cdata] = weakref.ref(storage)
+        return out
+
+    def alive_bytes(self) -> int:
+        """Return the bytes of the storages that still exist."""
+        storages = [reference() for reference in self._storages.values()]
+        return sum(int(storage.nbytes()) for storage in storages if storage is not None)
+
+
 def saved_bytes(kind: ActivationCheckpointing, attention: Attention) -> int:
-    """Return what the decoder keeps for its backward pass, weights left out."""
+    """Return what the decoder keeps for its backward pass."""
     shape = tiny_plan(model={"max_sequence_length": 256}).model
     network = build_model(shape, 1, kind, attention)
-    own = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
-    kept: dict[int, int] = {}
-
-    class Watch(torch.utils._python_dispatch.TorchDispatchMode):  # type: ignore[no-untyped-call]
-        """Counts each tensor that is still alive at the end."""
-
-        def __init__(self) -> None:
-            super().__init__()  # type: ignore[no-untyped-call]
-            self.made: list[Any] = []
-
-        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            out = func(*args, **(kwargs or {}))
-            for tensor in out if isinstance(out, (tuple, list)) else (out,):
-                if isinstance(tensor, torch.Tensor):
-                    storage = tensor.untyped_storage()
-                    self.made.append(StorageWeakRef(storage))  # type: ignore[no-untyped-call]
-                    kept[self.made[-1].cdata] = tensor.untyped_storage().nbytes()
-            return out
-
-    ids = torch.arange(256).unsqueeze(0)
-    with Watch() as watch:
-        hidden = network.model(input_ids=ids, use_cache=False).last_hidden_state
-    alive = {storage.cdata for storage in watch.made if not storage.expired()}
+    with Made() as made:
+        hidden = network.model(input_ids=torch.arange(256).unsqueeze(0), use_cache=False).last_hidden_state
     assert hidden.requires_grad
-    assert own
-    return sum(size for storage, size in kept.items() if storage in alive)
+    size: int = made.alive_bytes()
+    return size
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 def test_each_kind_of_checkpointing_keeps_less(attention: Attention) -> None:
     none, selective, full = (saved_bytes(kind, attention) for kind in ("none", "selective", "full"))
     assert none > 1.3 * selective > 1.3 * 1.3 * full
+
+
+def test_selective_checkpointing_lets_other_work_come_between() -> None:
+    """ZeRO stage 3 gathers weights while a layer is run again, where it did not while it ran first."""
+    ids = torch.arange(3, 35).unsqueeze(0)
+    gradients = []
+    for kind in KINDS:
+        network = build_model(tiny_plan().model, 1, kind)
+        runs: list[torch.Tensor] = []
+
+        def gather(_module: Any, _arguments: Any, runs: list[torch.Tensor] = runs) -> None:
+            for _ in runs:
+                torch.empty(8).mul(2)
+            runs.append(torch.zeros(1))
+
+        network.model.layers[0].mlp.up_proj.register_forward_pre_hook(gather)
+        torch.autograd.backward(network(input_ids=ids, labels=ids, use_cache=False).loss)
+        assert len(runs) == (1 if kind == "none" else 2)
+        gradients.append(network.model.layers[0].mlp.up_proj.weight.grad)
+    assert all(torch.equal(gradients[0], gradient) for gradient in gradients)
 
 
 def test_selective_checkpointing_never_keeps_the_scores_of_eager_attention() -> None:
