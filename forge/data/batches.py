@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from forge.data.formats.items import Document, Skipped
+from forge.data.formats.items import Document, Skipped, Unreadable
 from forge.data.listing import SourceFile
 from forge.data.reading import FileReader
+from forge.data.remote import is_address
 from forge.data.rows import DOCUMENTS, SET_ASIDE, aside_row, document_row
 from forge.data.sources import fetched
 
@@ -44,6 +47,8 @@ class Batch:
 
     source: str
     files: tuple[BatchFile, ...]
+    export_root: str | None = None
+    """For the files of one Slack export that lies unpacked: its folder, '' or with a slash at its end."""
 
     @property
     def bytes(self) -> int:
@@ -84,15 +89,15 @@ def batch_to_json(batch: Batch) -> dict[str, Any]:
     """Return a form of a batch that JSON has."""
     return {
         "source": batch.source,
+        "export_root": batch.export_root,
         "files": [[*dataclasses.astuple(entry.file), entry.earlier] for entry in batch.files],
     }
 
 
 def batch_from_json(value: dict[str, Any]) -> Batch:
     """Return what `batch_to_json` was made of."""
-    return Batch(
-        value["source"], tuple(BatchFile(SourceFile(*facts), earlier) for *facts, earlier in value["files"])
-    )
+    files = tuple(BatchFile(SourceFile(*facts), earlier) for *facts, earlier in value["files"])
+    return Batch(value["source"], files, value["export_root"])
 
 
 def in_batches(source: str, files: Iterable[BatchFile]) -> Iterator[Batch]:
@@ -129,31 +134,77 @@ def read_batch(
     """
     rows: list[dict[str, Any]] = []
     text_bytes = 0
-    for place, entry in enumerate(batch.files):
-        reader = FileReader(
+    for entry, inside, item in _items(batch, parameters, on_unit, failed, may_risk, counts):
+        if isinstance(item, Skipped):
+            counts.set_aside[item.reason] += 1
+            rows.append(aside_row(batch.source, entry.file.relative, inside, item))
+        else:
+            row = document_row(batch.source, entry.file.relative, inside, entry.earlier, item)
+            counts.documents += 1
+            counts.bytes += row["bytes"]
+            text_bytes += row["bytes"]
+            rows.append(row)
+        if len(rows) >= TABLE_ROWS or text_bytes >= TABLE_TEXT_BYTES:
+            yield pa.Table.from_pylist(rows, schema=ROWS)
+            rows, text_bytes = [], 0
+    if rows:
+        yield pa.Table.from_pylist(rows, schema=ROWS)
+
+
+def _items(
+    batch: Batch,
+    parameters: Mapping[str, Any],
+    on_unit: Callable[[int, str, int], None],
+    failed: Mapping[tuple[int, str], tuple[str, str]],
+    may_risk: bool,
+    counts: Counts,
+) -> Iterator[tuple[BatchFile, str, Document | Skipped]]:
+    def reader_at(place: int) -> FileReader:
+        return FileReader(
             parameters["max_file_bytes"],
             parameters["metadata_allow"] or {},
-            lambda inside, size_bytes, place=place: on_unit(place, inside, size_bytes),  # type: ignore[misc]
+            lambda inside, size_bytes: on_unit(place, inside, size_bytes),
             {inside: why for (at, inside), why in failed.items() if at == place},
             may_risk,
         )
-        for inside, item in _read(reader, entry.file, parameters["max_file_bytes"]):
-            if isinstance(item, Skipped):
-                counts.set_aside[item.reason] += 1
-                rows.append(aside_row(batch.source, entry.file.relative, inside, item))
-            else:
-                row = document_row(batch.source, entry.file.relative, inside, entry.earlier, item)
-                counts.documents += 1
-                counts.bytes += row["bytes"]
-                text_bytes += row["bytes"]
-                rows.append(row)
-            if len(rows) >= TABLE_ROWS or text_bytes >= TABLE_TEXT_BYTES:
-                yield pa.Table.from_pylist(rows, schema=ROWS)
-                rows, text_bytes = [], 0
+
+    if batch.export_root is not None:
+        reader = reader_at(0)
+        by_name = {entry.file.relative: entry for entry in batch.files}
+        read = functools.partial(_whole, by_name, parameters["max_file_bytes"])
+        for name, item in reader.read_export(batch.export_root, list(by_name), read, batch.bytes):
+            yield by_name[name], "", item
         counts.files += reader.files
         counts.files_with_documents += reader.files_with_documents
-    if rows:
-        yield pa.Table.from_pylist(rows, schema=ROWS)
+        return
+    for place, entry in enumerate(batch.files):
+        reader = reader_at(place)
+        for inside, item in _read(reader, entry.file, parameters["max_file_bytes"]):
+            yield entry, inside, item
+        counts.files += reader.files
+        counts.files_with_documents += reader.files_with_documents
+
+
+def _whole(by_name: Mapping[str, BatchFile], max_file_bytes: int, name: str) -> bytes:
+    """Return the bytes of a file of an export.
+
+    Raises:
+        Unreadable: why it can't be read.
+    """
+    file = by_name[name].file
+    if file.problem:
+        raise Unreadable(file.problem, file.detail)
+    if file.bytes > max_file_bytes:
+        raise Unreadable("too large", _too_large(file, max_file_bytes))
+    try:
+        with fetched(file) as path:
+            return path.read_bytes()
+    except OSError as error:
+        raise Unreadable("unreadable", error.strerror or str(error)) from None
+
+
+def _too_large(file: SourceFile, max_file_bytes: int) -> str:
+    return f"{file.bytes} bytes, data.max_file_bytes is {max_file_bytes}"
 
 
 def _read(
@@ -163,10 +214,10 @@ def _read(
         yield "", reader.set_aside(file.problem, file.detail)
         return
     if file.bytes > max_file_bytes:
-        yield (
-            "",
-            reader.set_aside("too large", f"{file.bytes} bytes, data.max_file_bytes is {max_file_bytes}"),
-        )
+        yield "", reader.set_aside("too large", _too_large(file, max_file_bytes))
+        return
+    if not is_address(file.location):
+        yield from reader.read(file.relative, Path(file.location), file.bytes)
         return
     try:
         with fetched(file) as path:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from forge.data.batches import Batch, BatchFile, Counts, in_batches, read_batch
+from forge.data.formats.slack import KINDS, USERS, is_slack_file
 from forge.data.listing import Listing
 from forge.data.pool import Limits, Pool
 from forge.data.reading import NeedsWorker
@@ -40,7 +41,8 @@ def build_lake(
 
     Files seen = files that yielded a document + files that did not; each of the latter is in set_aside.parquet. An
     archive counts as the files in it. Rows are in the order of the sources, then of the relative paths, then as the
-    file has them; the same bytes come out for any number of workers.
+    file has them; a Slack export that lies unpacked comes last of its source. The same bytes come out for any number
+    of workers.
 
     Args:
         sources: folders, files, `package:NAME/inner/path` or addresses.
@@ -87,10 +89,34 @@ def build_lake(
 def _batches(sources: Sequence[str], listings: Sequence[Listing]) -> Iterator[Batch]:
     for place, (source, listing) in enumerate(zip(sources, listings, strict=True)):
         before = listings[:place]
-        yield from in_batches(
-            source,
-            (BatchFile(file, sum(file.relative in other for other in before)) for file in listing),
-        )
+        exports: dict[str, list[BatchFile]] = {root: [] for root in _export_roots(listing)}
+        entries = (BatchFile(file, sum(file.relative in other for other in before)) for file in listing)
+        yield from in_batches(source, _without_exports(entries, exports))
+        for root, files in exports.items():
+            yield Batch(source, tuple(files), root)
+
+
+def _export_roots(listing: Listing) -> list[str]:
+    """Return the folders that are unpacked Slack exports, sorted."""
+    found = set()
+    for file in chain.from_iterable(listing.named(name) for name in USERS):
+        root = file.relative.rpartition("/")[0]
+        root += "/" if root else ""
+        if not file.problem and any(root + name in listing for name in KINDS):
+            found.add(root)
+    return sorted(found)
+
+
+def _without_exports(
+    entries: Iterable[BatchFile], exports: dict[str, list[BatchFile]]
+) -> Iterator[BatchFile]:
+    """Yield what belongs to no export; put the rest where it belongs."""
+    for entry in entries:
+        own = next((root for root in exports if is_slack_file(entry.file.relative, root)), None)
+        if own is None:
+            yield entry
+        else:
+            exports[own].append(entry)
 
 
 def _read(

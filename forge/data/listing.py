@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import os
 import stat
 from array import array
@@ -111,6 +112,16 @@ class Listing:
             else:
                 high = middle
         return False
+
+    def named(self, name: str) -> Iterator[SourceFile]:
+        """Yield the entries of this name, whatever their folder."""
+        wanted = name.encode()
+        start = self._names.find(wanted)
+        while start >= 0:
+            place = bisect.bisect_right(self._ends, start)
+            if self._name(place) == name:
+                yield self[place]
+            start = self._names.find(wanted, start + 1)
 
     def _name(self, place: int) -> str:
         start = self._ends[place - 1] if place else 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,15 @@ from forge.data.formats.items import (
     Unreadable,
     Within,
 )
+from forge.data.formats.slack import read_slack
 from forge.data.formats.sniff import Format, format_of
 from forge.data.metadata import refusal
 
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 """Where an object lies: it differs from run to run, and what is set aside must not."""
+
+SMALL_BYTES = 1024 * 1024
+"""A file of fewer bytes is opened once."""
 
 OnUnit = Callable[[str, int], None]
 """Told the path below the file, and the bytes, of what is about to be read."""
@@ -80,8 +84,41 @@ class FileReader:
             NeedsWorker: see the constructor.
             OutOfMemory: as it says.
         """
-        budget = Budget(size_bytes, self._max_file_bytes)
-        yield from self._file(Content(name, where, size_bytes, budget), "", 0, None)
+        content = Content(name, where, size_bytes, Budget(size_bytes, self._max_file_bytes))
+        if size_bytes <= SMALL_BYTES:
+            try:
+                content = dataclasses.replace(content, where=self._guarded(where.read_bytes))
+            except Unreadable as error:
+                yield "", self.set_aside(error.reason, error.detail)
+                return
+        yield from self._file(content, "", 0, None)
+
+    def read_export(
+        self, root: str, names: Sequence[str], read: Callable[[str], bytes], size_bytes: int
+    ) -> Iterator[tuple[str, Document | Skipped]]:
+        """Yield what each file of a Slack export that lies unpacked holds, with its name: one item each.
+
+        Args:
+            root: the folder of the export; '' or with a slash at its end.
+            names: its files, with `root` before them.
+            read: returns the bytes of one, or raises `Unreadable`.
+            size_bytes: of them all.
+        """
+        told = set()
+        try:
+            if "" in self._failed:
+                raise Unreadable(*self._failed[""])
+            self._on_unit("", size_bytes)
+            items = read_slack(names, root, read)
+            while (within := self._guarded(lambda: next(items, None))) is not None:
+                told.add(within.name)
+                found = self._judged(within.item)
+                self._count(isinstance(found, Document))
+                yield within.name, found
+        except Unreadable as error:
+            for name in names:
+                if name not in told:
+                    yield name, self.set_aside(error.reason, error.detail)
 
     def set_aside(self, reason: str, detail: str) -> Skipped:
         """Count a whole file as set aside."""

@@ -8,13 +8,13 @@ Each file has a bound of memory, of processor time and of time; the kernel ends 
 
 from __future__ import annotations
 
+import functools
 import importlib.abc
 import json
 import os
 import resource
 import signal
 import sys
-from pathlib import Path
 from typing import Any, TextIO
 
 CPU_LIMIT_S = 60.0
@@ -25,6 +25,7 @@ WALL_LIMIT_S_PER_MB = 20.0
 """Of time: a disk may be slow, and the machine busy."""
 MEMORY_BYTES = 2 * 1024**3
 """Address space a file may take beyond what the process has."""
+PAGE_BYTES = resource.getpagesize()
 
 
 class WithoutPandas(importlib.abc.MetaPathFinder):
@@ -93,13 +94,24 @@ def _limit(size_bytes: int | None, limits: dict[str, float]) -> None:
         return
     signal.setitimer(signal.ITIMER_PROF, limits["cpu_s"] + CPU_LIMIT_S_PER_MB * size_bytes / 1e6)
     signal.setitimer(signal.ITIMER_REAL, limits["wall_s"] + WALL_LIMIT_S_PER_MB * size_bytes / 1e6)
-    statm = Path("/proc/self/statm")
-    if statm.exists():  # Linux alone keeps to a bound of address space
-        now_bytes = int(statm.read_text().split()[0]) * resource.getpagesize()
+    if (statm := _statm()) is not None:
+        now_bytes = int(os.pread(statm, 64, 0).split()[0]) * PAGE_BYTES
         _, most_bytes = resource.getrlimit(resource.RLIMIT_AS)
         own_bytes = now_bytes + int(limits["memory_bytes"])
         if most_bytes == resource.RLIM_INFINITY or own_bytes < most_bytes:
             resource.setrlimit(resource.RLIMIT_AS, (own_bytes, most_bytes))
+
+
+@functools.cache
+def _statm() -> int | None:
+    """Return an open file that says how much address space this process has; None where there is none.
+
+    Only Linux has it, and only Linux keeps to a bound of address space.
+    """
+    try:
+        return os.open("/proc/self/statm", os.O_RDONLY)
+    except OSError:
+        return None
 
 
 def _say(out: TextIO, message: dict[str, Any]) -> None:

@@ -138,3 +138,11 @@ def test_every_name_is_found_and_no_other(names: set[str]) -> None:
     assert [file.relative for file in listing] == sorted(names)
     assert all(name in listing for name in names)
     assert "abc" not in listing
+
+
+def test_entries_are_found_by_name(tmp_path: Path) -> None:
+    folder = write_folder(
+        tmp_path, {name: "x" for name in ("u.json", "a/u.json", "a/xu.json", "u.jsonl", "b/u")}
+    )
+    assert [file.relative for file in list_folder(folder).named("u.json")] == ["a/u.json", "u.json"]
+    assert list(list_folder(folder).named("json")) == []

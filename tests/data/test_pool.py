@@ -1,5 +1,6 @@
 """Processes that die of what they read. They are the real ones, with a text reader that does what a file asks of it."""
 
+import errno
 import signal
 import sys
 from pathlib import Path
@@ -145,3 +146,14 @@ def test_a_worker_that_cannot_start_is_a_fault_of_forge(
     monkeypatch.setattr(pool, "COMMAND", [sys.executable, "-c", killed])
     with pytest.raises(RuntimeError, match="before it read anything"):
         lake_of({"a.txt": "fine"}, "again")
+
+
+def test_a_full_disk_is_no_fault_of_a_file(lake_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = (
+        "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (99, 99)); from forge.data.worker import main; main()"
+    )
+    monkeypatch.setattr(pool, "COMMAND", [sys.executable, "-P", "-c", full])
+    with pytest.raises(OSError, match="File too large") as error:
+        lake_of({"a.txt": "fine"})
+    assert error.value.errno == errno.EFBIG

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import Any, TypedDict
 
 from forge.data.dates import from_value
@@ -37,9 +37,9 @@ def described(fields: dict[str, Any], title: str = "") -> Described:
     named = {str(name).lower().replace(" ", "_").replace("-", "_"): value for name, value in fields.items()}
     return {
         "title": _text(named.get("title")) or title,
-        "author": _first(map(_text, (named.get(name) for name in AUTHOR))),
-        "created": _first(map(from_value, (named.get(name) for name in CREATED))),
-        "modified": _first(map(from_value, (named.get(name) for name in MODIFIED))),
+        "author": _first(_text, named, AUTHOR),
+        "created": _first(from_value, named, CREATED),
+        "modified": _first(from_value, named, MODIFIED),
         "language": _text(named.get("language")) or _text(named.get("lang")),
         "version": _text(named.get("version")),
     }
@@ -53,5 +53,8 @@ def _text(value: Any) -> str | None:
     return encodable(value).strip() or None if isinstance(value, str) else None
 
 
-def _first(values: Iterable[str | None]) -> str | None:
-    return next((value for value in values if value), None)
+def _first(meaning: Callable[[Any], str | None], named: dict[str, Any], names: tuple[str, ...]) -> str | None:
+    for name in names:
+        if name in named and (found := meaning(named[name])):
+            return found
+    return None
