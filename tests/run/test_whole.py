@@ -148,10 +148,7 @@ def test_a_sweep_runs_each_point(documents: Path, undisturbed: Path, tmp_path: P
 def test_a_bad_point_of_a_sweep_starts_nothing(documents: Path, tmp_path: Path) -> None:
     swept = forge_run(documents, tmp_path, "-m", "train.steps=1,0")
     assert swept.returncode == 2
-    assert (
-        swept.stderr
-        == "command line: train.steps: 0 is below the least allowed, 1 steps (over conf/train/pretrain.yaml:3)\n"
-    )
+    assert swept.stderr == "command line: train.steps: 0 steps is below the least allowed, 1\n"
     assert list(tmp_path.iterdir()) == []
 
 
