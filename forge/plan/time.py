@@ -55,6 +55,10 @@ HALF_HEAD = 40
 """Head size at which fused attention reaches half its speed: 64 gives 0.81 of what 128 gives (Dao 2023, fig. 4).
 FlashAttention-1 is no faster with 128."""
 
+BUCKET_PASSES = 2
+"""At ZeRO stage 2, of every gradient each micro-batch: read, and written into the bucket that is reduced. At stage 3
+such copies run beside the transfers and are part of what `exposed` is fitted to."""
+
 EAGER_CAST_BYTES = 37.0
 """For each element that is cast to fp8 kernel by kernel: magnitude and its maximum (6), conversion to fp32 (6), scaling
 (8), clamping (8), conversion to fp8 (5), and a copy into the layout that the product wants (4)."""
@@ -119,7 +123,7 @@ class StepTimer:
         self._waits_for_experts = bool(model.experts and framework.looped_experts)
         self._compute: dict[tuple[object, ...], _Compute] = {}
         self._exposed: dict[tuple[object, ...], tuple[float, float, float]] = {}
-        self._states: dict[tuple[object, ...], tuple[float, float, float, float]] = {}
+        self._states: dict[tuple[object, ...], tuple[float, float, float, float, float]] = {}
 
     def step_s(self, layout: Layout) -> float:
         """Return seconds of one optimizer step."""
@@ -132,8 +136,8 @@ class StepTimer:
         # About half of a micro-batch is still to be computed when the first gradients can leave.
         rest = self._waits(exchange[1], max(compute.device_s, host_s) / 2) if exchange[1] else 0.0
         steps = layout.gradient_accumulation_steps
-        once = rest + exchange[2] + states[0] + states[1] + (steps - 1) * states[3]
-        return steps * (micro_batch + states[2] + LOADER_S) + once
+        once = rest + exchange[2] + states[0] + states[1] + (steps - 1) * states[4]
+        return steps * (micro_batch + states[2] + states[3] + LOADER_S) + once
 
     def step(self, layout: Layout) -> StepTime:
         """Return one optimizer step, item by item."""
@@ -147,7 +151,7 @@ class StepTimer:
         return StepTime(
             matmul_s=steps * compute.matmul_s,
             attention_s=steps * compute.attention_s,
-            memory_bound_s=steps * compute.memory_bound_s + (steps - 1) * states[3],
+            memory_bound_s=steps * (compute.memory_bound_s + states[3]) + (steps - 1) * states[4],
             recompute_s=steps * compute.recompute_s,
             launch_s=steps * max(0.0, host_s - compute.device_s - waits),
             communication_s=steps * waits + rest + exchange[2],
@@ -162,7 +166,7 @@ class StepTimer:
 
     def _parts(
         self, layout: Layout
-    ) -> tuple[_Compute, tuple[float, float, float], tuple[float, float, float, float]]:
+    ) -> tuple[_Compute, tuple[float, float, float], tuple[float, float, float, float, float]]:
         """Return compute, transfers and state updates, each from its own cache."""
         key: tuple[object, ...] = (
             layout.micro_batch_sequences,
@@ -331,9 +335,9 @@ class StepTimer:
         forward = flops / (rate * min(share, values[f"matmul.{self._generation}"]))
         return forward, ATTENTION_BACKWARD_RATIO * forward
 
-    def _update(self, layout: Layout) -> tuple[float, float, float, float]:
-        """Return seconds of the optimizer on the device, of offload once a step, of offload each micro-batch, and of
-        adding one micro-batch's gradients to those before."""
+    def _update(self, layout: Layout) -> tuple[float, float, float, float, float]:
+        """Return seconds of the optimizer on the device, of offload once a step and each micro-batch, of copies
+        into buckets each micro-batch, and of adding its gradients to those before."""
         hardware = self.hardware
         shard = self._shard_ranks or hardware.world_size
         owned = self.model.parameters / (shard if layout.zero_stage >= 1 else 1)
@@ -354,8 +358,10 @@ class StepTimer:
             share = width * self.model.parameters / shard
             each = 2 * share / (nvme if layout.offload_parameters == "nvme" else link)
         # Where gradients are sharded, what a device sums is too little to count.
-        summed = self.model.parameters if layout.zero_stage <= 1 else 0
-        return on_device, once, each, summed * self._framework.accumulation_bytes / self._bandwidth
+        summed_bytes = self._framework.accumulation_bytes if layout.zero_stage <= 1 else 0.0
+        copied_bytes = BUCKET_PASSES * width if layout.zero_stage == 2 and hardware.world_size > 1 else 0.0
+        an_element_s = self.model.parameters / self._bandwidth
+        return on_device, once, each, copied_bytes * an_element_s, summed_bytes * an_element_s
 
 
 def step_time(
