@@ -66,7 +66,7 @@ def rate_report(path: Path, leave_one_out: bool) -> dict[str, Any]:
     scored = score_rows(rows, tokens_per_s_per_gpu)
     report: dict[str, Any] = {"file": path.name, **_summary(scored), "unusable": _listing(unusable)}
     if leave_one_out and LEAVE_ONE_OUT_FILE.is_file():
-        left_out = json.loads(LEAVE_ONE_OUT_FILE.read_text(encoding="utf-8"))
+        left_out = json.loads(LEAVE_ONE_OUT_FILE.read_text(encoding="utf-8"))["constants"]
         known = [row for row in rows if row.source in left_out]
         report["leave_one_source_out"] = _summary(
             score_rows(known, lambda row: tokens_per_s_per_gpu(row, left_out[row.source]))

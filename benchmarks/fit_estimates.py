@@ -23,6 +23,7 @@ from pathlib import Path
 
 from benchmarks.predict import tokens_per_s_per_gpu
 from benchmarks.rows import Row, read_rows
+from benchmarks.score import abs_error_quantile, score_rows
 from forge.plan.efficiency import FITTED
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -133,7 +134,13 @@ def main(arguments: list[str]) -> int:
         left_out[source] = fit([row for row in measured if row.source != source])
         print(f"without {source}: {time.monotonic() - started:.0f} s", flush=True)
     write_values(values, path.name)
-    LEAVE_ONE_OUT_FILE.write_text(json.dumps(left_out, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    scored = score_rows(measured, lambda row: tokens_per_s_per_gpu(row, left_out[row.source]))
+    errors = {
+        "median_abs_error": abs_error_quantile(scored, 0.5),
+        "p90_abs_error": abs_error_quantile(scored, 0.9),
+    }
+    report = {**errors, "rows": len(scored), "constants": left_out}
+    LEAVE_ONE_OUT_FILE.write_text(json.dumps(report, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return 0
 
 

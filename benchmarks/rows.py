@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from benchmarks.cells import UnusableRowError, count, number, number_after, refuse_slips
 from benchmarks.chips import Chip, find_chip, hop_s, network_gb_per_s
 from benchmarks.frameworks import casts_eagerly, row_framework
 from forge.plan.efficiency import Framework
@@ -67,10 +68,6 @@ class Unusable:
     reason: str
 
 
-class UnusableRowError(Exception):
-    """Carries the reason why a row is unusable."""
-
-
 def read_rows(path: Path) -> tuple[list[Row], list[Unusable]]:
     """Read a file with the columns of `measured.csv`; every line comes back as one or the other."""
     rows: list[Row] = []
@@ -98,17 +95,18 @@ def parse_row(line: int, values: dict[str, str]) -> Row:
         UnusableRowError: it can't be used; the message says why.
     """
     text = {key: value.lower() for key, value in values.items()}
+    refuse_slips(text)
     _refuse_other_parallelism(text)
     if "fp4" in text.get("precision", ""):
         raise UnusableRowError(f"precision {text['precision']}: forge does not model it")
     model, published, gated = _model(text)
-    sequence_length = _count(text, "seq_len")
+    sequence_length = count(text, "seq_len")
     framework = row_framework(text, gated)
     hardware = _hardware(text)
     context = _context_degree(text)
     layout = _layout(text, hardware, framework, context)
-    rate = _float(text.get("measured_tokens_per_s_per_gpu", ""))
-    memory = _float(text.get("measured_peak_mem_gb", ""))
+    rate = number(text.get("measured_tokens_per_s_per_gpu", ""))
+    memory = number(text.get("measured_peak_mem_gb", ""))
     return Row(
         line=line,
         source=text.get("source") or NO_SOURCE,
@@ -130,7 +128,7 @@ def parse_row(line: int, values: dict[str, str]) -> Row:
 def _context_degree(text: dict[str, str]) -> int:
     """Return how many devices share a sequence: context or sequence parallel, in the sharding or the notes."""
     sharding = text.get("sharding", "")
-    named = _number_after(sharding, "cp") or _number_after(sharding, "sp")
+    named = number_after(sharding, "cp") or number_after(sharding, "sp")
     if named is None:
         described = re.search(r"(?:context|sequence)[- ]parallel\w*\s*=?\s*(\d+)", text.get("notes", ""))
         named = int(described.group(1)) if described else 1
@@ -150,13 +148,13 @@ def _label(text: dict[str, str]) -> str:
 def _refuse_other_parallelism(text: dict[str, str]) -> None:
     sharding = text.get("sharding", "")
     for key, name in (("tp", "tensor"), ("pp", "pipeline")):
-        degree = max(_float(text.get(key, "")) or 1, _number_after(sharding, key) or 1)
+        degree = max(number(text.get(key, "")) or 1, number_after(sharding, key) or 1)
         if degree > 1:
             raise UnusableRowError(f"{name} parallel over {degree:.0f}: forge plans data parallelism")
     if "3d" in sharding:
         raise UnusableRowError("3D parallel of unstated degrees: forge plans data parallelism")
-    experts = _number_after(sharding, "ep") or _number_after(text.get("notes", ""), "ep")
-    if _float(text.get("moe_experts", "")) and (experts or 1) > 1:
+    experts = number_after(sharding, "ep") or number_after(text.get("notes", ""), "ep")
+    if number(text.get("moe_experts", "")) and (experts or 1) > 1:
         raise UnusableRowError("expert parallel: forge plans data parallelism")
     described = " ".join(
         text.get(key, "") for key in ("model", "framework", "sharding", "precision", "notes")
@@ -171,21 +169,21 @@ def _refuse_other_parallelism(text: dict[str, str]) -> None:
 
 def _model(text: dict[str, str]) -> tuple[ModelPlan, float | None, bool]:
     """Return the network, its published parameters, and whether its feed-forward has a gate."""
-    layers, hidden = _count(text, "layers"), _count(text, "hidden")
-    heads, vocab = _count(text, "heads"), _count(text, "vocab", default=32000)
-    kv_heads = _count(text, "kv_heads", default=heads)
-    experts, active = _count(text, "moe_experts", default=0), _count(text, "moe_topk", default=0)
+    layers, hidden = count(text, "layers"), count(text, "hidden")
+    heads, vocab = count(text, "heads"), count(text, "vocab", default=32000)
+    kv_heads = count(text, "kv_heads", default=heads)
+    experts, active = count(text, "moe_experts", default=0), count(text, "moe_topk", default=0)
     if experts and not active:
         raise UnusableRowError("moe_topk blank for a mixture of experts")
     if experts <= 1:
         experts = active = 0
-    published = _float(text.get("params_total", ""))
+    published = number(text.get("params_total", ""))
     tied = text.get("tied", "") in _YES
     head_dim = _head_dim(text, hidden, heads)
     query, key_value = heads * head_dim, kv_heads * head_dim
     outside = vocab * hidden * (1 if tied else 2)
     attention = layers * 2 * hidden * (query + key_value)
-    feed_forward = _float(text.get("ffn", ""))
+    feed_forward = number(text.get("ffn", ""))
     if not feed_forward:
         if not published or experts:
             raise UnusableRowError("ffn blank")
@@ -213,7 +211,7 @@ def _model(text: dict[str, str]) -> tuple[ModelPlan, float | None, bool]:
         head_dim=head_dim,
         intermediate_size=intermediate,
         vocab_size=vocab,
-        max_sequence_length=_count(text, "seq_len"),
+        max_sequence_length=count(text, "seq_len"),
         rope_theta=10000.0,
         rms_norm_epsilon=1e-5,
         tied_embeddings=tied,
@@ -245,15 +243,15 @@ def _hardware(text: dict[str, str]) -> Hardware:
     chip = find_chip(name)
     if chip is None:
         raise UnusableRowError(f"hardware {name or 'blank'}: no such chip in benchmarks/chips.py")
-    devices = _count(text, "n_gpus")
-    a_node = min(_count(text, "gpus_per_node", default=chip.gpus_per_node), devices)
+    devices = count(text, "n_gpus")
+    a_node = min(count(text, "gpus_per_node", default=chip.gpus_per_node), devices)
     if chip.link_domain > chip.gpus_per_node:
         a_node = devices if devices <= chip.link_domain else math.gcd(devices, 64)
     a_node, whole = math.gcd(devices, a_node), a_node
     nodes = devices // a_node
     if a_node == 1 < whole:
         raise UnusableRowError(f"{devices} GPUs do not divide over nodes of {whole}")
-    memory = _float(match.group(1)) if (match := re.search(r"(\d+)\s*gb", name)) else None
+    memory = number(match.group(1)) if (match := re.search(r"(\d+)\s*gb", name)) else None
     memory_gib = (
         min(chip.memory_gib, memory) if memory and memory < chip.memory_gib * 0.9 else chip.memory_gib
     )
@@ -314,9 +312,9 @@ def _layout(text: dict[str, str], hardware: Hardware, framework: Framework, cont
 
 def _batches(text: dict[str, str], data_ranks: int) -> tuple[int, int]:
     """Return micro-batch and accumulation, each from its column or from the global batch."""
-    micro = _float(text.get("micro_batch_per_gpu", ""))
-    steps = _float(text.get("grad_accum", ""))
-    global_batch = _float(text.get("global_batch_seqs", ""))
+    micro = number(text.get("micro_batch_per_gpu", ""))
+    steps = number(text.get("grad_accum", ""))
+    global_batch = number(text.get("global_batch_seqs", ""))
     share = global_batch / data_ranks if global_batch else None
     if micro and not steps:
         steps = share / micro if share else 1.0
@@ -343,9 +341,12 @@ def _stage(sharding: str, framework: Framework, world: int) -> Literal[0, 1, 2, 
     for stage, names in stages:
         if any(known in name for known in names):
             return stage
-    if name in ("none", "no") or re.fullmatch(r"dp\d*", name) or world == 1:
+    if name in ("none", "no") or world == 1:
         return 0
-    return 1 if framework.key == "megatron" else 3
+    if framework.key == "megatron":
+        # Its recipes for data parallelism shard the optimizer, whether the name says so or not.
+        return 1
+    return 0 if re.fullmatch(r"dp\d*", name) else 3
 
 
 def _offload(
@@ -373,28 +374,3 @@ def _shard_ranks(text: dict[str, str], hardware: Hardware) -> int | None:
     if match := re.search(r"group of (\d+)", sharding):
         return min(int(match.group(1)), hardware.world_size)
     return None
-
-
-def _number_after(text: str, word: str) -> int | None:
-    """Return the number that follows a short word (`cp4`, `tp=2`) in a description."""
-    match = re.search(rf"(?<![a-z]){word}\s*=?\s*(\d+)|(?<=\d){word}(\d+)", text)
-    return int(match.group(1) or match.group(2)) if match else None
-
-
-def _float(text: str) -> float | None:
-    """Return the number a cell begins with (`8192 (packed)`); None where there is none, finite and positive."""
-    words = text.replace(",", "").split()
-    try:
-        value = float(words[0]) if words else math.nan
-    except ValueError:
-        return None
-    return value if math.isfinite(value) and value > 0 else None
-
-
-def _count(text: dict[str, str], column: str, default: int | None = None) -> int:
-    value = _float(text.get(column, ""))
-    if value is None:
-        if default is not None:
-            return default
-        raise UnusableRowError(f"{column} {'is not a number' if text.get(column) else 'blank'}")
-    return max(round(value), 1)

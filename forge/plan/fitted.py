@@ -7,7 +7,7 @@ VALUES: dict[str, float] = {
     "matmul.volta": 0.808413,
     "matmul.ampere": 0.849317,
     "matmul.ada": 0.85,
-    "matmul.hopper": 0.726254,
+    "matmul.hopper": 0.730808,
     "matmul.blackwell": 0.75,
     "matmul.cdna": 0.8,
     "flash.volta": 0.3,

@@ -9,9 +9,9 @@ from forge.plan.hardware import GIB, Hardware
 from forge.plan.time import checkpoint_stall_s
 from forge.plan.types import ModelPlan
 
-TIME_ERROR_FRACTION = {"cuda": 0.20, "cpu": 0.50}
+TIME_ERROR_FRACTION = {"cuda": 0.13, "cpu": 0.50}
 """Half-width of the band around time, cost and energy. On GPUs the 90th percentile of the leave-one-source-out error
-of benchmarks/estimates.py; on CPUs, which differ more, the factor of two of benchmarks/cpu_rate.py."""
+of benchmarks/leave_one_out.json; on CPUs, which differ more, the factor of two of benchmarks/cpu_rate.py."""
 
 MEMORY_ERROR_FRACTION = {"cuda": 0.05, "cpu": 0.25}
 """Half-width of the band around memory: the worst row of benchmarks/memory.py. A CPU's allocator keeps what it has

@@ -7,11 +7,11 @@ kernels run at the memory's bandwidth, for the bytes counted in `forge.plan.effi
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from forge.plan.communication import sequence_parallel_s, zero_exchange
+from forge.plan.cpu_time import CPU_ADAM_BYTES, cpu_step
 from forge.plan.efficiency import (
     FORGE_FRAMEWORK,
     HOST_EXPERT_S,
@@ -23,11 +23,8 @@ from forge.plan.efficiency import (
 )
 from forge.plan.hardware import Hardware
 from forge.plan.layout import Layout
-from forge.plan.model import attention_flops_per_token, matmul_flops_per_token
+from forge.plan.step import StepTime
 from forge.plan.types import ModelPlan
-
-CPU_STEP_OVERHEAD_S = 0.03
-"""DeepSpeed's own time a micro-batch on a CPU. Measured by benchmarks/cpu_rate.py, November 2026."""
 
 HOST_LINK_BYTES_PER_S = {
     "volta": 12e9,
@@ -45,9 +42,6 @@ HOST_MEMORY_BYTES_PER_S = 160e9
 NVME_BYTES_PER_S = 6e9
 """Of one machine, read or write (Rajbhandari 2021, §7: 3 to 7 GB/s a drive)."""
 
-CPU_ADAM_BYTES = 28
-"""AdamW on fp32 states: reads weight, two moments, gradient; writes weight and moments."""
-
 LOADER_S = 0.0005
 """Of each micro-batch: token shards are memory-mapped, what remains is the copy to the device."""
 
@@ -61,35 +55,13 @@ HALF_HEAD = 40
 """Head size at which fused attention reaches half its speed: 64 gives 0.81 of what 128 gives (Dao 2023, fig. 4).
 FlashAttention-1 is no faster with 128."""
 
+BUCKET_PASSES = 2
+"""At ZeRO stage 2, of every gradient each micro-batch: read, and written into the bucket that is reduced. At stage 3
+such copies run beside the transfers and are part of what `exposed` is fitted to."""
 
 EAGER_CAST_BYTES = 37.0
 """For each element that is cast to fp8 kernel by kernel: magnitude and its maximum (6), conversion to fp32 (6), scaling
 (8), clamping (8), conversion to fp8 (5), and a copy into the layout that the product wants (4)."""
-
-
-@dataclass(frozen=True, slots=True)
-class StepTime:
-    """Seconds of one optimizer step, all micro-batches; the step takes their sum."""
-
-    matmul_s: float
-    attention_s: float
-    memory_bound_s: float
-    recompute_s: float
-    """Forward work done again in the backward pass."""
-    launch_s: float
-    """What the device waits for the host to launch."""
-    communication_s: float
-    """What compute does not hide."""
-    all_to_all_s: float
-    """Of sequence parallelism."""
-    optimizer_s: float
-    offload_s: float
-    loader_s: float
-
-    @property
-    def total_s(self) -> float:
-        """Seconds of the whole step."""
-        return math.fsum(getattr(self, field.name) for field in fields(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +123,7 @@ class StepTimer:
         self._waits_for_experts = bool(model.experts and framework.looped_experts)
         self._compute: dict[tuple[object, ...], _Compute] = {}
         self._exposed: dict[tuple[object, ...], tuple[float, float, float]] = {}
-        self._states: dict[tuple[object, ...], tuple[float, float, float, float]] = {}
+        self._states: dict[tuple[object, ...], tuple[float, float, float, float, float]] = {}
 
     def step_s(self, layout: Layout) -> float:
         """Return seconds of one optimizer step."""
@@ -164,13 +136,13 @@ class StepTimer:
         # About half of a micro-batch is still to be computed when the first gradients can leave.
         rest = self._waits(exchange[1], max(compute.device_s, host_s) / 2) if exchange[1] else 0.0
         steps = layout.gradient_accumulation_steps
-        once = rest + exchange[2] + states[0] + states[1] + (steps - 1) * states[3]
-        return steps * (micro_batch + states[2] + LOADER_S) + once
+        once = rest + exchange[2] + states[0] + states[1] + (steps - 1) * states[4]
+        return steps * (micro_batch + states[2] + states[3] + LOADER_S) + once
 
     def step(self, layout: Layout) -> StepTime:
         """Return one optimizer step, item by item."""
         if self.hardware.device == "cpu":
-            return _cpu_step(self.model, layout, self.hardware, self.sequence_length)
+            return cpu_step(self.model, layout, self.hardware, self.sequence_length)
         compute, exchange, states = self._parts(layout)
         steps = layout.gradient_accumulation_steps
         host_s = self._host_s(compute, layout)
@@ -179,7 +151,7 @@ class StepTimer:
         return StepTime(
             matmul_s=steps * compute.matmul_s,
             attention_s=steps * compute.attention_s,
-            memory_bound_s=steps * compute.memory_bound_s + (steps - 1) * states[3],
+            memory_bound_s=steps * (compute.memory_bound_s + states[3]) + (steps - 1) * states[4],
             recompute_s=steps * compute.recompute_s,
             launch_s=steps * max(0.0, host_s - compute.device_s - waits),
             communication_s=steps * waits + rest + exchange[2],
@@ -194,7 +166,7 @@ class StepTimer:
 
     def _parts(
         self, layout: Layout
-    ) -> tuple[_Compute, tuple[float, float, float], tuple[float, float, float, float]]:
+    ) -> tuple[_Compute, tuple[float, float, float], tuple[float, float, float, float, float]]:
         """Return compute, transfers and state updates, each from its own cache."""
         key: tuple[object, ...] = (
             layout.micro_batch_sequences,
@@ -366,9 +338,9 @@ class StepTimer:
         forward = flops / (rate * min(share, values[f"matmul.{self._generation}"]))
         return forward, ATTENTION_BACKWARD_RATIO * forward
 
-    def _update(self, layout: Layout) -> tuple[float, float, float, float]:
-        """Return seconds of the optimizer on the device, of offload once a step, of offload each micro-batch, and of
-        adding one micro-batch's gradients to those before."""
+    def _update(self, layout: Layout) -> tuple[float, float, float, float, float]:
+        """Return seconds of the optimizer on the device, of offload once a step and each micro-batch, of copies
+        into buckets each micro-batch, and of adding its gradients to those before."""
         hardware = self.hardware
         shard = self._shard_ranks or hardware.world_size
         owned = self.model.parameters / (shard if layout.zero_stage >= 1 else 1)
@@ -388,8 +360,11 @@ class StepTimer:
             # A device reads its share of the weights for the forward and again for the backward pass.
             share = width * self.model.parameters / shard
             each = 2 * share / (nvme if layout.offload_parameters == "nvme" else link)
-        summed = owned if layout.zero_stage >= 2 else self.model.parameters
-        return on_device, once, each, summed * self._framework.accumulation_bytes / self._bandwidth
+        # Where gradients are sharded, what a device sums is too little to count.
+        summed_bytes = self._framework.accumulation_bytes if layout.zero_stage <= 1 else 0.0
+        copied_bytes = BUCKET_PASSES * width if layout.zero_stage == 2 and hardware.world_size > 1 else 0.0
+        an_element_s = self.model.parameters / self._bandwidth
+        return on_device, once, each, copied_bytes * an_element_s, summed_bytes * an_element_s
 
 
 def step_time(
@@ -427,33 +402,3 @@ def _timer(model: ModelPlan, hardware: Hardware, sequence_length: int) -> StepTi
     timer = StepTimer(model, hardware, sequence_length)
     _last_timer[:] = [timer]
     return timer
-
-
-def _cpu_step(model: ModelPlan, layout: Layout, hardware: Hardware, sequence_length: int) -> StepTime:
-    """Return a step on CPUs: products at the measured rate of a training step, which holds the rest of a layer.
-
-    SDPA on a CPU computes the masked half of attention too.
-    """
-    tokens = layout.micro_batch_sequences * sequence_length
-    steps = layout.gradient_accumulation_steps
-    rate = hardware.matmul_flops[layout.precision]
-    matmul = steps * tokens * matmul_flops_per_token(model) / rate
-    attention = steps * tokens * attention_flops_per_token(model, sequence_length) / rate
-    again = 1 / 3 if layout.activation_checkpointing == "full" else 0.0
-    world = hardware.world_size
-    width = 4 if layout.precision == "fp32" else 2
-    volume = (3 if layout.zero_stage == 3 else 2) * width * model.parameters * (world - 1) / world
-    transfer = volume / hardware.link_bytes_per_s
-    owned = model.parameters / (world if layout.zero_stage >= 1 else 1)
-    return StepTime(
-        matmul_s=matmul,
-        attention_s=attention,
-        memory_bound_s=0.0,
-        recompute_s=again * (matmul + attention),
-        launch_s=steps * CPU_STEP_OVERHEAD_S,
-        communication_s=transfer * (steps if layout.zero_stage >= 2 else 1),
-        all_to_all_s=0.0,
-        optimizer_s=CPU_ADAM_BYTES * owned / hardware.memory_bytes_per_s,
-        offload_s=0.0,
-        loader_s=0.0,
-    )

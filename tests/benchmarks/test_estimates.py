@@ -14,6 +14,7 @@ from benchmarks.peers import six_n
 from benchmarks.predict import tokens_per_s_per_gpu
 from benchmarks.rows import Row, parse_row
 from forge.plan.efficiency import FITTED, constants
+from forge.plan.outlook import TIME_ERROR_FRACTION
 from tests.benchmarks.published import cells, write_rows
 
 
@@ -120,7 +121,7 @@ def test_a_file_without_usable_rows_scores_nothing(
 
 
 def test_leaving_out_uses_the_constants_fitted_without_the_source(tmp_path: Path) -> None:
-    left_out = json.loads(LEAVE_ONE_OUT_FILE.read_text())
+    left_out = json.loads(LEAVE_ONE_OUT_FILE.read_text())["constants"]
     path = write_rows(tmp_path / "rows.csv", cells(source="llm-foundry"), cells(source="not fitted"))
     report = rate_report(path, leave_one_out=True)
     lines = report["leave_one_source_out"]["sources"]
@@ -130,8 +131,13 @@ def test_leaving_out_uses_the_constants_fitted_without_the_source(tmp_path: Path
     assert lines[0]["worst"]["predicted_tokens_per_s_per_gpu"] == pytest.approx(predicted, abs=0.01)
 
 
+def test_the_band_around_a_plans_time_is_the_error_of_sources_left_out() -> None:
+    measured = json.loads(LEAVE_ONE_OUT_FILE.read_text())["p90_abs_error"]
+    assert measured <= TIME_ERROR_FRACTION["cuda"] < measured + 0.01
+
+
 def test_constants_without_a_source_are_complete_and_in_their_bounds() -> None:
-    for values in json.loads(LEAVE_ONE_OUT_FILE.read_text()).values():
+    for values in json.loads(LEAVE_ONE_OUT_FILE.read_text())["constants"].values():
         assert set(values) == set(FITTED)
         assert all(FITTED[name].low <= value <= FITTED[name].high for name, value in values.items())
 

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.rows import Row, UnusableRowError, parse_row, read_rows
+from benchmarks.cells import UnusableRowError
+from benchmarks.rows import Row, parse_row, read_rows
+from forge.plan.efficiency import EAGER_GPT, EAGER_TRANSFORMERS, EVERY_OTHER_LAYER, FUSED
 from tests.benchmarks.published import COLUMNS, cells, write_rows
 
 
@@ -91,6 +93,23 @@ def test_offload(sharding: str, optimizer: str, parameters: str) -> None:
 )
 def test_framework_names(framework: str, sharding: str, compiled: str, key: str) -> None:
     assert parse(framework=framework, sharding=sharding, compile=compiled).framework.key == key
+
+
+def test_what_is_known_of_frameworks_by_name() -> None:
+    assert parse(framework="internevo").framework.whole_tensor_shards
+    assert not parse(framework="nanotron").framework.refresh_overlaps
+    assert parse(framework="torchtitan").framework.recompute_stops_early
+    assert not parse(framework="accelerate", sharding="fsdp").framework.recompute_stops_early
+    assert parse(framework="fms-fsdp").framework.selective == EVERY_OTHER_LAYER
+    assert parse(framework="megatron-lm", sharding="dp8").layout.zero_stage == 1
+
+
+def test_gpt_under_transformers_has_kernels_of_its_own() -> None:
+    gpt = {"params_total": "1315815424", "layers": "24", "hidden": "2048", "heads": "16", "kv_heads": "16"}
+    gpt |= {"ffn": "8192", "vocab": "50304", "tied": "True"}
+    assert parse(framework="HF trainer + deepspeed", sharding="zero3", **gpt).framework.kernels == EAGER_GPT
+    assert parse(framework="deepspeed", sharding="zero3").framework.kernels == EAGER_TRANSFORMERS
+    assert parse(framework="megatron-deepspeed", sharding="zero1", **gpt).framework.kernels == FUSED
 
 
 def test_attention_kernels() -> None:
@@ -216,6 +235,8 @@ def test_fp8_and_whether_the_compiler_fuses_its_casts() -> None:
         ({"layers": "many"}, "layers is not a number"),
         ({"layers": "nan"}, "layers is not a number"),
         ({"layers": "-3"}, "layers is not a number"),
+        ({"layers": "1e9"}, "layers 1e9: above"),
+        ({"micro_batch_per_gpu": "1e12"}, "micro_batch_per_gpu 1e12: above"),
         ({"hidden": ""}, "hidden blank"),
         ({"seq_len": ""}, "seq_len blank"),
         ({"n_gpus": ""}, "n_gpus blank"),

@@ -23,7 +23,7 @@ def test_every_shipped_value_belongs_to_a_constant() -> None:
 
 def test_every_framework_and_generation_has_its_constants() -> None:
     names = set(FITTED)
-    assert {f"{kind}.{key}" for kind in ("exposed", "compute") for key in FRAMEWORKS} <= names
+    assert {f"exposed.{key}" for key in FRAMEWORKS} <= names
     assert {f"{kind}.{key}" for kind in ("matmul", "flash") for key in set(GENERATIONS.values())} <= names
 
 
