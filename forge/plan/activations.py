@@ -64,13 +64,17 @@ def layer_saved(model: ModelPlan, precision: str, attention: str) -> Size:
     normalised input and its output; attention saves q, k, v, its output and a fp32 number a head; SwiGLU saves four
     of its width. In fp32 nothing is copied to be cast, so a norm saves three tensors there too.
     """
-    w, h = WIDTH_BYTES[precision], model.hidden_size
-    norm = 4 * h + (2 * w * h if precision == "bf16" else w * 2 * h) + 4
+    w = WIDTH_BYTES[precision]
     return total(
-        Size(token=2 * norm),
+        Size(token=2 * _norm_saved(model, precision)),
         _attention_saved(model, w, attention),
         _feed_forward_saved(model, w),
     )
+
+
+def _norm_saved(model: ModelPlan, precision: str) -> int:
+    """Bytes a token of one RMSNorm: its input in fp32, the normalised input, its output, one fp32 number."""
+    return (4 + 2 * WIDTH_BYTES[precision]) * model.hidden_size + 4
 
 
 def _attention_saved(model: ModelPlan, w: int, attention: str) -> Size:
@@ -119,8 +123,8 @@ def layer_kept(model: ModelPlan, precision: str, attention: str, checkpointing: 
 @functools.lru_cache(maxsize=1024)
 def outside_layers(model: ModelPlan, precision: str, attention: str, checkpointing: str) -> Size:
     """Return what is kept besides the layers: final norm, input of the head, rotary tables, token ids."""
-    w, h = WIDTH_BYTES[precision], model.hidden_size
-    norm = 4 * h + (2 * w * h if precision == "bf16" else w * 2 * h) + 4
+    w = WIDTH_BYTES[precision]
+    norm = _norm_saved(model, precision)
     ids = 16
     rotary = 2 * w * model.head_dim
     if checkpointing == "none":
@@ -187,8 +191,9 @@ def layer_working(
     if attention == "eager":
         # The softmax's output, the gradient of it and that of its input, fp32, less what was saved of them.
         scores = (6 if w == 2 else 8) * model.attention_heads
-        freed = _feed_forward_saved(model, w).token
-        moments.append(Working(again.plus(Size(token=2 * w * h - freed, score=scores)), 2))
+        query, _ = _widths(model)
+        freed = _feed_forward_saved(model, w).token + _norm_saved(model, precision) + w * query
+        moments.append(Working(again.plus(Size(token=2 * w * h - freed, score=scores)), 0))
     return tuple(moments)
 
 

@@ -37,6 +37,14 @@ class _Step(NamedTuple):
     layer: int | None = None
     """Layers done, in a layer's backward pass."""
     at_loss: bool = False
+    recursive: int = 0
+    """Elements of its weights and of those of the modules in it."""
+    experts: bool = False
+    """A mixture of experts, which DeepSpeed treats as one module (a leaf)."""
+    whole: bool = False
+    """The whole network."""
+    heavy: bool = False
+    """Its backward pass is a moment at which memory may peak."""
 
 
 @functools.lru_cache(maxsize=256)
@@ -52,7 +60,7 @@ def gathered_elements(
     viewed = last_viewed = 0
     if model.experts and not recompute:
         # The experts' kernel saves a view of its weights: what was released is alive until the layer's backward pass.
-        experts = weights_of(model).layer[-1]
+        experts = weights_of(model).layer[-1][-2:]
         released = len(experts) * model.layers - sum(1 for weight in available if sizes[weight] in experts)
         viewed = sum(experts) * released // len(experts)
         last_viewed = min(viewed, sum(experts))
@@ -65,7 +73,10 @@ def gathered_elements(
 
 
 def _trace(model: ModelPlan, recompute: bool, loss_chunks: int) -> tuple[list[int], list[_Step]]:
-    """Return all sharded weights and the order in which modules use them in one forward and backward pass."""
+    """Return all sharded weights, and the modules in the order they run in one forward and backward pass.
+
+    Modules without sharded weights of their own are in it: they too start a prefetch.
+    """
     weights = weights_of(model)
     smallest = PERSISTENT_HIDDEN_SIZES * model.hidden_size
     sizes: list[int] = []
@@ -75,28 +86,51 @@ def _trace(model: ModelPlan, recompute: bool, loss_chunks: int) -> tuple[list[in
         sizes.extend(sharded)
         return tuple(range(len(sizes) - len(sharded), len(sizes)))
 
-    embedding = take((weights.embedding,))
-    layers = [[take(module) for module in weights.layer] for _ in range(model.layers)]
-    head = embedding if weights.tied else take((weights.head,))
-    steps = [_Step(embedding)]
-    steps += [_Step(module) for layer in layers for module in layer if module]
-    steps += [_Step(head, at_loss=True)] * loss_chunks
-    steps += [_Step(head)] * (loss_chunks if loss_chunks == 1 else 2 * loss_chunks)
+    embedding = _Step(take((weights.embedding,)), recursive=weights.embedding)
+    layers = [
+        _Layer([take(module) for module in weights.layer], weights.layer_elements, bool(model.experts))
+        for _ in range(model.layers)
+    ]
+    head = embedding if weights.tied else _Step(take((weights.head,)), recursive=weights.head)
+    network = _Step((), recursive=model.parameters, whole=True)
+    rotary = norm = _EMPTY
+    steps = [network, network, embedding, rotary]
+    for layer in layers:
+        steps += layer.forward
+    steps += [norm, *[head._replace(at_loss=True)] * loss_chunks]
+    steps += [network, *[head] * (1 if loss_chunks == 1 else 2 * loss_chunks), network, norm]
     for done, layer in enumerate(reversed(layers)):
-        used = [module for module in layer if module]
-        if recompute:
-            steps += [_Step(module, done) for module in used]
-        steps += [_Step(module, done) for module in _backward(used, bool(model.experts))]
-    steps.append(_Step(embedding))
+        order = layer.backward
+        if recompute:  # it starts when the last module needs what it had saved
+            order = [*order[: layer.needs], *layer.forward[1:], *order[layer.needs :]]
+        steps += [step._replace(layer=done) if step.heavy else step for step in order]
+    steps.append(embedding)
     return sizes, steps
 
 
-def _backward(modules: list[tuple[int, ...]], experts: bool) -> list[tuple[int, ...]]:
-    """Modules of a layer in the order their gradients come: that of their outputs, reversed."""
-    if experts:
-        return modules[::-1]
-    *attention, gate, up, down = modules
-    return [down, up, gate, *attention[::-1]]
+_EMPTY = _Step(())
+
+
+class _Layer:
+    """The modules of a layer in the order they run, forward, and backward: the order of their outputs, reversed."""
+
+    def __init__(self, modules: list[tuple[int, ...]], elements: int, experts: bool) -> None:
+        whole = _Step((), recursive=elements)
+        query, key, value, output, *rest = [_Step(module) for module in modules]
+        norm = attention = feed_forward = activation = _EMPTY
+        after = [norm, attention, output, value, key, query, norm]
+        self.forward = [whole, norm, attention, query, key, value, output, norm]
+        if experts:
+            mixture = rest[0]._replace(experts=True)
+            self.forward.append(mixture)
+            self.backward = [whole, mixture._replace(heavy=True), *after]
+            self.needs = 2
+        else:
+            gate, up, down = rest
+            self.forward += [feed_forward, gate, activation, up, down]
+            heavy = [down._replace(heavy=True), up._replace(heavy=True)]
+            self.backward = [whole, feed_forward, *heavy, activation, gate, *after]
+            self.needs = 3
 
 
 class _Buffer:
@@ -188,35 +222,56 @@ def _run(sizes: list[int], steps: list[_Step], bucket: int) -> tuple[int, dict[i
     used_again = _used_again(sizes, steps, LIVE_BUCKETS * bucket)
     layers: dict[int, int] = {}
     held_at_loss, available_at_loss = 0, set[int]()
-    for number, (weights, layer, at_loss) in enumerate(steps):
-        coordinator.fetch(number, weights)
-        if at_loss:
+    for number, step in enumerate(steps):
+        coordinator.fetch(number, step.weights)
+        if step.at_loss:
             held_at_loss, available_at_loss = coordinator.held, set(coordinator.available)
-        if layer is not None:
-            layers[layer] = max(layers.get(layer, 0), coordinator.held)
+        if step.layer is not None:
+            layers[step.layer] = max(layers.get(step.layer, 0), coordinator.held)
         if not used_again[number]:
-            coordinator.release(number, weights)
+            coordinator.release(number, step.weights)
     return held_at_loss, layers, available_at_loss
 
 
 def _used_again(sizes: list[int], steps: list[_Step], distance: int) -> list[bool]:
-    """Return, for each step, whether its weights are used again before `distance` elements have been."""
+    """Return, for each step, whether its weights are used again before `distance` elements have been.
+
+    For a mixture of experts DeepSpeed looks into every module, so that the whole network's backward pass is a use of
+    it; for another module it looks at no module's children, and does not see the weights of experts at all.
+    """
     count = len(steps)
-    amounts = [sum([sizes[weight] for weight in step.weights]) for step in steps]
+    own = [0 if step.experts else sum([sizes[weight] for weight in step.weights]) for step in steps]
     next_use = [count] * count
     later: dict[int, int] = {}
+    whole = count
     for number in range(count - 1, -1, -1):
-        first = steps[number].weights[0]  # a module's weights are always used together
-        next_use[number] = later.get(first, count)
-        later[first] = number
-    again, end, reached = [], 1, 0
+        step = steps[number]
+        if step.whole:
+            whole = number
+        for first in step.weights[:1]:  # a module's weights are always used together
+            next_use[number] = min(later.get(first, count), whole if step.experts else count)
+            later[first] = number
+    reach = _reach(own, distance)
+    if not any(step.experts for step in steps):
+        return [use < end for use, end in zip(next_use, reach, strict=True)]
+    below = [step.recursive or sum([sizes[weight] for weight in step.weights]) for step in steps]
+    deep = _reach(below, distance)
+    return [
+        use < (deep[number] if steps[number].experts else reach[number])
+        for number, use in enumerate(next_use)
+    ]
+
+
+def _reach(amounts: list[int], distance: int) -> list[int]:
+    """Return, for each step, the first of the later ones that lies beyond `distance` elements."""
+    ends, end, reached, count = [], 1, 0, len(amounts)
     for number in range(count):
         if end <= number:
             end, reached = number + 1, 0
         while end < count and reached < distance:
             reached += amounts[end]
             end += 1
-        again.append(next_use[number] < end)
+        ends.append(end)
         if end > number + 1:
             reached -= amounts[number + 1]
-    return again
+    return ends

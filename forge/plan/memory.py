@@ -323,15 +323,18 @@ def _moments(
         )
     )
     for working in layer_working(model, precision, attention, checkpointing):
-        for done, gathered in (*whole.layers, (gradients.first_reduced, whole.layers[0][1])):
+        first = gradients.first_reduced
+        later = min(first + 1, model.layers - 1)
+        for done, gathered in (*whole.layers, (first, whole.layers[0][1]), (later, whole.layers[0][1])):
             moments.append(
                 moment(
                     f"layer {model.layers - done}",
                     kept.times(model.layers - done).plus(outside),
                     working.activations,
-                    made=gradients.after(done) + gradients.fresh(working.weights),
+                    made=gradients.after(done, working.weights) + gradients.fresh(working.weights),
                     gathered=gathered,
-                    buckets=gradients.buckets + (gradients.reducing(done) if working.weights == 2 else 0),
+                    buckets=gradients.buckets
+                    + (gradients.reducing(done, working.weights) if working.weights == 2 else 0),
                 )
             )
     moments += [
@@ -371,14 +374,13 @@ class _Gradients:
         head_stays = stays or (stage == 1 and weights.head > limit)
         self._layer = w * (weights.layer_elements if stays else large if stage == 1 else 0)
         self._head = w * weights.head if head_stays or weights.tied else 0.0
-        if weights.layer[-1] == weights.layer[-2]:  # dense: up, then down
-            last = (weights.layer[-1][-1], weights.layer[-2][-1])
-        else:
-            last = (weights.layer[-1][-1], weights.layer[-1][0])
+        # The feed-forward part's last two matrices, the first to get their gradients.
+        last = weights.layer_matrices[:-3:-1]
         self._last = (w * last[0], w * last[1])
         self._pending = stays or last[0] > limit
         touched, largest_slice = _touched(weights, layers, part)
         own = w * touched if stage in (1, 2) else 0.0
+        self._own, self._copies = own, stage == 1 and world > 1 and not weights.tied
 
         self.before = 0.0
         """Alive when a micro-batch begins: sums of the earlier ones."""
@@ -401,12 +403,13 @@ class _Gradients:
             self._reducing = float(bucket)
             if stage < 3 and large:
                 self._reducing = max(self._reducing, w * _copied(max(weights.layer_matrices), part, limit))
-        in_bucket = 0 if weights.tied or weights.head > limit else weights.head
+        self._in_bucket = 0 if weights.tied or weights.head > limit else weights.head
+        self._layer_elements, self._limit, self._w = weights.layer_elements, limit, w
+        self._reduces_at_once = weights.head > limit and not weights.tied
         self.first_reduced = 0
         """Layers done when the first bucket is full and is reduced."""
-        if not stays and not large and weights.head <= limit:
-            self.first_reduced = min((limit - in_bucket) // weights.layer_elements, layers - 1)
-        self._never_full = in_bucket + layers * weights.layer_elements <= limit
+        if not stays and not large and not self._reduces_at_once:
+            self.first_reduced = min((limit - self._in_bucket) // weights.layer_elements, layers - 1)
         if stage in (1, 2) and world > 1 and weights.head > limit and not weights.tied:
             self.reducing_head = max(w * _copied(weights.head, part, limit), own)
         # Where gradients are summed in place, the head's new one is gone by now.
@@ -419,7 +422,7 @@ class _Gradients:
         several = touched > max(weights.head, largest_slice)
         if stage == 0:
             self.norm = 0.0
-            self.step = 4 * min(every, ALL_REDUCE_ELEMENTS) if world > 1 else 0.0
+            self.step: float = w * _first_buffer(weights, layers)
         elif stage == 3:
             self.norm = 8 * max(weights.head, *weights.layer_matrices) / world
             self.step = (4 + w) * part
@@ -427,19 +430,24 @@ class _Gradients:
             self.norm = 8 * largest_slice
             self.step = (4 if w == 2 else 0) * part + (w * part if several else 0)
 
-    def after(self, layers: int) -> float:
-        """Return gradients alive when the backward pass of the head and of `layers` layers is done."""
-        kept = self._kept if self._reduced_by(layers) else self._kept_before
+    def after(self, layers: int, more: int = 0) -> float:
+        """Return gradients alive when those of the head, of `layers` layers and of `more` weights have been made."""
+        kept = self._kept if self._reduced_by(layers, more) else self._kept_before
         if self._whole:
             return self._whole - self._moved_head - layers * self._moved_layer + kept
-        return self._head + layers * self._layer + kept
+        made = self._head + layers * self._layer
+        if self._copies:  # what touches the own part has been copied there
+            made = max(0.0, made - self._own)
+        return made + kept
 
-    def reducing(self, layers: int) -> float:
-        """Return the copy of a bucket that is being reduced when `layers` layers are done."""
-        return self._reducing if self._reduced_by(layers) else 0.0
+    def reducing(self, layers: int, more: int = 0) -> float:
+        """Return the copy of a bucket that is being reduced then."""
+        return self._reducing if self._reduced_by(layers, more) else 0.0
 
-    def _reduced_by(self, layers: int) -> bool:
-        return layers >= self.first_reduced and not self._never_full
+    def _reduced_by(self, layers: int, more: int) -> bool:
+        """Whether a bucket has been full by then."""
+        made = self._in_bucket + layers * self._layer_elements + sum(self._last[:more]) // self._w
+        return self._reduces_at_once or made > self._limit
 
     def fresh(self, weights: int) -> float:
         """Return gradients of the `weights` weights just made, of which all but one may have been moved away."""
@@ -466,6 +474,17 @@ def _copied(elements: int, part: float, limit: int) -> float:
                 break
             group = 0.0
     return max(largest, min(elements, limit)) if slices == 64 else largest
+
+
+def _first_buffer(weights: Weights, layers: int) -> int:
+    """Return elements of the largest buffer stage 0 reduces gradients in: whole weights until they are enough."""
+    largest = group = 0
+    for size in (weights.embedding, *weights.layer_matrices * layers, 0 if weights.tied else weights.head):
+        group += size
+        largest = max(largest, group)
+        if group > ALL_REDUCE_ELEMENTS:
+            group = 0
+    return largest
 
 
 def _touched(weights: Weights, layers: int, part: float) -> tuple[int, float]:

@@ -13,7 +13,9 @@ class Weights(NamedTuple):
 
     embedding: int
     layer: tuple[tuple[int, ...], ...]
-    """The matrices of one layer, by the module that holds them, in the order they run."""
+    """The matrices of one layer, by the module that DeepSpeed gathers them for, in the order they run: q, k, v, o, then
+    gate, up, down, or all of a mixture of experts at once (router, gate and up, down).
+    """
     head: int
     """Also where the embedding is used again, tied."""
     tied: bool
@@ -39,10 +41,8 @@ def weights_of(model: ModelPlan) -> Weights:
     query, key_value = model.attention_heads * model.head_dim, model.kv_heads * model.head_dim
     attention: tuple[tuple[int, ...], ...] = ((h * query,), (h * key_value,), (h * key_value,), (query * h,))
     if model.experts:
-        feed_forward: tuple[tuple[int, ...], ...] = (
-            (model.experts * h,),
-            (model.experts * 2 * i * h, model.experts * i * h),
-        )
+        router, up, down = model.experts * h, model.experts * 2 * i * h, model.experts * i * h
+        feed_forward: tuple[tuple[int, ...], ...] = ((router, up, down),)
     else:
         feed_forward = ((h * i,), (h * i,), (h * i,))
     head = model.vocab_size * h
