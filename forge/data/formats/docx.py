@@ -57,7 +57,8 @@ def body_text(root: Any) -> str:
             _strip_end(pieces)
             pieces.append("\t")
         elif name == "tr":
-            _strip_end(pieces)
+            if pieces and pieces[-1] == "\t":
+                pieces.pop()
             pieces.append("\n" if not cells else " ")
     return "".join(pieces).strip("\n")
 

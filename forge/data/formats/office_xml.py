@@ -131,7 +131,7 @@ class Package:
             from_text(said.get("created", "")),
             from_text(said.get("modified", "")),
             said.get("language") or None,
-            said.get("version") or said.get("revision") or None,
+            said.get("version") or None,
         )
 
 

@@ -74,7 +74,7 @@ def _text(root: Any) -> str:
                 pieces.pop()
             pieces.append("\n")
     lines = (line.rstrip(" ") for line in "".join(pieces).split("\n"))
-    return "\n".join(line for line in lines if line)
+    return "\n".join(line for line in lines if line.strip())
 
 
 def _title(root: Any) -> str:

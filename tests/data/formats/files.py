@@ -120,7 +120,7 @@ CORE = (
     'xmlns:dcterms="http://purl.org/dc/terms/">'
     "<dc:title>The title</dc:title><dc:creator>Jane Doe</dc:creator><dc:language>de-AT</dc:language>"
     "<dcterms:created>2024-01-05T10:12:00+01:00</dcterms:created>"
-    "<dcterms:modified>2024-02-01T00:00:00Z</dcterms:modified><cp:revision>7</cp:revision></cp:coreProperties>"
+    "<dcterms:modified>2024-02-01T00:00:00Z</dcterms:modified><cp:version>2.1</cp:version></cp:coreProperties>"
 )
 
 

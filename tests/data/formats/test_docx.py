@@ -15,7 +15,7 @@ def test_paragraphs_tables_and_marks() -> None:
         + TABLE.format(*cells)
         + paragraph("שלום 🚀")
     )
-    assert document("a.docx", docx_of(body)).text == "One\ntab\tbed\nnext\na b\tc\t\nd\te\t\nשלום 🚀"
+    assert document("a.docx", docx_of(body)).text == "One\ntab\tbed\nnext\na b\tc\nd\te\nשלום 🚀"
 
 
 def test_changes_are_taken_as_accepted_and_nothing_is_read_twice() -> None:
@@ -34,7 +34,7 @@ def test_what_a_package_says_of_itself() -> None:
     assert (found.created, found.modified, found.version) == (
         "2024-01-05T09:12:00Z",
         "2024-02-01T00:00:00Z",
-        "7",
+        "2.1",
     )
 
 
