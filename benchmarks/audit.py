@@ -75,12 +75,18 @@ def scores(report: dict[str, Any], labels: Labels) -> list[Score]:
     versions = _pairs([d["path"] for d in family["members"]] for family in report["versions"])
     newest = {f"{family['newest']['path']}" for family in report["versions"]}
     # Letters and chats hold addresses in their heads; a mailbox is no document.
-    containers = {d["path"] for group in report["duplicates"]["exact"] for d in group if _in_container(d["path"])}
+    containers = {
+        d["path"] for group in report["duplicates"]["exact"] for d in group if _in_container(d["path"])
+    }
     ignored_pairs = {pair for pair in duplicates if all(side in containers for side in pair.split(" | "))}
     stale = {one["document"]["path"] for one in report["stale"]}
     secrets = {f"{place['document']['path']} {place['kind']}" for place in report["secrets"]["places"]}
     planted_secrets = {f"{one['path']} {one['kind']}" for one in labels.secrets}
-    letters = {one for one in secrets if one.endswith(" email") and (".eml" in one or ".mbox" in one or _in_container(one))}
+    letters = {
+        one
+        for one in secrets
+        if one.endswith(" email") and (".eml" in one or ".mbox" in one or _in_container(one))
+    }
     return [
         score("duplicates", duplicates, _pairs(labels.duplicates), ignored_pairs),
         score("versions", versions, _pairs(one["members"] for one in labels.versions)),
@@ -88,13 +94,23 @@ def scores(report: dict[str, Any], labels: Labels) -> list[Score]:
         score("stale", stale, labels.stale),
         _conflicts(report["conflicts"], labels.conflicts),
         score("secrets and personal data", secrets, planted_secrets, letters),
-        score("without text", [one["document"]["path"] for one in report["without_text"] if one["reason"] != "index of an export"], labels.unreadable),
+        score(
+            "without text",
+            [
+                one["document"]["path"]
+                for one in report["without_text"]
+                if one["reason"] != "index of an export"
+            ],
+            labels.unreadable,
+        ),
         score("boilerplate", [one["line"] for one in report["boilerplate"]], labels.boilerplate),
     ]
 
 
 def _pairs(groups: Iterable[Iterable[str]]) -> set[str]:
-    return {" | ".join(sorted(pair)) for group in groups for pair in itertools.combinations(sorted(set(group)), 2)}
+    return {
+        " | ".join(sorted(pair)) for group in groups for pair in itertools.combinations(sorted(set(group)), 2)
+    }
 
 
 def _in_container(path: str) -> bool:
@@ -107,14 +123,20 @@ def _conflicts(found: list[dict[str, Any]], planted: list[dict[str, Any]]) -> Sc
     right = 0
     for one in found:
         files = [one[side]["document"]["path"] for side in ("first", "second")]
-        shown = f"{one['subject']} / {one['attribute']}: " + " <> ".join(f"{one[side]['passage']} [{one[side]['document']['path']}]" for side in ("first", "second"))
+        shown = f"{one['subject']} / {one['attribute']}: " + " <> ".join(
+            f"{one[side]['passage']} [{one[side]['document']['path']}]" for side in ("first", "second")
+        )
         facts = [place for place, fact in enumerate(planted) if _is_of(files, one["subject"], fact)]
         if facts:
             right += 1
             hit.update(facts)
         else:
             wrong.append(shown)
-    missed = [f"{fact['subject']} / {fact['attribute']}: {json.dumps(fact['values'])}" for place, fact in enumerate(planted) if place not in hit]
+    missed = [
+        f"{fact['subject']} / {fact['attribute']}: {json.dumps(fact['values'])}"
+        for place, fact in enumerate(planted)
+        if place not in hit
+    ]
     return _ConflictScore("conflicts", tuple(wrong), tuple(missed), right, len(hit))
 
 
@@ -131,8 +153,13 @@ class _ConflictScore(Score):
 def _is_of(files: list[str], subject: str, fact: dict[str, Any]) -> bool:
     if fact["subject"].lower() != subject:
         return False
-    sides = [[any(_same_file(file, known) for known in fact["values"][value]) for value in fact["values"]] for file in files]
-    return any(a and b for (n, a), (m, b) in itertools.product(enumerate(sides[0]), enumerate(sides[1])) if n != m)
+    sides = [
+        [any(_same_file(file, known) for known in fact["values"][value]) for value in fact["values"]]
+        for file in files
+    ]
+    return any(
+        a and b for (n, a), (m, b) in itertools.product(enumerate(sides[0]), enumerate(sides[1])) if n != m
+    )
 
 
 def _same_file(path: str, known: str) -> bool:
@@ -157,7 +184,9 @@ def run(voice: str, seed: int, scale: float, folder: Path) -> tuple[list[Score],
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--voice", choices=sorted(VOICES), action="append")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--scale", type=float, default=1.0)
@@ -181,16 +210,25 @@ def _table(voice: str, seed: int, found: list[Score], facts: dict[str, Any]) -> 
         f"voice {voice}, seed {seed}: {facts['files']} files, {facts['documents']} documents, {facts['wall_s']:.1f} s, "
         f"{facts['cpu_s']:.1f} CPU s in this process, peak {facts['peak_rss_mb']:.0f} MB"
     )
-    table = Table("finding", "right", "wrong", "missed", "precision", "recall", "asked", title=title, box=None)
+    table = Table(
+        "finding", "right", "wrong", "missed", "precision", "recall", "asked", title=title, box=None
+    )
     for one in found:
         asked = TARGETS.get(one.name)
         told = "" if asked is None else f"{asked[0]:.2f} / {asked[1]:.2f}"
         if asked is not None:
             told += "" if one.precision >= asked[0] and one.recall >= asked[1] else "  not met"
-        table.add_row(one.name, str(one.right), str(len(one.wrong)), str(len(one.missed)), f"{one.precision:.3f}", f"{one.recall:.3f}", told)
+        table.add_row(
+            one.name,
+            str(one.right),
+            str(len(one.wrong)),
+            str(len(one.missed)),
+            f"{one.precision:.3f}",
+            f"{one.recall:.3f}",
+            told,
+        )
     return table
 
 
 if __name__ == "__main__":
     main()
-

@@ -11,10 +11,9 @@ import argparse
 import json
 import os
 import random
-import string
 from collections import defaultdict
 from dataclasses import asdict
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
 from pathlib import Path
@@ -61,7 +60,9 @@ def make_folder(root: Path, voice_name: str, seed: int, scale: float = 1.0) -> L
         for extension in _extensions(rng, some(520))
     ]
     drafts += [author.minutes(extension) for extension in _extensions(rng, some(300))]
-    drafts += [author.incident(1000 + n, extension) for n, extension in enumerate(_extensions(rng, some(200)))]
+    drafts += [
+        author.incident(1000 + n, extension) for n, extension in enumerate(_extensions(rng, some(200)))
+    ]
     for product in voice.products:
         drafts += [author.product_page(product, kind, _page_extension(rng, kind)) for kind in PAGE_KINDS]
     drafts += [author.policy(name, rng.choice((".docx", ".pdf", ".md"))) for name in voice.policies]
@@ -88,7 +89,11 @@ def make_folder(root: Path, voice_name: str, seed: int, scale: float = 1.0) -> L
     drafts += plant_versions(author, labels, some(48))
 
     for draft in drafts:
-        content = _mail_bytes(author, draft) if draft.extension == ".eml" else WRITERS[draft.extension](draft.page())
+        content = (
+            _mail_bytes(author, draft)
+            if draft.extension == ".eml"
+            else WRITERS[draft.extension](draft.page())
+        )
         _write(root, draft.file, content, draft.written)
     for number in range(some(220)):
         path, content = author.code(number)
@@ -114,11 +119,15 @@ def _slides(author: Author) -> Draft:
     blocks: list[str] = []
     for heading in ("Where we are", "What next"):
         blocks += [f"# {heading}", *(author.sentence() for _ in range(4))]
-    return Draft(f"slides/{slug(title)}", ".pptx", title, blocks, author.day(), author.person(), kind="slides")
+    return Draft(
+        f"slides/{slug(title)}", ".pptx", title, blocks, author.day(), author.person(), kind="slides"
+    )
 
 
 def _mail(author: Author, number: int) -> Draft:
-    title = author.unique("{thing} and {part}", "About the {quality} {part} ({thing})", "Question on the {thing}, {part}")
+    title = author.unique(
+        "{thing} and {part}", "About the {quality} {part} ({thing})", "Question on the {thing}, {part}"
+    )
     blocks = ["Hello all,", *author.paragraphs(2, 3), "Best regards"]
     return Draft(f"mail/{number:04}", ".eml", title, blocks, author.day(), author.person(), kind="mail")
 
@@ -128,7 +137,9 @@ def _mail_bytes(author: Author, draft: Draft) -> bytes:
     message["Subject"] = draft.title
     message["From"] = f"{draft.author} <{draft.author.replace(' ', '.').lower()}@{author.voice.domain}>"
     message["To"] = f"all@{author.voice.domain}"
-    message["Date"] = format_datetime(datetime(draft.written.year, draft.written.month, draft.written.day, 9, tzinfo=timezone.utc))
+    message["Date"] = format_datetime(
+        datetime(draft.written.year, draft.written.month, draft.written.day, 9, tzinfo=UTC)
+    )
     message["Message-ID"] = f"<{slug(draft.path)}@{author.voice.domain}>"
     message.set_content("\n\n".join([*draft.blocks, draft.author]) + "\n")
     return message.as_bytes()
@@ -147,9 +158,17 @@ def _chatter(author: Author, count: int) -> list[Message]:
     rng = author.rng
     messages = []
     while len(messages) < count:
-        channel, day, thread = rng.choice(("general", "product", "support", "sales", "random")), author.day(), len(messages)
+        channel, day, thread = (
+            rng.choice(("general", "product", "support", "sales", "random")),
+            author.day(),
+            len(messages),
+        )
         for _ in range(rng.randint(1, 5)):
-            text = author.sentence() if rng.random() < 0.85 else rng.choice(("thanks!", "+1", "will do", ":thumbsup:"))
+            text = (
+                author.sentence()
+                if rng.random() < 0.85
+                else rng.choice(("thanks!", "+1", "will do", ":thumbsup:"))
+            )
             messages.append(Message(channel, day, author.person(), text, thread))
     return messages
 
@@ -160,10 +179,16 @@ def _slack(author: Author, messages: list[Message]) -> bytes:
     channels = sorted({message.channel for message in messages})
     files: dict[str, bytes] = {
         "users.json": _json(
-            [{"id": ids[name], "name": slug(name), "real_name": name, "profile": {"real_name": name}} for name in people]
+            [
+                {"id": ids[name], "name": slug(name), "real_name": name, "profile": {"real_name": name}}
+                for name in people
+            ]
         ),
         "channels.json": _json(
-            [{"id": f"C{n:05}", "name": name, "members": list(ids.values())[:5]} for n, name in enumerate(channels)]
+            [
+                {"id": f"C{n:05}", "name": name, "members": list(ids.values())[:5]}
+                for n, name in enumerate(channels)
+            ]
         ),
     }
     threads: dict[int, list[Message]] = defaultdict(list)
@@ -172,7 +197,7 @@ def _slack(author: Author, messages: list[Message]) -> bytes:
     days: dict[str, list[dict[str, str]]] = defaultdict(list)
     for number, thread in enumerate(threads.values()):
         first = thread[0]
-        start = int(datetime(first.day.year, first.day.month, first.day.day, 8, tzinfo=timezone.utc).timestamp())
+        start = int(datetime(first.day.year, first.day.month, first.day.day, 8, tzinfo=UTC).timestamp())
         head = f"{start + number % 30000}.{number:06}"
         for place, message in enumerate(thread):
             stamp = head if place == 0 else f"{start + number % 30000 + 60 * place}.{number:06}"
@@ -192,10 +217,25 @@ def _json(value: object) -> bytes:
 def _records(root: Path, author: Author, count: int) -> None:
     for number in range(count):
         if number % 2:
-            lines = [json.dumps({"title": author.unique("{thing} card {part} {quality}"), "text": " ".join(author.paragraphs(1))}) for _ in range(5)]
+            lines = [
+                json.dumps(
+                    {
+                        "title": author.unique("{thing} card {part} {quality}"),
+                        "text": " ".join(author.paragraphs(1)),
+                    }
+                )
+                for _ in range(5)
+            ]
             _write(root, f"data/cards-{number}.jsonl", ("\n".join(lines) + "\n").encode(), author.day())
         else:
-            tickets = [{"id": author.rng.randint(1, 10**6), "subject": author.sentence(), "open": bool(author.rng.randrange(2))} for _ in range(6)]
+            tickets = [
+                {
+                    "id": author.rng.randint(1, 10**6),
+                    "subject": author.sentence(),
+                    "open": bool(author.rng.randrange(2)),
+                }
+                for _ in range(6)
+            ]
             _write(root, f"data/tickets-{number}.json", _json(tickets), author.day())
 
 
@@ -219,7 +259,12 @@ def _broken(root: Path, author: Author, labels: Labels, each: int) -> None:
             file = f"desktop/lost/{number}-{name}"
             _write(root, file, content, author.day())
             labels.unreadable.append(file)
-    _write(root, "desktop/lost/page-called.pdf", as_html(Page("Misnamed", tuple(author.paragraphs(2)))), author.day())
+    _write(
+        root,
+        "desktop/lost/page-called.pdf",
+        as_html(Page("Misnamed", tuple(author.paragraphs(2)))),
+        author.day(),
+    )
 
 
 def _write(root: Path, file: str, content: bytes, day: date) -> None:
@@ -228,7 +273,7 @@ def _write(root: Path, file: str, content: bytes, day: date) -> None:
         raise ValueError(f"{file}: generated twice")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
-    stamp = datetime(day.year, day.month, day.day, 12, tzinfo=timezone.utc).timestamp()
+    stamp = datetime(day.year, day.month, day.day, 12, tzinfo=UTC).timestamp()
     os.utime(path, (stamp, stamp))
 
 
@@ -239,7 +284,9 @@ def labels_json(labels: Labels) -> str:
 
 def main() -> None:
     """Make a folder from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--voice", choices=sorted(VOICES), default="dev")
     parser.add_argument("--seed", type=int, default=1)

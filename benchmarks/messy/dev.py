@@ -233,7 +233,9 @@ VOICE = Voice(
     parts=tuple(
         "import pipeline|billing screen|search index|login flow|export job|mobile client|event bus|admin console"
         "|report builder|notification service|staging cluster|permission model|customer portal|audit trail"
-        "|invoice template|onboarding wizard|cache layer|release train|support inbox|partner catalogue".split("|")
+        "|invoice template|onboarding wizard|cache layer|release train|support inbox|partner catalogue".split(
+            "|"
+        )
     ),
     verbs=tuple(
         "stalled|recovered|drifted|failed over|slowed down|went quiet|behaved|timed out|filled up|was rebuilt"

@@ -78,7 +78,9 @@ def _with_links(block: str) -> str:
 def as_docx(page: Page) -> bytes:
     """Return the page as a Word document."""
     paragraphs = [_paragraph(page.title, "Title")]
-    paragraphs += [_paragraph(b[2:], "Heading1") if b.startswith("# ") else _paragraph(b) for b in page.blocks]
+    paragraphs += [
+        _paragraph(b[2:], "Heading1") if b.startswith("# ") else _paragraph(b) for b in page.blocks
+    ]
     if page.rows:
         rows = [
             "<w:tr>" + "".join(f"<w:tc>{_paragraph(c)}</w:tc>" for c in row) + "</w:tr>" for row in page.rows

@@ -132,7 +132,7 @@ class Author:
         title = f"Incident {number}: {part} of {product}"
         blocks = [
             f"Date of the incident: {day.isoformat()}",
-            f"# Summary\n".strip(),
+            "# Summary\n".strip(),
             f"{product} was down for {rng.randint(4, 190)} minutes and {rng.randint(2, 900)} customers noticed. "
             + self.sentence(),
             "# Timeline",
@@ -160,7 +160,9 @@ class Author:
         blocks = [f"This policy is issued by {self.voice.company}."]
         for heading in ("Scope", "Rules", "Exceptions"):
             blocks += [f"# {heading}", *self.paragraphs(2)]
-        return Draft(f"policies/{slug(name)}", extension, name, blocks, self.day(2024), self.person(), subject=name)
+        return Draft(
+            f"policies/{slug(name)}", extension, name, blocks, self.day(2024), self.person(), subject=name
+        )
 
     def table(self, number: int, extension: str) -> Draft:
         """Return a sheet of bookings."""
@@ -176,7 +178,9 @@ class Author:
                 )
             )
         title = f"Bookings {number}"
-        return Draft(f"finance/bookings-{number}", extension, title, [], self.day(), rows=tuple(rows), kind="table")
+        return Draft(
+            f"finance/bookings-{number}", extension, title, [], self.day(), rows=tuple(rows), kind="table"
+        )
 
     def code(self, number: int) -> tuple[str, bytes]:
         """Return the path and content of a source file."""

@@ -55,14 +55,20 @@ def plant_facts(
         right, wrong, *others = attribute.values(rng, 4)
         mentions: dict[str, list[str]] = {right: [], wrong: []}
         for _ in range(rng.randint(2, 4)):
-            mentions[right].append(_state(author, drafts, messages, subject, attribute, _alike(rng, voice, right)))
+            mentions[right].append(
+                _state(author, drafts, messages, subject, attribute, _alike(rng, voice, right))
+            )
         if place < conflicts:
             for _ in range(rng.randint(1, 2)):
                 others_own = [draft for draft in drafts if draft.file not in mentions[right]]
                 file = _state(author, others_own, messages, subject, attribute, wrong)
                 mentions[wrong].append(file)
             labels.conflicts.append(
-                {"subject": subject, "attribute": attribute.name, "values": {v: f for v, f in mentions.items() if f}}
+                {
+                    "subject": subject,
+                    "attribute": attribute.name,
+                    "values": {v: f for v, f in mentions.items() if f},
+                }
             )
         if rng.random() < 0.6:
             _distract(author, drafts, subject, attribute, right, others)
@@ -76,7 +82,12 @@ def _alike(rng: random.Random, voice: Voice, value: str) -> str:
 
 
 def _state(
-    author: Author, drafts: list[Draft], messages: list[Message], subject: str, attribute: Attribute, value: str
+    author: Author,
+    drafts: list[Draft],
+    messages: list[Message],
+    subject: str,
+    attribute: Attribute,
+    value: str,
 ) -> str:
     """State a fact somewhere and return the file it is in."""
     rng = author.rng
@@ -97,7 +108,11 @@ def _state(
         )
         return CHAT
     else:
-        hosts = [d for d in drafts if not d.subject and d.kind in ("guide", "record", "mail") and d.written.year >= 2024]
+        hosts = [
+            d
+            for d in drafts
+            if not d.subject and d.kind in ("guide", "record", "mail") and d.written.year >= 2024
+        ]
         draft = rng.choice(hosts)
         line = rng.choice(attribute.full).format(S=subject, V=value)
         if rng.random() < 0.5:
@@ -158,7 +173,9 @@ def plant_versions(author: Author, labels: Labels, count: int) -> list[Draft]:
     rng, voice = author.rng, author.voice
     members = []
     for number in range(count):
-        title = author.unique("{quality} {part} concept", "Handbook for the {part}", "Plan for the {thing} in the {part}")
+        title = author.unique(
+            "{quality} {part} concept", "Handbook for the {part}", "Plan for the {thing} in the {part}"
+        )
         names = voice.version_names[number % len(voice.version_names)]
         names = names[: rng.randint(2, len(names))]
         blocks = [f"# {rng.choice(('Aim', 'Summary'))}", *author.paragraphs(rng.randint(5, 7))]
@@ -171,7 +188,17 @@ def plant_versions(author: Author, labels: Labels, count: int) -> list[Draft]:
             if line:
                 stated = line.format(n=place + 1, date=day.strftime("%d %B %Y").lstrip("0"))
                 own.insert(0, stated)
-            family.append(Draft(path, rng.choice((".docx", ".docx", ".pdf", ".md")), title, own, day, author.person(), kind="version"))
+            family.append(
+                Draft(
+                    path,
+                    rng.choice((".docx", ".docx", ".pdf", ".md")),
+                    title,
+                    own,
+                    day,
+                    author.person(),
+                    kind="version",
+                )
+            )
             day += timedelta(days=rng.randint(90, 300))
             blocks = _revised(author, blocks)
         members += family
@@ -244,7 +271,14 @@ def plant_secrets(author: Author, drafts: list[Draft], labels: Labels, each: int
             if (draft.file, kind) in taken:
                 continue
             taken.add((draft.file, kind))
-            if kind in ("private key", "jwt", "connection string", "github token", "stripe key", "slack token"):
+            if kind in (
+                "private key",
+                "jwt",
+                "connection string",
+                "github token",
+                "stripe key",
+                "slack token",
+            ):
                 # A PDF or a wrapped text would cut such a line in two.
                 draft = rng.choice([d for d in hosts if d.extension in (".md", ".html", ".docx")])
                 taken.add((draft.file, kind))

@@ -31,7 +31,10 @@ def _iban(rng: random.Random) -> str:
 
 
 def _jwt(rng: random.Random) -> str:
-    parts = [{"alg": "HS256", "typ": "JWT"}, {"sub": _text(rng, string.digits, 9), "iat": rng.randint(10**9, 2 * 10**9)}]
+    parts = [
+        {"alg": "HS256", "typ": "JWT"},
+        {"sub": _text(rng, string.digits, 9), "iat": rng.randint(10**9, 2 * 10**9)},
+    ]
     encoded = [base64.urlsafe_b64encode(json.dumps(p).encode()).decode().rstrip("=") for p in parts]
     return ".".join([*encoded, _text(rng, ALNUM + "-_", 43)])
 
@@ -49,10 +52,13 @@ def _phone(rng: random.Random) -> str:
 
 def _connection(rng: random.Random) -> str:
     scheme = rng.choice(["postgresql", "mysql", "mongodb", "redis"])
-    return f"{scheme}://svc_{_text(rng, string.ascii_lowercase, 5)}:{_text(rng, ALNUM, 14)}@db{rng.randint(1, 9)}.internal/prod"
+    login = f"svc_{_text(rng, string.ascii_lowercase, 5)}:{_text(rng, ALNUM, 14)}"
+    return f"{scheme}://{login}@db{rng.randint(1, 9)}.internal/prod"
 
 
-def maker(domain: str, first: tuple[str, ...], last: tuple[str, ...]) -> dict[str, Callable[[random.Random], str]]:
+def maker(
+    domain: str, first: tuple[str, ...], last: tuple[str, ...]
+) -> dict[str, Callable[[random.Random], str]]:
     """Return a source of values for each kind."""
     return {
         "email": lambda rng: f"{rng.choice(first)}.{rng.choice(last)}@{domain}".lower(),
@@ -62,7 +68,9 @@ def maker(domain: str, first: tuple[str, ...], last: tuple[str, ...]) -> dict[st
         "us ssn": lambda rng: f"{rng.randint(100, 665)}-{rng.randint(10, 99)}-{rng.randint(1000, 9999)}",
         "aws access key": lambda rng: "AKIA" + _text(rng, string.ascii_uppercase + "234567", 16),
         "github token": lambda rng: "ghp_" + _text(rng, ALNUM, 36),
-        "slack token": lambda rng: f"xoxb-{_text(rng, string.digits, 12)}-{_text(rng, string.digits, 12)}-{_text(rng, ALNUM, 24)}",
+        "slack token": lambda rng: (
+            f"xoxb-{_text(rng, string.digits, 12)}-{_text(rng, string.digits, 12)}-{_text(rng, ALNUM, 24)}"
+        ),
         "stripe key": lambda rng: "sk_live_" + _text(rng, ALNUM, 24),
         "jwt": _jwt,
         "private key": _private_key,

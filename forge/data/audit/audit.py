@@ -45,11 +45,16 @@ def audit(paths: Sequence[str], as_of: date, parameters: int | None, progress: P
     sources = list(dict.fromkeys(paths))
     with tempfile.TemporaryDirectory(prefix="forge-audit-") as folder:
         lake = Path(folder)
-        summary = build_lake(sources, {"max_file_bytes": MAX_FILE_BYTES, "metadata_allow": {}}, lake, progress)
+        summary = build_lake(
+            sources, {"max_file_bytes": MAX_FILE_BYTES, "metadata_allow": {}}, lake, progress
+        )
         findings = look(lake, sources, as_of, progress)
         aside = set_aside(lake)
     advice = advise(
-        findings.tokens.tokens(findings.usable_bytes)[0], parameters, findings.changing_share, len(findings.conflicts)
+        findings.tokens.tokens(findings.usable_bytes)[0],
+        parameters,
+        findings.changing_share,
+        len(findings.conflicts),
     )
     return report_of(findings, advice, summary, aside, sources, as_of)
 
@@ -84,7 +89,9 @@ def look(lake: Path, sources: Sequence[str], as_of: date, progress: Progress) ->
         talk={profile.number for profile in profiles if profile.talk},
         over={number for number, signals in stale.items() if any(one.reason != DEAD_LINK for one in signals)},
         family_of={number: place for place, family in enumerate(families) for number in family.members},
-        copy_of={number: group[0] for group in [*exact, *(one.documents for one in near)] for number in group[1:]},
+        copy_of={
+            number: group[0] for group in [*exact, *(one.documents for one in near)] for number in group[1:]
+        },
         lower_words=lower_words,
     )
     conflicts = find_conflicts([claim for profile in profiles for claim in profile.claims], about)
@@ -138,7 +145,11 @@ def _stale(
     """Return the stale documents by number, each with its reasons."""
     stale: dict[int, list[Signal]] = {}
     linked = {profile.source for profile in profiles if profile.links}
-    there = {source: frozenset(file.relative for file in list_files(source)) for source in sources if source in linked}
+    there = {
+        source: frozenset(file.relative for file in list_files(source))
+        for source in sources
+        if source in linked
+    }
     for profile in profiles:
         signals = list(profile.stated.signals)
         if gone := dead(profile.path, list(profile.links), there.get(profile.source, frozenset())):
@@ -150,5 +161,3 @@ def _stale(
         for number in family.members[:-1]:
             stale.setdefault(number, []).append(Signal(OLDER_VERSION, newest.path))
     return stale
-
-

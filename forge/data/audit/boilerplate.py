@@ -60,5 +60,7 @@ class LineCounter:
         found = []
         for (source, line), (documents, _, first) in self._counts.items():
             if documents >= max(LEAST_DOCUMENTS, LEAST_SHARE * self._documents[source]):
-                found.append(RepeatedLine(source, line, documents, len(line.encode()) * (documents - 1), first))
+                found.append(
+                    RepeatedLine(source, line, documents, len(line.encode()) * (documents - 1), first)
+                )
         return sorted(found, key=lambda one: (-one.bytes, one.source, one.line))

@@ -30,7 +30,10 @@ YEAR = r"((?:19[7-9]|20\d)\d)\b"
 
 PATTERNS = (
     ("ymd", re.compile(r"\b((?:19[7-9]|20\d)\d)[-/.](\d{1,2})[-/.](\d{1,2})(?!\d)")),
-    ("dmy", re.compile(rf"\b(\d{{1,2}})(?:st|nd|rd|th|\.)?\s+(?:of\s+)?{MONTH}\s*,?\s*{YEAR}", re.IGNORECASE)),
+    (
+        "dmy",
+        re.compile(rf"\b(\d{{1,2}})(?:st|nd|rd|th|\.)?\s+(?:of\s+)?{MONTH}\s*,?\s*{YEAR}", re.IGNORECASE),
+    ),
     ("mdy", re.compile(rf"\b{MONTH}\s*(\d{{1,2}})(?:st|nd|rd|th)?\s*,?\s*{YEAR}", re.IGNORECASE)),
     ("numeric", re.compile(r"\b(\d{1,2})[./](\d{1,2})[./]((?:19[7-9]|20\d)\d)\b")),
     ("quarter", re.compile(rf"\bQ([1-4])[ /-]?{YEAR}", re.IGNORECASE)),

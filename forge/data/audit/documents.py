@@ -23,7 +23,15 @@ WHERE_KNOWN = ("author", "created", "modified")
 """Columns of later lakes; the same names in the metadata are looked at too."""
 
 CREATED_FIELDS = ("created", "date", "creation_date", "published", "issued", "sent")
-MODIFIED_FIELDS = ("modified", "updated", "last_modified", "last_updated", "lastmod", "reviewed", "last_reviewed")
+MODIFIED_FIELDS = (
+    "modified",
+    "updated",
+    "last_modified",
+    "last_updated",
+    "lastmod",
+    "reviewed",
+    "last_reviewed",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +73,9 @@ def lake_texts(lake: Path, progress: Progress) -> Iterator[Text]:
     try:
         file = parquet.ParquetFile(lake / "lake.parquet")
     except (OSError, pa.ArrowException) as error:
-        raise StageError(f"{lake}: not a whole lake ({str(error).splitlines()[0]}): run the audit again") from None
+        raise StageError(
+            f"{lake}: not a whole lake ({str(error).splitlines()[0]}): run the audit again"
+        ) from None
     with file:
         progress.start(file.metadata.num_rows, "documents")
         columns = [*NEEDED, *(name for name in WHERE_KNOWN if name in file.schema_arrow.names)]
@@ -79,7 +89,9 @@ def lake_texts(lake: Path, progress: Progress) -> Iterator[Text]:
 
 def _text(number: int, row: dict[str, Any]) -> Text:
     metadata = json.loads(row["metadata"])
-    fields = {str(name).lower().replace(" ", "_").replace("-", "_"): value for name, value in metadata.items()}
+    fields = {
+        str(name).lower().replace(" ", "_").replace("-", "_"): value for name, value in metadata.items()
+    }
     return Text(
         number,
         row["document_id"],

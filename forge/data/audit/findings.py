@@ -46,7 +46,11 @@ class Findings:
             reasons |= dict.fromkeys(group[1:], "copy")
         for near in self.near:
             largest = max(near.documents, key=lambda number: (self.profiles[number].size_bytes, -number))
-            reasons |= {number: "near copy" for number in near.documents if number != largest and number not in reasons}
+            reasons |= {
+                number: "near copy"
+                for number in near.documents
+                if number != largest and number not in reasons
+            }
         for number in self.over:
             reasons.setdefault(number, "stale")
         return reasons
@@ -55,7 +59,9 @@ class Findings:
     def over(self) -> frozenset[int]:
         """Documents that are stale for more than a dead link."""
         return frozenset(
-            number for number, signals in self.stale.items() if any(one.reason != DEAD_LINK for one in signals)
+            number
+            for number, signals in self.stale.items()
+            if any(one.reason != DEAD_LINK for one in signals)
         )
 
     @cached_property

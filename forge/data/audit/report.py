@@ -70,7 +70,12 @@ def report_of(
             "by_language": _volume(findings, lambda profile: profile.language),
         },
         "tokens": _tokens(findings, volume_bytes)
-        | {"bytes_per_token": findings.tokens.middle, "bytes_per_token_low": findings.tokens.low, "bytes_per_token_high": findings.tokens.high, "how": findings.tokens.how},
+        | {
+            "bytes_per_token": findings.tokens.middle,
+            "bytes_per_token_low": findings.tokens.low,
+            "bytes_per_token_high": findings.tokens.high,
+            "how": findings.tokens.how,
+        },
         "usable": {
             "documents": len(profiles) - len(left_out),
             "bytes": findings.usable_bytes,
@@ -97,7 +102,8 @@ def report_of(
             {
                 "document": refer(number),
                 "reasons": [
-                    {"reason": one.reason, "passage": without_secrets(one.passage)} for one in findings.stale[number]
+                    {"reason": one.reason, "passage": without_secrets(one.passage)}
+                    for one in findings.stale[number]
                 ],
             }
             for number in sorted(findings.stale)
@@ -215,7 +221,8 @@ def _quality(profiles: Sequence[Profile], refer: _Links) -> dict[str, Any]:
     return {
         "signals": list(SIGNALS),
         "histogram": [
-            {"from": place / BINS, "to": (place + 1) / BINS, "documents": counts[place]} for place in range(BINS)
+            {"from": place / BINS, "to": (place + 1) / BINS, "documents": counts[place]}
+            for place in range(BINS)
         ],
         "lowest": [{"document": refer(one.number), "score": round(one.quality, 3)} for one in lowest],
     }
@@ -233,7 +240,12 @@ def _secrets(profiles: Sequence[Profile], refer: _Links) -> dict[str, Any]:
             for kind in sorted(values, key=lambda kind: (kind in PERSONAL, -values[kind], kind))
         ],
         "places": [
-            {"kind": place.kind, "document": refer(place.document), "line": place.line, "masked": place.masked}
+            {
+                "kind": place.kind,
+                "document": refer(place.document),
+                "line": place.line,
+                "masked": place.masked,
+            }
             for profile in profiles
             for place in profile.secrets
         ],

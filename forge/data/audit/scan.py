@@ -101,8 +101,12 @@ def _is_table(text: Text) -> bool:
 
 
 def _lower_words(text: str, claims: tuple[Claim, ...]) -> frozenset[str]:
-    """Return the lower-case words of texts that have claims: what they begin a sentence with is then told from a name."""
-    return frozenset(word for word in text.split() if word.islower() and word.isalpha()) if claims else frozenset()
+    """Return the lower-case words of texts that have claims: so that a word is told from a name."""
+    return (
+        frozenset(word for word in text.split() if word.islower() and word.isalpha())
+        if claims
+        else frozenset()
+    )
 
 
 def _markup(text: Text, root: Path | None) -> str:
@@ -117,13 +121,25 @@ def _markup(text: Text, root: Path | None) -> str:
 
 
 def examine_all(
-    texts: Iterable[Text], as_of: date, roots: Mapping[str, Path], also: Callable[[Text], None], workers: int | None = None
+    texts: Iterable[Text],
+    as_of: date,
+    roots: Mapping[str, Path],
+    also: Callable[[Text], None],
+    workers: int | None = None,
 ) -> Iterator[Profile]:
     """Yield the profile of every text in order, and call `also` on every text in this process meanwhile.
 
     `workers` beside this process; by default the cores but one.
     """
-    count = max(1, (os.process_cpu_count() if hasattr(os, "process_cpu_count") else len(os.sched_getaffinity(0))) - 1) if workers is None else workers
+    count = (
+        max(
+            1,
+            (os.process_cpu_count() if hasattr(os, "process_cpu_count") else len(os.sched_getaffinity(0)))
+            - 1,
+        )
+        if workers is None
+        else workers
+    )
     batches = _batches(texts)
     ahead: list[list[Text]] = []
     size = 0

@@ -75,7 +75,11 @@ class SecretPlace:
 
 def _email(value: str) -> bool:
     name, _, domain = value.lower().rpartition("@")
-    return name.split("+")[0] not in ROLES and not RESERVED_DOMAINS.search(domain) and not PLACEHOLDER.search(name)
+    return (
+        name.split("+")[0] not in ROLES
+        and not RESERVED_DOMAINS.search(domain)
+        and not PLACEHOLDER.search(name)
+    )
 
 
 def _digits(value: str) -> str:
@@ -86,7 +90,9 @@ def _card(value: str) -> bool:
     digits = _digits(value)
     if digits in TEST_CARDS or len(set(digits)) < 4:
         return False
-    doubled = (int(d) if place % 2 == 0 else sum(divmod(2 * int(d), 10)) for place, d in enumerate(reversed(digits)))
+    doubled = (
+        int(d) if place % 2 == 0 else sum(divmod(2 * int(d), 10)) for place, d in enumerate(reversed(digits))
+    )
     return sum(doubled) % 10 == 0
 
 
@@ -131,7 +137,8 @@ def _password(value: str) -> bool:
     if "(" in bare or bare.lower().startswith(("os.", "self.", "process.", "config.", "settings.", "args.")):
         return False
     kinds = sum(
-        any(test(c) for c in bare) for test in (str.islower, str.isupper, str.isdigit, lambda c: not c.isalnum())
+        any(test(c) for c in bare)
+        for test in (str.islower, str.isupper, str.isdigit, lambda c: not c.isalnum())
     )
     return kinds >= 3 or (kinds >= 2 and any(map(str.isdigit, bare)) and _entropy(bare) >= 2.5)
 
@@ -165,7 +172,13 @@ KINDS = (
     Kind("stripe key", False, r"\b([rs]k_live_[A-Za-z0-9]{16,})", shown="k_live_"),
     Kind("google api key", False, r"\b(AIza[A-Za-z0-9_\-]{35})", shown="AIza"),
     Kind("openai key", False, r"\b(sk-(?:proj-|svcacct-)?[A-Za-z0-9_\-]{32,})", _random_token, "sk-"),
-    Kind("jwt", False, r"\b(eyJ[A-Za-z0-9_\-]{8,}\.eyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{16,})", lambda value: True, "eyJ"),
+    Kind(
+        "jwt",
+        False,
+        r"\b(eyJ[A-Za-z0-9_\-]{8,}\.eyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{16,})",
+        lambda value: True,
+        "eyJ",
+    ),
     Kind(
         "connection string",
         False,
@@ -181,18 +194,26 @@ KINDS = (
     ),
     Kind("email", True, r"\b([A-Za-z0-9._%+\-]{1,64}@(?:[A-Za-z0-9\-]{1,63}\.)+[A-Za-z]{2,24})\b", _email),
     Kind("iban", True, r"\b([A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?)\b", _iban),
-    Kind("credit card", True, r"(?:^|[^\d.\-])((?:4\d{3}|5[1-5]\d\d|2[2-7]\d\d|6011|65\d\d)(?:[ \-]?\d{4}){3}|3[47]\d\d[ \-]?\d{6}[ \-]?\d{5})\b", _card),
+    Kind(
+        "credit card",
+        True,
+        r"(?:^|[^\d.\-])((?:4\d{3}|5[1-5]\d\d|2[2-7]\d\d|6011|65\d\d)(?:[ \-]?\d{4}){3}"
+        r"|3[47]\d\d[ \-]?\d{6}[ \-]?\d{5})\b",
+        _card,
+    ),
     Kind("us ssn", True, r"(?:^|[^\d\-])(\d{3}-\d{2}-\d{4})(?:$|[^\d\-])", _ssn),
     Kind(
         "phone",
         True,
-        r"(?:^|[^\w+/.\-])(\+\d{1,3}[ .\-/]?(?:\(\d{1,5}\)[ .\-/]?)?\d{1,5}(?:[ .\-/]?\d{2,8}){1,5}|\(\d{3}\) ?\d{3}[\-. ]\d{4})\b",
+        r"(?:^|[^\w+/.\-])(\+\d{1,3}[ .\-/]?(?:\(\d{1,5}\)[ .\-/]?)?\d{1,5}(?:[ .\-/]?\d{2,8}){1,5}|"
+        r"\(\d{3}\) ?\d{3}[\-. ]\d{4})\b",
         _phone,
     ),
     Kind(
         "phone",
         True,
-        r"(?i)\b(?:phone|mobile|tel|telephone|cell|fax|handy|telefon)(?: number| no)?\.?\s?(?:is|:)?\s{0,3}(\(?0?\d{2,5}\)?(?:[ .\-/]?\d{2,8}){1,5})\b",
+        r"(?i)\b(?:phone|mobile|tel|telephone|cell|fax|handy|telefon)(?: number| no)?\.?\s?(?:is|"
+        r":)?\s{0,3}(\(?0?\d{2,5}\)?(?:[ .\-/]?\d{2,8}){1,5})\b",
         _phone,
     ),
     Kind(
@@ -212,7 +233,9 @@ def find_secrets(text: str) -> list[Hit]:
         for found in pattern.finditer(text):
             group = 1 if found.re.groups else 0
             start, end = found.span(group)
-            if kind.check(found.group(group)) and not any(hit.start < end and start < hit.end for hit in taken):
+            if kind.check(found.group(group)) and not any(
+                hit.start < end and start < hit.end for hit in taken
+            ):
                 taken.append(Hit(kind.name, start, end))
     return sorted(taken, key=lambda hit: hit.start)
 

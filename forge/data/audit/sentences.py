@@ -15,7 +15,10 @@ HEADING = re.compile(r"^\s{0,3}#{1,6}\s+(.*?)\s*#*$")
 BULLET = re.compile(r"^\s*(?:[-*•‣–]|\d{1,3}[.)]|[a-z][.)])\s+")
 QUOTED = re.compile(r"^\s*>")
 SENTENCE_END = re.compile(r"(?<=[.!?…])[\"')\]]*\s+(?=[\"'(\[]*[A-Z0-9€$£])")
-ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|approx|no|nr|vs|dr|mr|mrs|ms|st|fig|sec|ca|etc|incl|max|min|tel|ext|inc|ltd|co|corp)\.)$", re.IGNORECASE)
+ABBREVIATION = re.compile(
+    r"(?:\b(?:e\.g|i\.e|approx|no|nr|vs|dr|mr|mrs|ms|st|fig|sec|ca|etc|incl|max|min|tel|ext|inc|ltd|co|corp)\.)$",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,18 +43,21 @@ OVER = (
 )
 SELF_STATEMENT = re.compile(
     rf"\b(?:this|these|the present)\s+(?:\w+\s+){{0,2}}?{ITSELF}\b(?:\s+\w+){{0,2}}?\s+"
-    rf"(?:is|are|was|were|has been|have been|became|has become)\s+(?:now\s+|since\s+|hereby\s+|officially\s+|considered\s+)?{OVER}\b",
+    r"(?:is|are|was|were|has been|have been|became|has become)\s+(?:now\s+|since\s+|hereby\s+|"
+    rf"officially\s+|considered\s+)?{OVER}\b",
     re.IGNORECASE,
 )
 DO_NOT_USE = re.compile(
-    rf"\b(?:do not|don't|please do not|must not|should not)\s+(?:use|follow|rely on|refer to|distribute)\s+this\s+(?:\w+\s+)?{ITSELF}\b"
+    r"\b(?:do not|don't|please do not|must not|should not)\s+(?:use|follow|rely on|refer to|"
+    rf"distribute)\s+this\s+(?:\w+\s+)?{ITSELF}\b"
     rf"|\b(?:kept|retained|preserved|provided)\s+(?:here\s+)?(?:only\s+)?(?:for|as)\s+(?:a\s+)?(?:historical\s+)?"
     r"(?:reference|record|archival purposes|historical purposes|the record)(?:\s+purposes)?\s+only\b",
     re.IGNORECASE,
 )
 OVER_WORD = re2.compile(
     r"(?i)deprecat|obsolete|supersed|replaced|archiv|outdated|withdrawn|retired|rescinded|revoked|void|stale|discontinued|invalid|"
-    r"out[- ]of[- ]date|expired|historical|legacy|abandoned|cancelled|repealed|no longer|do not|don't|must not|should not|only"
+    r"out[- ]of[- ]date|expired|historical|legacy|abandoned|cancelled|repealed|no longer|do not|"
+    r"don't|must not|should not|only"
 )
 STATUS = re.compile(
     rf"^\W*(?:document |page |doc |current )?(?:status|state|lifecycle)\W{{1,4}}{OVER}\b", re.IGNORECASE
@@ -64,17 +67,21 @@ BANNER = re.compile(
     r"|(?:DEPRECATED|OBSOLETE|ARCHIVED|SUPERSEDED|OUTDATED|WITHDRAWN)\b(?=\W*(?:$|[:!.—–-]))"
     r"|(?i:superseded by|replaced by|obsoleted by|deprecated in favou?r of)\b)"
 )
-NOT_SO = re.compile(r"\b(?:not|never|isn't|unless|until|if|once|when|before|will be|would be|may be|can be)\b", re.IGNORECASE)
+NOT_SO = re.compile(
+    r"\b(?:not|never|isn't|unless|until|if|once|when|before|will be|would be|may be|can be)\b", re.IGNORECASE
+)
 
 LABEL_END = r"\s*(?:date|on)?\s*[:\-–]?\s*(?:the\s+)?$"
 EXPIRY = re.compile(
-    r"\b(?:valid|effective|applicable|apply|applies|in force|in effect|binding|good)\s*(?:only\s+)?(?:until|till|through|thru|to|up to)"
+    r"\b(?:valid|effective|applicable|apply|applies|in force|in effect|binding|"
+    r"good)\s*(?:only\s+)?(?:until|till|through|thru|to|up to)"
     rf"{LABEL_END}|\b(?:expires?|expiry|expiration|expired|valid until|ends|validity ends){LABEL_END}",
     re.IGNORECASE,
 )
 EXPIRY_WORD = re2.compile(r"(?i)\b(?:until|till|to|thru|through|expir\w+|ends|validity)\W+(?:\w+\W+){0,4}\d")
 EXPIRY_SUBJECT = re.compile(
-    rf"\b(?:this|these|the)\s+(?:\w+\s+)?(?:{ITSELF}|offer|rules?|terms?|instruction|contract|price list|prices|arrangement|exception|"
+    rf"\b(?:this|these|the)\s+(?:\w+\s+)?(?:{ITSELF}|offer|rules?|terms?|instruction|contract|"
+    r"price list|prices|arrangement|exception|"
     r"regulation|quote|certificate)s?\b|^\W*(?:valid|expir|effective|in force)",
     re.IGNORECASE,
 )
@@ -88,7 +95,8 @@ NEXT_REVIEW = re.compile(
     rf"\b(?:next review|review due|review by|to be reviewed by|due for review){LABEL_END}", re.IGNORECASE
 )
 DATED = re.compile(
-    rf"^\W*(?:date|dated|issued|published|effective(?: from| as of)?|as of|stand|version date|release date|approved){LABEL_END}",
+    r"^\W*(?:date|dated|issued|published|effective(?: from| as of)?|as of|stand|version date|"
+    rf"release date|approved){LABEL_END}",
     re.IGNORECASE,
 )
 STATED_VERSION = re.compile(
@@ -161,7 +169,12 @@ def _over(title: str, lines: list[str]) -> Iterator[Signal]:
         for pattern in (SELF_STATEMENT, DO_NOT_USE):
             for found in pattern.finditer(line):
                 start = max(line.rfind(". ", 0, found.start()) + 1, found.start() - 60)
-                if not NOT_SO.search(line[start : found.end()].replace("do not", "").replace("must not", "").replace("should not", "")):
+                if not NOT_SO.search(
+                    line[start : found.end()]
+                    .replace("do not", "")
+                    .replace("must not", "")
+                    .replace("should not", "")
+                ):
                     yield Signal(SUPERSEDED, _around(line, found.start(), found.end()))
                     return
 
@@ -196,7 +209,10 @@ def links(text: str, markup: str) -> list[str]:
 
 
 def dead(path: str, targets: list[str], there: frozenset[str]) -> list[str]:
-    """Return the targets that no file of the source has, seen from `path`; those that leave the source are not judged."""
+    """Return the targets that no file of the source has, seen from `path`.
+
+    Those that lead out of the source are not judged.
+    """
     missing = []
     for target in targets:
         place = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))

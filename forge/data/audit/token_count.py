@@ -62,12 +62,14 @@ class Sample:
 def bytes_per_token(pieces: list[str]) -> BytesPerToken:
     """Learn a byte-level BPE on every second piece and count the tokens of the others.
 
-    The interval is a bootstrap over pieces (Efron 1979): it says how sure the sample is, not what another tokenizer does.
+    The interval is a bootstrap over pieces (Efron 1979): how sure the sample is, not what another tokenizer does.
     """
     learnt, counted = pieces[::2], pieces[1::2]
     if len(counted) < LEAST_PIECES:
         low, middle, high = USUAL_BYTES_PER_TOKEN
-        return BytesPerToken(middle, low, high, f"{len(pieces)} documents are too few to measure: usual values for prose")
+        return BytesPerToken(
+            middle, low, high, f"{len(pieces)} documents are too few to measure: usual values for prose"
+        )
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")

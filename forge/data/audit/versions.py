@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -56,7 +57,9 @@ class _Known:
     title: Name
 
 
-def find_families(documents: Sequence[Dated], fingerprints: Fingerprints, pairs: Sequence[Pair]) -> list[Family]:
+def find_families(
+    documents: Sequence[Dated], fingerprints: Fingerprints, pairs: Sequence[Pair]
+) -> list[Family]:
     """Return the families among `documents`; mail and chat have none, they quote each other."""
     known = {one.number: _known(one) for one in documents if not one.talk}
     joined = [
@@ -110,8 +113,10 @@ def _by_name(known: dict[int, _Known], fingerprints: Fingerprints) -> Iterator[t
     for group in groups.values():
         if not 2 <= len(group) <= MANY_OF_A_NAME:
             continue
-        group.sort(key=lambda one: (one.file.numbers, one.file.rank, one.file.day or date.min, one.document.path))
-        for one, other in zip(group, group[1:], strict=False):
+        group.sort(
+            key=lambda one: (one.file.numbers, one.file.rank, one.file.day or date.min, one.document.path)
+        )
+        for one, other in itertools.pairwise(group):
             pair = one.document.number, other.document.number
             if one.file.marks != other.file.marks:
                 least = NAMED_JACCARD
@@ -135,6 +140,7 @@ def _copies_by_name(known: dict[int, _Known], fingerprints: Fingerprints) -> Ite
 
 def _ordered(members: list[_Known]) -> Family:
     """Put versions in order by the best sign that all of them bear, the next ones breaking ties."""
+
     def have(values: Sequence[object]) -> bool:
         return all(values) and len(set(values)) > 1
 
@@ -159,7 +165,8 @@ def _ordered(members: list[_Known]) -> Family:
     if any(own_days):
         signs.append(("dates some of the documents state", [one or date.min for one in own_days]))
     order = sorted(
-        range(len(members)), key=lambda place: (*(values[place] for _, values in signs), members[place].document.path)
+        range(len(members)),
+        key=lambda place: (*(values[place] for _, values in signs), members[place].document.path),
     )
     why = signs[0][0] if signs else "no sign but their paths"
     return Family(tuple(members[place].document.number for place in order), why)
