@@ -156,7 +156,7 @@ def _mbox(author: Author, count: int) -> bytes:
 
 def _chatter(author: Author, count: int) -> list[Message]:
     rng = author.rng
-    messages = []
+    messages: list[Message] = []
     while len(messages) < count:
         channel, day, thread = (
             rng.choice(("general", "product", "support", "sales", "random")),

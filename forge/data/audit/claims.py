@@ -232,6 +232,9 @@ CAPITAL = re.compile(
 """Also with the small words inside names: Code of Conduct."""
 
 
+DEFINED_HERE = re.compile(r"\b(?:this|these|such|said|the present)\s+$", re.IGNORECASE)
+
+
 def _capitals(text: str) -> tuple[tuple[str, ...], str]:
     """Return the capitalised sequences of a sentence, and the sentence without them. Short acronyms stay words."""
     found: list[str] = []
@@ -240,6 +243,8 @@ def _capitals(text: str) -> tuple[tuple[str, ...], str]:
         words = match.group().split()
         if all(word.isupper() and len(word) <= 5 for word in words if word[0].isalpha()):
             return match.group()
+        if DEFINED_HERE.search(text[: match.start()]):
+            return match.group()  # 'this Agreement' is another one in each document
         found.append(" ".join(word.removesuffix("'s").removesuffix("’s") for word in words))
         return " ; "
 

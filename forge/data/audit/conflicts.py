@@ -166,7 +166,7 @@ def _in_group(subject: frozenset[str], group: list[Claim], about: Surroundings) 
 def _attribute(a: Claim, b: Claim) -> str:
     """Return what two claims are about in the words of the first."""
     if a.role or b.role:
-        return " ".join(max(a.role, b.role, key=len))
+        return " ".join(a.role if len(a.role) >= len(b.role) else b.role)
     shared = a.terms & b.terms
     words = [word.lower() for word in WORD.findall(a.sentence) if synonym(stem(word)) in shared]
     return " ".join(dict.fromkeys(words)) or " ".join(sorted(shared))

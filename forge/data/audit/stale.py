@@ -33,7 +33,7 @@ MOST_LINE_CHARACTERS = 600
 ITSELF = (
     r"(?:document|page|wiki page|policy|guide|guideline|handbook|manual|procedure|process description|runbook|playbook|"
     r"instructions?|article|version|edition|wiki|file|spreadsheet|presentation|deck|template|form|specification|spec|"
-    r"standard|agreement|notice|checklist|faq|readme|draft|content|information|text|section|directive|memo|plan)"
+    r"standard|agreement|notice|checklist|faq|readme|draft|content|information|text|section|directive|memo|plan)s?"
 )
 OVER = (
     r"(?:deprecated|obsolete|superseded|replaced|archived|outdated|withdrawn|retired|rescinded|revoked|void|stale|"

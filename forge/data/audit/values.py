@@ -128,6 +128,8 @@ def _value(sentence: str, found: re.Match[str], amount: float) -> Iterator[Value
         yield Value(start, per_end, "duration", amount * SECONDS[bare], per)
     elif unit in BYTES:
         yield Value(start, per_end, "bytes", amount * BYTES[unit], per)
+    elif _is_part_of_a_name(sentence, found):
+        return
     elif unit and unit not in NO_UNIT:
         noun = synonym(stem(unit))
         times = [one for one in per if one in SECONDS]
@@ -137,6 +139,22 @@ def _value(sentence: str, found: re.Match[str], amount: float) -> Iterator[Value
             yield Value(start, per_end, f"count {noun}", amount, per)
     elif BEFORE_NUMBER.search(sentence[:start]) and AFTER_NUMBER.match(sentence, found.end("figure")):
         yield Value(start, found.end("figure"), "number", amount, frozenset())
+
+
+def _is_part_of_a_name(sentence: str, found: re.Match[str]) -> bool:
+    """Whether a figure without a unit of measure is a version, section or postal code: License 2.0, 02110."""
+    figure, unit = found.group("figure"), found.group("unit") or ""
+    before = sentence[: found.start("figure")]
+    counted = bool(unit) and unit.lower() not in NO_UNIT
+    return (
+        figure.startswith("0")
+        or (counted and ("." in figure or unit != unit.lower()))
+        or (not before.strip(" \"'(*") and "." in figure)
+        or AFTER_NAME.search(before) is not None
+    )
+
+
+AFTER_NAME = re.compile(r"[A-Z][\w'’-]*,?\s*$|\b[vV]\.?\s*$")
 
 
 def _per(sentence: str, at: int) -> tuple[frozenset[str], int]:
