@@ -139,8 +139,14 @@ def find_claims(number: int, text: str) -> Iterator[Claim]:
                 return
 
 
+ADDRESS = re.compile(r"://|`|\\[\[(]")
+"""Links, code and what only a program reads are full of numbers that say nothing."""
+
+
 def _claims(number: int, sentence: Sentence) -> Iterator[Claim]:
     text = sentence.text
+    if ADDRESS.search(text):
+        return
     if person := _person(number, sentence):
         yield person
         return
@@ -226,8 +232,8 @@ def _claim(
 
 
 CAPITAL = re.compile(
-    r"[A-Z][\w&+'’-]*(?:\s+(?:(?:of|and|for|the|of the|for the|de|du|der|"
-    r"von)\s+)?(?:[A-Z][\w&+'’-]*)|\s+\d{1,2}(?![\w%.]))*"
+    r"[A-Z](?:[\w&+'’-]|\.(?=\w))*(?:\s+(?:(?:of|and|for|the|of the|for the|de|du|der|"
+    r"von)\s+)?(?:[A-Z](?:[\w&+'’-]|\.(?=\w))*)|\s+\d{1,2}(?![\w%.]))*"
 )
 """Also with the small words inside names: Code of Conduct."""
 

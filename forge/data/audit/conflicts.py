@@ -107,11 +107,15 @@ class _Subjects:
         if not _begins(claim, sequence):
             return _levelled(sequence)
         words = sequence.split()
-        while words and (
-            words[0].lower() in STOP
-            or (
-                (len(words) == 1 or _levelled(" ".join(words)) not in self._names)
-                and self._is_word(words[0].lower())
+        while (
+            words
+            and not (len(words) == 2 and words[1].isdigit())
+            and (
+                words[0].lower() in STOP
+                or (
+                    (len(words) == 1 or _levelled(" ".join(words)) not in self._names)
+                    and self._is_word(words[0].lower())
+                )
             )
         ):
             words = words[1:]

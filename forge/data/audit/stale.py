@@ -33,11 +33,11 @@ MOST_LINE_CHARACTERS = 600
 ITSELF = (
     r"(?:document|page|wiki page|policy|guide|guideline|handbook|manual|procedure|process description|runbook|playbook|"
     r"instructions?|article|version|edition|wiki|file|spreadsheet|presentation|deck|template|form|specification|spec|"
-    r"standard|agreement|notice|checklist|faq|readme|draft|content|information|text|section|directive|memo|plan)s?"
+    r"standard|agreement|notice|checklist|faq|readme|draft|directive|memo|plan)s?"
 )
 OVER = (
-    r"(?:deprecated|obsolete|superseded|replaced|archived|outdated|withdrawn|retired|rescinded|revoked|void|stale|"
-    r"discontinued|invalid|out[- ]of[- ]date|expired|historical|legacy|abandoned|cancelled|repealed|"
+    r"(?:deprecated|obsolete|superseded|replaced|archived|outdated|withdrawn|retired|rescinded|revoked|stale|"
+    r"discontinued|out[- ]of[- ]date|expired|historical|legacy|abandoned|cancelled|repealed|"
     r"no longer (?:\w+ )?(?:maintained|valid|in force|current|applicable|used|in use|accurate|up[- ]to[- ]date|updated|"
     r"effective|supported|relevant|binding))"
 )
@@ -50,12 +50,12 @@ SELF_STATEMENT = re.compile(
 DO_NOT_USE = re.compile(
     r"\b(?:do not|don't|please do not|must not|should not)\s+(?:use|follow|rely on|refer to|"
     rf"distribute)\s+this\s+(?:\w+\s+)?{ITSELF}\b"
-    rf"|\b(?:kept|retained|preserved|provided)\s+(?:here\s+)?(?:only\s+)?(?:for|as)\s+(?:a\s+)?(?:historical\s+)?"
+    rf"|\b(?:kept|retained|preserved)\s+(?:here\s+)?(?:only\s+)?(?:for|as)\s+(?:a\s+)?(?:historical\s+)?"
     r"(?:reference|record|archival purposes|historical purposes|the record)(?:\s+purposes)?\s+only\b",
     re.IGNORECASE,
 )
 OVER_WORD = re2.compile(
-    r"(?i)deprecat|obsolete|supersed|replaced|archiv|outdated|withdrawn|retired|rescinded|revoked|void|stale|discontinued|invalid|"
+    r"(?i)deprecat|obsolete|supersed|replaced|archiv|outdated|withdrawn|retired|rescinded|revoked|stale|discontinued|"
     r"out[- ]of[- ]date|expired|historical|legacy|abandoned|cancelled|repealed|no longer|do not|"
     r"don't|must not|should not|only"
 )

@@ -43,7 +43,7 @@ VALUE = re.compile(
     rf"(?P<before>€|US\$|\$|£|\b(?:EUR|USD|GBP|CHF)\b)?\s?(?<![\w.,/-])(?P<figure>{FIGURE})(?![\d/])"
     r"(?:\s?(?P<scale>k|thousand|million|mio|m|bn|billion)\b)?"
     r"(?P<percent>\s?(?:%|percent\b|per cent\b))?"
-    r"(?:[\s-]?(?P<unit>[A-Za-z€$£][A-Za-z-]*))?",
+    r"(?:[\s-]?(?P<unit>[€$£]|[A-Za-z][A-Za-z-]*)(?!\w))?",
     re.IGNORECASE,
 )
 PER = re.compile(r"\s*(?:/\s?|(?:per|an?|each|every)\s)(?P<of>[A-Za-z]+)", re.IGNORECASE)
@@ -182,7 +182,8 @@ NUMBERED_THING = re2.compile(rf"(?i)\b(?:{'|'.join(NAMED_BY_NUMBER)})[ .#:]{{0,3
 
 def numbered_things(sentence: str) -> list[str]:
     """Return what has a number for a name: 'week 12', 'incident 1041'."""
-    return NUMBERED_THING.findall(sentence)
+    found: list[str] = NUMBERED_THING.findall(sentence)
+    return found
 
 
 def _is_name(sentence: str, start: int) -> bool:

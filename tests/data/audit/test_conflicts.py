@@ -69,6 +69,11 @@ def test_two_values_for_one_thing(one: str, other: str) -> None:
             "The term of this Agreement is 3 years, says the agreement.",
             "The term of this Agreement is 5 years.",
         ),
+        ("Node 6 is due to end on 2019-04-30.", "Node 8 is due to end on 2019-12-31."),
+        (
+            "The limit of Blue Heron is 5 GB, see https://x.org/1",
+            "The limit of Blue Heron is 7 GB, see https://x.org/2",
+        ),
         ("Blue Heron supports 20 users on Monday.", "Blue Heron supports 30 users on Friday."),
     ],
 )

@@ -41,6 +41,8 @@ def test_a_document_may_say_that_it_is_over(line: str) -> None:
         "If this document is superseded, tell the office.",
         "Old lamps were replaced last week.",
         "This guide will be replaced when the new lamps come.",
+        "If any provision of this agreement is invalid, the others stay.",
+        "We do not use this information to contact you.",
         "Archived tickets are kept for two years.",
         "The function is deprecated and this page explains what to use.",
     ],

@@ -62,3 +62,17 @@ def test_what_a_value_is_for_is_part_of_it() -> None:
     found = value(text)
     assert found.per == {"seat", "month"}
     assert text[found.start : found.end] == "€12 per seat per month"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "commit 194d1955a7",
+        "the Share Alike 2.5 license",
+        "1.4 terms of use",
+        "Boston, MA 02110",
+        "BSD 3-Clause License",
+    ],
+)
+def test_codes_versions_and_sections_are_no_values(text: str) -> None:
+    assert list(find_values(text)) == []
