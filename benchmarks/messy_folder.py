@@ -11,10 +11,9 @@ import argparse
 import json
 import os
 import random
-import string
 from collections import defaultdict
 from dataclasses import asdict
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
 from pathlib import Path
@@ -139,7 +138,7 @@ def _mail_bytes(author: Author, draft: Draft) -> bytes:
     message["From"] = f"{draft.author} <{draft.author.replace(' ', '.').lower()}@{author.voice.domain}>"
     message["To"] = f"all@{author.voice.domain}"
     message["Date"] = format_datetime(
-        datetime(draft.written.year, draft.written.month, draft.written.day, 9, tzinfo=timezone.utc)
+        datetime(draft.written.year, draft.written.month, draft.written.day, 9, tzinfo=UTC)
     )
     message["Message-ID"] = f"<{slug(draft.path)}@{author.voice.domain}>"
     message.set_content("\n\n".join([*draft.blocks, draft.author]) + "\n")
@@ -157,7 +156,7 @@ def _mbox(author: Author, count: int) -> bytes:
 
 def _chatter(author: Author, count: int) -> list[Message]:
     rng = author.rng
-    messages = []
+    messages: list[Message] = []
     while len(messages) < count:
         channel, day, thread = (
             rng.choice(("general", "product", "support", "sales", "random")),
@@ -198,9 +197,7 @@ def _slack(author: Author, messages: list[Message]) -> bytes:
     days: dict[str, list[dict[str, str]]] = defaultdict(list)
     for number, thread in enumerate(threads.values()):
         first = thread[0]
-        start = int(
-            datetime(first.day.year, first.day.month, first.day.day, 8, tzinfo=timezone.utc).timestamp()
-        )
+        start = int(datetime(first.day.year, first.day.month, first.day.day, 8, tzinfo=UTC).timestamp())
         head = f"{start + number % 30000}.{number:06}"
         for place, message in enumerate(thread):
             stamp = head if place == 0 else f"{start + number % 30000 + 60 * place}.{number:06}"
@@ -276,7 +273,7 @@ def _write(root: Path, file: str, content: bytes, day: date) -> None:
         raise ValueError(f"{file}: generated twice")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
-    stamp = datetime(day.year, day.month, day.day, 12, tzinfo=timezone.utc).timestamp()
+    stamp = datetime(day.year, day.month, day.day, 12, tzinfo=UTC).timestamp()
     os.utime(path, (stamp, stamp))
 
 

@@ -132,7 +132,7 @@ class Author:
         title = f"Incident {number}: {part} of {product}"
         blocks = [
             f"Date of the incident: {day.isoformat()}",
-            f"# Summary\n".strip(),
+            "# Summary\n".strip(),
             f"{product} was down for {rng.randint(4, 190)} minutes and {rng.randint(2, 900)} customers noticed. "
             + self.sentence(),
             "# Timeline",
@@ -188,7 +188,10 @@ class Author:
         names = [f"{rng.choice(self.voice.things)} {rng.choice(self.voice.parts)}" for _ in range(9)]
         words = [name.replace("-", " ").replace(" ", "_") for name in names]
         suffix, make = rng.choice(((".py", _python), (".js", _javascript), (".sql", _sql)))
-        lines = [make(rng, *rng.sample(words, 3), self.sentence()) for _ in range(rng.randint(4, 8))]
+        lines = []
+        for _ in range(rng.randint(4, 8)):
+            a, b, c = rng.sample(words, 3)
+            lines.append(make(rng, a, b, c, self.sentence()))
         return f"src/{words[0]}_{number}{suffix}", "\n\n".join(lines).encode()
 
 

@@ -52,7 +52,8 @@ def _phone(rng: random.Random) -> str:
 
 def _connection(rng: random.Random) -> str:
     scheme = rng.choice(["postgresql", "mysql", "mongodb", "redis"])
-    return f"{scheme}://svc_{_text(rng, string.ascii_lowercase, 5)}:{_text(rng, ALNUM, 14)}@db{rng.randint(1, 9)}.internal/prod"
+    login = f"svc_{_text(rng, string.ascii_lowercase, 5)}:{_text(rng, ALNUM, 14)}"
+    return f"{scheme}://{login}@db{rng.randint(1, 9)}.internal/prod"
 
 
 def maker(

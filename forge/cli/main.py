@@ -13,7 +13,7 @@ from typing import Any
 import typer
 
 import forge
-from forge.cli import plan_command, run_command
+from forge.cli import audit_command, plan_command, run_command
 from forge.errors import UserError
 
 TAKES_OVERRIDES = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -21,6 +21,7 @@ TAKES_OVERRIDES = {"allow_extra_args": True, "ignore_unknown_options": True}
 COMMANDS: dict[str, tuple[Callable[..., None], dict[str, Any]]] = {
     "run": (run_command.run, TAKES_OVERRIDES),
     "plan": (plan_command.plan, TAKES_OVERRIDES),
+    "audit": (audit_command.audit, {}),
 }
 
 

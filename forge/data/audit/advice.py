@@ -2,7 +2,7 @@
 
 Needs: about 20 training tokens a parameter are compute-optimal (Hoffmann et al. 2022, arXiv:2203.15556, approach 1 and
 table 3). Repeating: U distinct tokens seen R more times are worth U + U * R* (1 - exp(-R / R*)) fresh ones with
-R* = 15.39, and up to 4 epochs cost next to nothing (Muennighoff et al. 2023, arXiv:2305.16264, equation 5 and figure 1).
+R* = 15.39, and up to 4 epochs cost next to nothing (Muennighoff et al. 2023, arXiv:2305.16264, eq. 5, fig. 1).
 Going on with pretraining on a domain paid off for corpora of some billion tokens, and on a task's own text of far fewer
 (Gururangan et al. 2020, arXiv:2004.10964, table 2); the bounds below are forge's reading of these, not theirs.
 """
@@ -106,7 +106,8 @@ def advise(usable_tokens: int, asked_parameters: int | None, changing_share: flo
 def _reasons(way: str, tokens: int, parameters: int, changing: float, conflicts: int) -> tuple[str, ...]:
     optimal = TOKENS_PER_PARAMETER * parameters
     reasons = [
-        f"{count(tokens)} usable tokens; a model of {count(parameters)} parameters asks for {count(optimal)} (Hoffmann 2022), "
+        f"{count(tokens)} usable tokens; a model of {count(parameters)} parameters asks for "
+        f"{count(optimal)} (Hoffmann 2022), "
         f"or {count(optimal / FREE_EPOCHS)} seen {FREE_EPOCHS} times (Muennighoff 2023)"
     ]
     if way == "continued pretraining":
@@ -115,7 +116,8 @@ def _reasons(way: str, tokens: int, parameters: int, changing: float, conflicts:
         )
     elif way == "fine-tuning":
         reasons.append(
-            "too little to teach knowledge by pretraining; enough to teach form, terms and tone, with retrieval for facts"
+            "too little to teach knowledge by pretraining; enough to teach form, terms and tone, with "
+            "retrieval for facts"
         )
     elif way == "retrieval":
         reasons.append(
@@ -123,7 +125,8 @@ def _reasons(way: str, tokens: int, parameters: int, changing: float, conflicts:
         )
     if changing >= CHANGING_SHARE:
         reasons.append(
-            f"{changing:.0%} of the documents are superseded or in conflict: facts belong in retrieval whatever is trained"
+            f"{changing:.0%} of the documents are superseded or in conflict: facts belong in retrieval "
+            "whatever is trained"
         )
     if conflicts:
         reasons.append(f"{conflicts} conflicts between documents: a model trained on them learns both sides")
@@ -136,7 +139,8 @@ def _changes(way: str, tokens: int, parameters: int, changing: float) -> tuple[s
     if way != "from scratch":
         largest = FREE_EPOCHS * tokens // TOKENS_PER_PARAMETER
         changes.append(
-            f"from scratch: {count(scratch - tokens)} more usable tokens, or a model of at most {count(largest)} parameters"
+            f"from scratch: {count(scratch - tokens)} more usable tokens, or a model of at most "
+            f"{count(largest)} parameters"
         )
     if way in ("retrieval", "fine-tuning"):
         changes.append(
@@ -148,7 +152,8 @@ def _changes(way: str, tokens: int, parameters: int, changing: float) -> tuple[s
         )
     elif way == "retrieval":
         changes.append(
-            f"fine-tuning: {count(LEAST_TOKENS_FINE_TUNING - tokens)} more usable tokens, or a thousand written examples"
+            f"fine-tuning: {count(LEAST_TOKENS_FINE_TUNING - tokens)} more usable tokens, or a thousand "
+            "written examples"
         )
     if way in ("from scratch", "continued pretraining"):
         changes.append(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import re2
 
 from forge.data.audit.sentences import Sentence, sentences
-from forge.data.audit.values import Value, find_values, numbered_things
+from forge.data.audit.values import MAY_HAVE_VALUE, Value, find_values, numbered_things
 from forge.data.audit.words_of_claims import WORD, content_terms, weight
 
 MOST_CLAIMS = 80
@@ -18,38 +18,48 @@ MOST_WEIGHT = 9.0
 """A sentence about more than this many things is not about one."""
 
 NOT_IN_FORCE = re2.compile(
-    r"(?i)\b(?:was|were|had|used to|been|previous(?:ly)?|former(?:ly)?|prior to|until|till|back (?:in|then)|history|historical(?:ly)?|"
+    r"(?i)\b(?:was|were|had|used to|been|previous(?:ly)?|former(?:ly)?|prior to|until|till|"
+    r"back (?:in|then)|history|historical(?:ly)?|"
     r"originally|initially|at the time|in the past|no longer|not any ?more|old|earlier|once|"
-    r"went from|changed from|raised from|lowered from|increased|decreased|reduced|raised|lowered|moved from|instead of|rather than|"
+    r"went from|changed from|raised from|lowered from|increased|decreased|reduced|raised|lowered|"
+    r"moved from|instead of|rather than|"
     r"yesterday|last (?:week|month|year|quarter)|this (?:week|month|morning|afternoon)|today|"
     r"became|came|took|saw|got|found|noticed|reported|measured|lost|ran|spent|paid|closed|opened|sent|received)\b"
     r"|^\W*(?:19|20)\d\d\s*[:–-]"
 )
 NOT_SETTLED = re2.compile(
     r"(?i)\?|\b(?:should|could|would|might|whether|suppose|assum(?:e|ing)|if|unless|propos\w+|suggest\w*|recommend\w*|consider\w*|"
-    r"discuss\w*|wonder\w*|idea|ask(?:s|ed)?|want(?:s|ed)? to|hope\w*|think\w*|maybe|perhaps|probably|about|around|roughly|"
-    r"approximately|approx|nearly|almost|estimate\w*|expect\w*|target\w*|goal|aim\w*|for example|e\.g|such as|example|draft|"
-    r"average|mean|median|compar\w+|than the|more than half|except\w*|option\w*|either|range\w*|varies|depend\w*|not sure|"
+    r"discuss\w*|wonder\w*|idea|ask(?:s|ed)?|want(?:s|ed)? to|hope\w*|think\w*|maybe|perhaps|"
+    r"probably|about|around|roughly|"
+    r"approximately|approx|nearly|almost|estimate\w*|expect\w*|target\w*|goal|aim\w*|for example|"
+    r"e\.g|such as|example|draft|"
+    r"average|mean|median|compar\w+|than the|more than half|except\w*|option\w*|either|range\w*|"
+    r"varies|depend\w*|not sure|"
     r"exception\w*|negotiat\w+|competitor\w*|hypothetical\w*|simulat\w+)\b"
 )
-SCOPE_WORDS = re.compile(
-    r"\b(?:enterprise|premium|basic|free(?!\s+(?:trial|of))|pro|plus|lite|mini|standard|gold|silver|bronze|academic|student|students|"
+SCOPE_WORDS = re2.compile(
+    r"(?i)\b(?:enterprise|premium|basic|free (?:plan|tier|edition|version)|pro|plus|lite|mini|standard|gold|silver|"
+    r"bronze|academic|student|students|"
     r"pilot|partner|partners|resellers?|staging|sandbox|production|prod|test|development|preview|beta|internal|external|eu|us|uk|"
-    r"apac|emea|dach|europe|germany|france|subsidiar\w+|branch|region\w*|country|countries|tenant|on[- ]premises?|self[- ]hosted|"
-    r"cloud|weekends?|holidays|night|nights|part[- ]time|full[- ]time|managers?|executives?|contractors?|interns?|apprentices?|"
-    r"juniors?|seniors?|new (?:customers|hires|employees)|existing customers|legacy|mobile|desktop|urgent|critical|priority|"
-    r"severity|p[1-4]|sev[ -]?[1-4]|first|second|third|additional|extra|each additional|discount\w*|promotion\w*|not|never|only|"
+    r"apac|emea|dach|europe|germany|france|subsidiar\w+|branch|region\w*|country|countries|tenant|"
+    r"on[- ]premises?|self[- ]hosted|"
+    r"cloud|weekends?|holidays|night|nights|part[- ]time|full[- ]time|managers?|executives?|"
+    r"contractors?|interns?|apprentices?|"
+    r"juniors?|seniors?|new (?:customers|hires|employees)|existing customers|legacy|mobile|desktop|"
+    r"urgent|critical|priority|"
+    r"severity|p[1-4]|sev[ -]?[1-4]|first|second|third|additional|extra|each additional|discount\w*|"
+    r"promotion\w*|not|never|only|"
     r"additionally|read|write|inbound|outbound|incoming|outgoing)\b",
-    re.IGNORECASE,
 )
 """Words that narrow what a sentence is about: two claims must have the same ones."""
 
 HAPPENED = re.compile(r"(?:^|[\s,;])(?P<before>[\w'’-]+)\s+(?P<verb>[a-z]+ed)\b")
 BEFORE_PARTICIPLE = frozenset(
-    "is are be being get gets the a an and or as each every of per to with for in by not at on from into no any our your its "
+    "is are be being get gets the a an and or as each every of per to with for in by not at on from "
+    "into no any our your its "
     "their one all than also currently now only if when where once automatically".split()
 )
-"""After these a word in -ed is a state ('is limited to', 'the agreed fee'); after a noun it tells what happened once."""
+"""After these a word in -ed is a state ('is limited to', 'the agreed fee'); after a noun it tells what happened."""
 BEFORE_DATE = re.compile(
     r"(?:[:=>]|\b(?:is|are|on|by|for|at|from|as of|due|starts?|begins?|launch\w*|end(?:s|ing)?|to))\s*(?:the\s)?$",
     re.IGNORECASE,
@@ -59,7 +69,8 @@ BEFORE_DATE = re.compile(
 NAME = r"(?P<name>[A-Z][\w'’-]+(?: [A-Z][\w'’-]+){1,2})"
 NAME_END = r"(?=\s*(?:[.,;:!)]|$))"
 ROLE = (
-    r"(?P<role>(?:[a-z-]+ ){0,2}(?:owner|lead|leader|manager|maintainer|contact|approver|coordinator|sponsor|administrator|"
+    r"(?P<role>(?:[a-z-]+ ){0,2}(?:owner|lead|leader|manager|maintainer|contact|approver|coordinator|"
+    r"sponsor|administrator|"
     r"director|steward|head|officer|responsible))"
 )
 VERB_ROLES = {
@@ -75,13 +86,16 @@ PERSON_WORD = re2.compile(
 PEOPLE = tuple(
     re.compile(form)
     for form in (
-        rf"^{NAME} (?:now |currently )?(?P<verb>owns|leads|heads|manages|maintains|coordinates|approves|sponsors|administers) ",
-        rf"\bis (?:now |currently )?(?P<verb>owned|led|headed|managed|maintained|coordinated|administered) by {NAME}{NAME_END}",
+        rf"^{NAME} (?:now |currently )?(?P<verb>owns|leads|heads|manages|maintains|coordinates|approves|"
+        r"sponsors|administers) ",
+        r"\bis (?:now |currently )?(?P<verb>owned|led|headed|managed|maintained|coordinated|"
+        rf"administered) by {NAME}{NAME_END}",
         rf"^{NAME} is (?:now |currently )?(?:the )?(?:[Rr]esponsible|in charge|accountable) (?:for|of) ",
         rf"^{NAME} is (?:now |currently )?(?:the |our )?{ROLE} (?:of|for) ",
         rf"(?i:\b{ROLE})(?: (?:of|for) [^.:]{{2,60}}?)? (?:is|remains) (?:now |currently )?(?-i:{NAME}){NAME_END}",
         rf"^(?i:{ROLE})(?: (?:of|for) [^.:]{{2,60}}?)?\s?[:=] ?{NAME}{NAME_END}",
-        rf"(?i:\b(?P<role>escalations?|questions|requests|complaints|approvals))\b[^.]{{0,60}}? (?:go(?:es)?|are addressed|should be sent|are sent) to {NAME}{NAME_END}",
+        r"(?i:\b(?P<role>escalations?|questions|requests|complaints|"
+        rf"approvals))\b[^.]{{0,60}}? (?:go(?:es)?|are addressed|should be sent|are sent) to {NAME}{NAME_END}",
     )
 )
 
@@ -125,14 +139,23 @@ def find_claims(number: int, text: str) -> Iterator[Claim]:
                 return
 
 
+ADDRESS = re.compile(r"://|`|\\[\[(]")
+"""Links, code and what only a program reads are full of numbers that say nothing."""
+
+
 def _claims(number: int, sentence: Sentence) -> Iterator[Claim]:
     text = sentence.text
-    if not any(map(str.isdigit, text)) and not text[:1].isalpha():
+    if ADDRESS.search(text):
         return
     if person := _person(number, sentence):
         yield person
         return
-    if NOT_IN_FORCE.search(text) or NOT_SETTLED.search(text) or _tells_what_happened(text):
+    if (
+        not MAY_HAVE_VALUE.search(text)
+        or NOT_IN_FORCE.search(text)
+        or NOT_SETTLED.search(text)
+        or _tells_what_happened(text)
+    ):
         return
     values = list(find_values(text))
     for value in values:
@@ -209,9 +232,13 @@ def _claim(
 
 
 CAPITAL = re.compile(
-    r"[A-Z][\w&+'’-]*(?:\s+(?:(?:of|and|for|the|of the|for the|de|du|der|von)\s+)?(?:[A-Z][\w&+'’-]*)|\s+\d{1,2}(?![\w%.]))*"
+    r"[A-Z](?:[\w&+'’-]|\.(?=\w))*(?:\s+(?:(?:of|and|for|the|of the|for the|de|du|der|"
+    r"von)\s+)?(?:[A-Z](?:[\w&+'’-]|\.(?=\w))*)|\s+\d{1,2}(?![\w%.]))*"
 )
 """Also with the small words inside names: Code of Conduct."""
+
+
+DEFINED_HERE = re.compile(r"\b(?:this|these|such|said|the present)\s+$", re.IGNORECASE)
 
 
 def _capitals(text: str) -> tuple[tuple[str, ...], str]:
@@ -222,6 +249,8 @@ def _capitals(text: str) -> tuple[tuple[str, ...], str]:
         words = match.group().split()
         if all(word.isupper() and len(word) <= 5 for word in words if word[0].isalpha()):
             return match.group()
+        if DEFINED_HERE.search(text[: match.start()]):
+            return match.group()  # 'this Agreement' is another one in each document
         found.append(" ".join(word.removesuffix("'s").removesuffix("’s") for word in words))
         return " ; "
 

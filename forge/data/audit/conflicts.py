@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from forge.data.audit.claims import Claim, names_in
-from forge.data.audit.words_of_claims import STOP, weight
+from forge.data.audit.words_of_claims import STOP, WORD, stem, synonym, weight
 
 RECORD = re.compile(r"\d{3}|\d[-./]\d")
 """A title with a date or a number is of a record: what happened once is no subject of others."""
@@ -86,7 +86,9 @@ class _Subjects:
             if document in about.talk or RECORD.search(title):
                 continue
             candidates = [_levelled(name) for name in names_in(title)]
-            known = [name for name in candidates if name in self._names and not self._is_word(name)]
+            known: list[str] = [
+                name for name in candidates if name in self._names and not self._is_word(name)
+            ]
             if known:
                 # Of 'Travel Policy' and 'Policy' the longer one; of two apart, the first.
                 best = known[0]
@@ -95,18 +97,25 @@ class _Subjects:
 
     def __call__(self, claim: Claim) -> frozenset[str]:
         own = frozenset(name for sequence in claim.capitals if (name := self._name(sequence, claim)))
-        return own or self._titles.get(claim.document, frozenset())
+        if not own:
+            return self._titles.get(claim.document, frozenset())
+        # 'This Agreement' is another one in each document: a capital alone makes no name of a word.
+        return own if any(not self._is_word(name) for name in own) else frozenset()
 
     def _name(self, sequence: str, claim: Claim) -> str:
         """Return the name in a capitalised sequence; '' when it is the first word of a sentence and nothing more."""
         if not _begins(claim, sequence):
             return _levelled(sequence)
         words = sequence.split()
-        while words and (
-            words[0].lower() in STOP
-            or (
-                (len(words) == 1 or _levelled(" ".join(words)) not in self._names)
-                and self._is_word(words[0].lower())
+        while (
+            words
+            and not (len(words) == 2 and words[1].isdigit())
+            and (
+                words[0].lower() in STOP
+                or (
+                    (len(words) == 1 or _levelled(" ".join(words)) not in self._names)
+                    and self._is_word(words[0].lower())
+                )
             )
         ):
             words = words[1:]
@@ -152,17 +161,19 @@ def _in_group(subject: frozenset[str], group: list[Claim], about: Surroundings) 
         others = sorted((alike[one] | alike[other]) - {one, other})
         used |= {one, other, *others}
         a, b = group[one], group[other]
-        shared = sorted(a.terms & b.terms) or sorted(set(a.role) & set(b.role))
         found.append(
-            Conflict(
-                ", ".join(sorted(subject)),
-                " ".join(shared) or a.dimension,
-                a,
-                b,
-                tuple(group[n] for n in others),
-            )
+            Conflict(", ".join(sorted(subject)), _attribute(a, b), a, b, tuple(group[n] for n in others))
         )
     return found
+
+
+def _attribute(a: Claim, b: Claim) -> str:
+    """Return what two claims are about in the words of the first."""
+    if a.role or b.role:
+        return " ".join(a.role if len(a.role) >= len(b.role) else b.role)
+    shared = a.terms & b.terms
+    words = [word.lower() for word in WORD.findall(a.sentence) if synonym(stem(word)) in shared]
+    return " ".join(dict.fromkeys(words)) or " ".join(sorted(shared))
 
 
 def _same_attribute(a: Claim, b: Claim) -> float:

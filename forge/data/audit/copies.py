@@ -1,4 +1,7 @@
-"""Which texts are the same, and which are nearly: an exact join of shingle sets, thinned alike for all when too many."""
+"""Which texts are the same, and which are nearly: an exact join of shingle sets.
+
+When there are too many shingles all sets are thinned alike.
+"""
 
 from __future__ import annotations
 
@@ -112,7 +115,7 @@ def clusters(pairs: list[tuple[int, int]]) -> list[list[int]]:
             np.array([places[one] for one, _ in pairs]), np.array([places[two] for _, two in pairs])
         )
     groups: dict[int, list[int]] = {}
-    names = components.names() if places else []
+    names = components.names().tolist() if places else []
     for number, name in zip(places, names, strict=True):
         groups.setdefault(int(name), []).append(number)
     return list(groups.values())

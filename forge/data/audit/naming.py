@@ -16,7 +16,8 @@ VERSION = re.compile(
 )
 YEAR = re.compile(rf"{EDGE}((?:19[89]|20[0-4])\d){END}")
 COPY = re.compile(
-    rf"{EDGE}(?:copy of|kopie von|copie de|copy(?: \d+)?|kopie|copie|duplicate|backup|bak)(?:\s*\(\d+\))?{END}|\(\d{{1,2}}\)\s*$"
+    rf"{EDGE}(?:copy of|kopie von|copie de|copy(?: \d+)?|kopie|copie|duplicate|backup|"
+    rf"bak)(?:\s*\(\d+\))?{END}|\(\d{{1,2}}\)\s*$"
 )
 RANKS = {
     "old": -3,
@@ -102,9 +103,7 @@ def in_old_folder(path: str) -> bool:
 
 def _last(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
     # 'new hire guide' is no version, 'hire guide new' is one: the mark must end the name.
-    found = None
-    for found in pattern.finditer(text):
-        pass
+    found = max(pattern.finditer(text), key=lambda match: match.start(), default=None)
     if found is None or SEPARATORS.sub("", VERSION.sub("", text[found.end() :])):
         return None
     return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import os
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -71,7 +72,7 @@ def examine(text: Text, as_of: date, root: Path | None) -> Profile:
     counts: dict[str, int] = {}
     for hit in hits:
         counts[hit.kind] = counts.get(hit.kind, 0) + 1
-    claims = () if text.is_code or _is_table(text) else tuple(find_claims(text.number, content))
+    claims = () if _claims_nothing(text) else tuple(find_claims(text.number, content))
     day = stated.reviewed or stated.dated or text.modified or text.created
     return Profile(
         text.number,
@@ -96,12 +97,20 @@ def examine(text: Text, as_of: date, root: Path | None) -> Profile:
     )
 
 
+HISTORY = re.compile(r"change[-_ ]?log|release[-_ ]?notes|\bnews\b|\bhistory\b|what'?s new", re.IGNORECASE)
+"""Names of documents that tell what was: each line holds for one release."""
+
+
+def _claims_nothing(text: Text) -> bool:
+    return text.is_code or _is_table(text) or HISTORY.search(f"{text.path} {text.title}") is not None
+
+
 def _is_table(text: Text) -> bool:
     return "csv" in text.mime or "spreadsheet" in text.mime or "tab-separated" in text.mime
 
 
 def _lower_words(text: str, claims: tuple[Claim, ...]) -> frozenset[str]:
-    """Return the lower-case words of texts that have claims: what they begin a sentence with is then told from a name."""
+    """Return the lower-case words of texts that have claims: so that a word is told from a name."""
     return (
         frozenset(word for word in text.split() if word.islower() and word.isalpha())
         if claims

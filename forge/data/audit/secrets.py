@@ -172,7 +172,13 @@ KINDS = (
     Kind("stripe key", False, r"\b([rs]k_live_[A-Za-z0-9]{16,})", shown="k_live_"),
     Kind("google api key", False, r"\b(AIza[A-Za-z0-9_\-]{35})", shown="AIza"),
     Kind("openai key", False, r"\b(sk-(?:proj-|svcacct-)?[A-Za-z0-9_\-]{32,})", _random_token, "sk-"),
-    Kind("jwt", False, r"\b(eyJ[A-Za-z0-9_\-]{8,}\.eyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{16,})", lambda value: True, "eyJ"),
+    Kind(
+        "jwt",
+        False,
+        r"\b(eyJ[A-Za-z0-9_\-]{8,}\.eyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{16,})",
+        lambda value: True,
+        "eyJ",
+    ),
     Kind(
         "connection string",
         False,
@@ -188,18 +194,26 @@ KINDS = (
     ),
     Kind("email", True, r"\b([A-Za-z0-9._%+\-]{1,64}@(?:[A-Za-z0-9\-]{1,63}\.)+[A-Za-z]{2,24})\b", _email),
     Kind("iban", True, r"\b([A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?)\b", _iban),
-    Kind("credit card", True, r"(?:^|[^\d.\-])((?:4\d{3}|5[1-5]\d\d|2[2-7]\d\d|6011|65\d\d)(?:[ \-]?\d{4}){3}|3[47]\d\d[ \-]?\d{6}[ \-]?\d{5})\b", _card),
+    Kind(
+        "credit card",
+        True,
+        r"(?:^|[^\d.\-])((?:4\d{3}|5[1-5]\d\d|2[2-7]\d\d|6011|65\d\d)(?:[ \-]?\d{4}){3}"
+        r"|3[47]\d\d[ \-]?\d{6}[ \-]?\d{5})\b",
+        _card,
+    ),
     Kind("us ssn", True, r"(?:^|[^\d\-])(\d{3}-\d{2}-\d{4})(?:$|[^\d\-])", _ssn),
     Kind(
         "phone",
         True,
-        r"(?:^|[^\w+/.\-])(\+\d{1,3}[ .\-/]?(?:\(\d{1,5}\)[ .\-/]?)?\d{1,5}(?:[ .\-/]?\d{2,8}){1,5}|\(\d{3}\) ?\d{3}[\-. ]\d{4})\b",
+        r"(?:^|[^\w+/.\-])(\+\d{1,3}[ .\-/]?(?:\(\d{1,5}\)[ .\-/]?)?\d{1,5}(?:[ .\-/]?\d{2,8}){1,5}|"
+        r"\(\d{3}\) ?\d{3}[\-. ]\d{4})\b",
         _phone,
     ),
     Kind(
         "phone",
         True,
-        r"(?i)\b(?:phone|mobile|tel|telephone|cell|fax|handy|telefon)(?: number| no)?\.?\s?(?:is|:)?\s{0,3}(\(?0?\d{2,5}\)?(?:[ .\-/]?\d{2,8}){1,5})\b",
+        r"(?i)\b(?:phone|mobile|tel|telephone|cell|fax|handy|telefon)(?: number| no)?\.?\s?(?:is|"
+        r":)?\s{0,3}(\(?0?\d{2,5}\)?(?:[ .\-/]?\d{2,8}){1,5})\b",
         _phone,
     ),
     Kind(

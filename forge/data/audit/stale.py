@@ -33,28 +33,31 @@ MOST_LINE_CHARACTERS = 600
 ITSELF = (
     r"(?:document|page|wiki page|policy|guide|guideline|handbook|manual|procedure|process description|runbook|playbook|"
     r"instructions?|article|version|edition|wiki|file|spreadsheet|presentation|deck|template|form|specification|spec|"
-    r"standard|agreement|notice|checklist|faq|readme|draft|content|information|text|section|directive|memo|plan)"
+    r"standard|agreement|notice|checklist|faq|readme|draft|directive|memo|plan)s?"
 )
 OVER = (
-    r"(?:deprecated|obsolete|superseded|replaced|archived|outdated|withdrawn|retired|rescinded|revoked|void|stale|"
-    r"discontinued|invalid|out[- ]of[- ]date|expired|historical|legacy|abandoned|cancelled|repealed|"
+    r"(?:deprecated|obsolete|superseded|replaced|archived|outdated|withdrawn|retired|rescinded|revoked|stale|"
+    r"discontinued|out[- ]of[- ]date|expired|historical|legacy|abandoned|cancelled|repealed|"
     r"no longer (?:\w+ )?(?:maintained|valid|in force|current|applicable|used|in use|accurate|up[- ]to[- ]date|updated|"
     r"effective|supported|relevant|binding))"
 )
 SELF_STATEMENT = re.compile(
     rf"\b(?:this|these|the present)\s+(?:\w+\s+){{0,2}}?{ITSELF}\b(?:\s+\w+){{0,2}}?\s+"
-    rf"(?:is|are|was|were|has been|have been|became|has become)\s+(?:now\s+|since\s+|hereby\s+|officially\s+|considered\s+)?{OVER}\b",
+    r"(?:is|are|was|were|has been|have been|became|has become)\s+(?:now\s+|since\s+|hereby\s+|"
+    rf"officially\s+|considered\s+)?{OVER}\b",
     re.IGNORECASE,
 )
 DO_NOT_USE = re.compile(
-    rf"\b(?:do not|don't|please do not|must not|should not)\s+(?:use|follow|rely on|refer to|distribute)\s+this\s+(?:\w+\s+)?{ITSELF}\b"
-    rf"|\b(?:kept|retained|preserved|provided)\s+(?:here\s+)?(?:only\s+)?(?:for|as)\s+(?:a\s+)?(?:historical\s+)?"
+    r"\b(?:do not|don't|please do not|must not|should not)\s+(?:use|follow|rely on|refer to|"
+    rf"distribute)\s+this\s+(?:\w+\s+)?{ITSELF}\b"
+    rf"|\b(?:kept|retained|preserved)\s+(?:here\s+)?(?:only\s+)?(?:for|as)\s+(?:a\s+)?(?:historical\s+)?"
     r"(?:reference|record|archival purposes|historical purposes|the record)(?:\s+purposes)?\s+only\b",
     re.IGNORECASE,
 )
 OVER_WORD = re2.compile(
-    r"(?i)deprecat|obsolete|supersed|replaced|archiv|outdated|withdrawn|retired|rescinded|revoked|void|stale|discontinued|invalid|"
-    r"out[- ]of[- ]date|expired|historical|legacy|abandoned|cancelled|repealed|no longer|do not|don't|must not|should not|only"
+    r"(?i)deprecat|obsolete|supersed|replaced|archiv|outdated|withdrawn|retired|rescinded|revoked|stale|discontinued|"
+    r"out[- ]of[- ]date|expired|historical|legacy|abandoned|cancelled|repealed|no longer|do not|"
+    r"don't|must not|should not|only"
 )
 STATUS = re.compile(
     rf"^\W*(?:document |page |doc |current )?(?:status|state|lifecycle)\W{{1,4}}{OVER}\b", re.IGNORECASE
@@ -70,13 +73,15 @@ NOT_SO = re.compile(
 
 LABEL_END = r"\s*(?:date|on)?\s*[:\-–]?\s*(?:the\s+)?$"
 EXPIRY = re.compile(
-    r"\b(?:valid|effective|applicable|apply|applies|in force|in effect|binding|good)\s*(?:only\s+)?(?:until|till|through|thru|to|up to)"
+    r"\b(?:valid|effective|applicable|apply|applies|in force|in effect|binding|"
+    r"good)\s*(?:only\s+)?(?:until|till|through|thru|to|up to)"
     rf"{LABEL_END}|\b(?:expires?|expiry|expiration|expired|valid until|ends|validity ends){LABEL_END}",
     re.IGNORECASE,
 )
 EXPIRY_WORD = re2.compile(r"(?i)\b(?:until|till|to|thru|through|expir\w+|ends|validity)\W+(?:\w+\W+){0,4}\d")
 EXPIRY_SUBJECT = re.compile(
-    rf"\b(?:this|these|the)\s+(?:\w+\s+)?(?:{ITSELF}|offer|rules?|terms?|instruction|contract|price list|prices|arrangement|exception|"
+    rf"\b(?:this|these|the)\s+(?:\w+\s+)?(?:{ITSELF}|offer|rules?|terms?|instruction|contract|"
+    r"price list|prices|arrangement|exception|"
     r"regulation|quote|certificate)s?\b|^\W*(?:valid|expir|effective|in force)",
     re.IGNORECASE,
 )
@@ -90,7 +95,8 @@ NEXT_REVIEW = re.compile(
     rf"\b(?:next review|review due|review by|to be reviewed by|due for review){LABEL_END}", re.IGNORECASE
 )
 DATED = re.compile(
-    rf"^\W*(?:date|dated|issued|published|effective(?: from| as of)?|as of|stand|version date|release date|approved){LABEL_END}",
+    r"^\W*(?:date|dated|issued|published|effective(?: from| as of)?|as of|stand|version date|"
+    rf"release date|approved){LABEL_END}",
     re.IGNORECASE,
 )
 STATED_VERSION = re.compile(
@@ -203,7 +209,10 @@ def links(text: str, markup: str) -> list[str]:
 
 
 def dead(path: str, targets: list[str], there: frozenset[str]) -> list[str]:
-    """Return the targets that no file of the source has, seen from `path`; those that leave the source are not judged."""
+    """Return the targets that no file of the source has, seen from `path`.
+
+    Those that lead out of the source are not judged.
+    """
     missing = []
     for target in targets:
         place = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))

@@ -62,7 +62,7 @@ class Sample:
 def bytes_per_token(pieces: list[str]) -> BytesPerToken:
     """Learn a byte-level BPE on every second piece and count the tokens of the others.
 
-    The interval is a bootstrap over pieces (Efron 1979): it says how sure the sample is, not what another tokenizer does.
+    The interval is a bootstrap over pieces (Efron 1979): how sure the sample is, not what another tokenizer does.
     """
     learnt, counted = pieces[::2], pieces[1::2]
     if len(counted) < LEAST_PIECES:

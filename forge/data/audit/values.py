@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import re2
+
 from forge.data.audit.dates import find_days
 from forge.data.audit.words_of_claims import stem, synonym
 
@@ -17,7 +19,12 @@ SMALL = {
     )
 } | {"thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90}
 SPELT = "|".join(sorted((word for word in SMALL if word != "one"), key=len, reverse=True))
-FIGURE = rf"\d{{1,3}}(?:[,'\u202f\u00a0]\d{{3}})+(?:\.\d+)?|\d+(?:\.\d+)?|\b(?:{SPELT})(?:[ -](?:one|two|three|four|five|six|seven|eight|nine))?\b"
+ONES = "|".join("one two three four five six seven eight nine".split())
+FIGURE = (
+    rf"\d{{1,3}}(?:[,'\u202f\u00a0]\d{{3}})+(?:\.\d+)?|\d+(?:\.\d+)?"
+    rf"|\b(?:{SPELT})(?:[ -](?:{ONES}))?\b"
+)
+MAY_HAVE_VALUE = re2.compile(rf"(?i)\d|\b(?:{SPELT})\b")
 SCALE = {"k": 1e3, "thousand": 1e3, "m": 1e6, "mio": 1e6, "million": 1e6, "bn": 1e9, "billion": 1e9}
 
 CURRENCIES = {
@@ -36,7 +43,7 @@ VALUE = re.compile(
     rf"(?P<before>€|US\$|\$|£|\b(?:EUR|USD|GBP|CHF)\b)?\s?(?<![\w.,/-])(?P<figure>{FIGURE})(?![\d/])"
     r"(?:\s?(?P<scale>k|thousand|million|mio|m|bn|billion)\b)?"
     r"(?P<percent>\s?(?:%|percent\b|per cent\b))?"
-    r"(?:[\s-]?(?P<unit>[A-Za-z€$£][A-Za-z-]*))?",
+    r"(?:[\s-]?(?P<unit>[€$£]|[A-Za-z][A-Za-z-]*)(?!\w))?",
     re.IGNORECASE,
 )
 PER = re.compile(r"\s*(?:/\s?|(?:per|an?|each|every)\s)(?P<of>[A-Za-z]+)", re.IGNORECASE)
@@ -50,8 +57,14 @@ ADVERBS = {
 }
 NO_UNIT = frozenset(
     "and or of in on at to for is are was were per the a an by with from as if but than that which who after before "
-    "within until since over under each every when while because so then also not no it its they we you i be has have".split()
+    "will shall may must can should would could do does did "
+    "within until since over under each every when while because so then also not "
+    "no it its they we you i be has "
+    "have".split()
 )
+BEFORE_NUMBER = re.compile(r"(?:[:=]|\b(?:is|are|to|of|at))\s*$")
+AFTER_NUMBER = re.compile(r"\s*(?:[.;!)]\s|[.;!)]*$)")
+"""A bare number is a value only where a sentence gives it as one, and ends: lists and names have numbers too."""
 CLOSE = 0.02
 """Values nearer than this are the same one, rounded: a month and 30 days."""
 
@@ -115,6 +128,8 @@ def _value(sentence: str, found: re.Match[str], amount: float) -> Iterator[Value
         yield Value(start, per_end, "duration", amount * SECONDS[bare], per)
     elif unit in BYTES:
         yield Value(start, per_end, "bytes", amount * BYTES[unit], per)
+    elif _is_part_of_a_name(sentence, found):
+        return
     elif unit and unit not in NO_UNIT:
         noun = synonym(stem(unit))
         times = [one for one in per if one in SECONDS]
@@ -122,8 +137,24 @@ def _value(sentence: str, found: re.Match[str], amount: float) -> Iterator[Value
             yield Value(start, per_end, f"rate {noun}", amount / SECONDS[times[0]], frozenset())
         else:
             yield Value(start, per_end, f"count {noun}", amount, per)
-    else:
+    elif BEFORE_NUMBER.search(sentence[:start]) and AFTER_NUMBER.match(sentence, found.end("figure")):
         yield Value(start, found.end("figure"), "number", amount, frozenset())
+
+
+def _is_part_of_a_name(sentence: str, found: re.Match[str]) -> bool:
+    """Whether a figure without a unit of measure is a version, section or postal code: License 2.0, 02110."""
+    figure, unit = found.group("figure"), found.group("unit") or ""
+    before = sentence[: found.start("figure")]
+    counted = bool(unit) and unit.lower() not in NO_UNIT
+    return (
+        figure.startswith("0")
+        or (counted and ("." in figure or unit != unit.lower()))
+        or (not before.strip(" \"'(*") and "." in figure)
+        or AFTER_NAME.search(before) is not None
+    )
+
+
+AFTER_NAME = re.compile(r"[A-Z][\w'’-]*,?\s*$|\b[vV]\.?\s*$")
 
 
 def _per(sentence: str, at: int) -> tuple[frozenset[str], int]:
@@ -140,20 +171,19 @@ def _per(sentence: str, at: int) -> tuple[frozenset[str], int]:
     return frozenset(units), at
 
 
-NUMBERED = re.compile(
-    r"\b(?:week|version|section|chapter|step|page|item|ticket|incident|case|order|invoice|figure|table|no|nr|release|phase|"
-    r"appendix|annex|level|room|floor|iso|article|paragraph|rev|build|sprint|issue|request|quarter|fy|year|port|part|batch|"
-    r"serial number|number)[ .#:]*$|[#vVQ]$",
-    re.IGNORECASE,
-)
-NUMBERED_THING = re.compile(
-    NUMBERED.pattern.replace("[ .#:]*$|[#vVQ]$", "[ .#:]{0,3}[A-Z-]{0,5}\\d+"), re.IGNORECASE
-)
+NAMED_BY_NUMBER = (
+    "week version section chapter step page item ticket incident case order invoice figure table no nr release phase "
+    "appendix annex level v sections chapters articles clause clauses paragraphs steps pages "
+    "room floor iso article paragraph rev build sprint issue request quarter fy year port part batch number"
+).split()
+NUMBERED = re.compile(rf"\b(?:{'|'.join(NAMED_BY_NUMBER)})[ .#:]*$|[#vVQ]$", re.IGNORECASE)
+NUMBERED_THING = re2.compile(rf"(?i)\b(?:{'|'.join(NAMED_BY_NUMBER)})[ .#:]{{0,3}}[A-Z-]{{0,5}}\d+")
 
 
 def numbered_things(sentence: str) -> list[str]:
     """Return what has a number for a name: 'week 12', 'incident 1041'."""
-    return NUMBERED_THING.findall(sentence)
+    found: list[str] = NUMBERED_THING.findall(sentence)
+    return found
 
 
 def _is_name(sentence: str, start: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -115,7 +116,7 @@ def _by_name(known: dict[int, _Known], fingerprints: Fingerprints) -> Iterator[t
         group.sort(
             key=lambda one: (one.file.numbers, one.file.rank, one.file.day or date.min, one.document.path)
         )
-        for one, other in zip(group, group[1:], strict=False):
+        for one, other in itertools.pairwise(group):
             pair = one.document.number, other.document.number
             if one.file.marks != other.file.marks:
                 least = NAMED_JACCARD

@@ -15,7 +15,10 @@ PHRASES = (
     (r"recovery point objective|\bRPO\b", "recoverypoint objective"),
     (r"set(?:ting)?[- ]up\b|\bonboarding fee", "setup"),
     (r"free of charge", "free"),
-    (r"at most|up to|no more than|not more than|maximum of|max(?:es)? out|larger than|longer than|above|or less", "limit"),
+    (
+        r"at most|up to|no more than|not more than|maximum of|max(?:es)? out|larger than|longer than|above|or less",
+        "limit",
+    ),
     (r"at least|no less than|not less than|minimum of|less than|or more", "minimum"),
     (r"in charge of|accountable for|responsible for", "owner"),
     (r"service level agreement|\bSLA\b", "sla"),
@@ -27,7 +30,8 @@ PHRASES = (
 GROUPS = (
     "retention retain retained keep keeps kept store stored storage preserve preserved held delete deletes deleted "
     "remove removed purge purged erase erased",
-    "limit limited limits cap caps capped maximum max ceiling quota threshold throttle throttled restrict restricted reject rejects",
+    "limit limited limits cap caps capped maximum max ceiling quota threshold throttle throttled "
+    "restrict restricted reject rejects",
     "minimum min least",
     "price priced pricing prices cost costs sold sell sells tariff pay pays",
     "fee charge charged charges billed bill bills",
@@ -57,16 +61,19 @@ GROUPS = (
     "guarantee guarantees guaranteed promise promises commitment commit commits",
 )
 GENERIC = frozenset(
-    "have has had having get gets got set sets use uses used make makes made come comes go goes say says said accept accepts "
+    "have has had having get gets got set sets use uses used make makes made come comes go goes say "
+    "says said accept accepts "
     "allow allows grant grants give gives take takes may can period time date value amount number level day year month "
     "employee customer service product system company policy person people each every yearly one new current currently "
     "now plan planned after before hold holds reach reaches stand stands entitled entitle file files "
-    "according apply applies page note require last guarantee anyone everyone default total overall key host hosts agreed "
+    "according apply applies page note require last guarantee anyone everyone default total overall "
+    "key host hosts agreed "
     "btw fyi heads reminder please confirmed just per day today update contract end ends workspace".split()
 )
 GENERIC_WEIGHT = 0.3
 STOP = frozenset(
-    "a an the of to in on at by for from with as is are be been being am it its this that these those there here and or "
+    "a an the of to in on at by for from with as is are be been being am it its this that these "
+    "those there here and or "
     "but nor so than then too very we our us you your they their them he she his her him i me my who whom which what "
     "will shall do does did not no all any some such only own same both more most other into over under out off again "
     "up down about against between through during also within up without upon via et al s t re ve ll d if".split()
