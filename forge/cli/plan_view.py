@@ -10,7 +10,7 @@ from rich.table import Table
 
 from forge.cli.compiling import Compiled
 from forge.plan.hardware import GIB
-from forge.plan.types import AlternativePlan, Estimates, Plan
+from forge.plan.types import AlternativePlan, Estimates, MemoryItem, Plan
 from forge.run.display import duration
 
 BAR_CELLS = 30
@@ -26,6 +26,8 @@ def show_plan(compiled: Compiled, output: Path) -> None:
     console.print(_facts(compiled))
     console.print()
     console.print(_memory(compiled))
+    console.print()
+    console.print(_host_and_disk(compiled))
     if plan.layout.device == "cuda" and plan.search.alternatives:
         console.print()
         console.print(_alternatives(plan))
@@ -171,6 +173,24 @@ def _memory(compiled: Compiled) -> Table:
         "[dim]may be used[/dim]", f"{estimates.available_memory_bytes / GIB:.2f}", f"[dim]{free}[/dim]"
     )
     return table
+
+
+def _host_and_disk(compiled: Compiled) -> Table:
+    estimates, hardware = compiled.plan.estimates, compiled.hardware
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column()
+    host = f"{hardware.host_memory_bytes / GIB:,.0f} GiB" if hardware.host_memory_bytes else "unknown"
+    disk = f"{hardware.disk_bytes / GIB:,.0f} GiB" if hardware.disk_bytes else "unknown"
+    table.add_row("host memory", f"{_itemised(estimates.host_memory)} of {host}")
+    table.add_row("disk", f"{_itemised(estimates.disk)} of {disk}")
+    return table
+
+
+def _itemised(items: tuple[MemoryItem, ...]) -> str:
+    total = sum(item.bytes for item in items)
+    parts = [f"{item.name} {item.bytes / GIB:,.1f}" for item in items if item.bytes >= total / 100]
+    return f"{total / GIB:,.1f} GiB ({', '.join(parts)})"
 
 
 def _alternatives(plan: Plan) -> Table:
