@@ -222,3 +222,36 @@ def test_nothing_is_left_behind(zoo: tuple[Path, dict[str, str], dict[str, Any]]
     place, _, _ = zoo
     assert sorted(path.name for path in (place / "out").iterdir()) == ["lake.parquet", "set_aside.parquet"]
     assert stat.S_ISFIFO((place / "in" / "pipe.txt").stat().st_mode)
+
+
+def damaged(raw: bytes, source: random.Random) -> bytes:
+    content = bytearray(raw)
+    for _ in range(source.choice((1, 3, 20))):
+        place = source.randrange(len(content))
+        match source.randrange(3):
+            case 0:
+                content[place] = source.randrange(256)
+            case 1:
+                content[place : place + 8] = b""
+            case _:
+                content[place:place] = source.randbytes(8)
+        content = content or bytearray(b"\0")
+    return bytes(content)
+
+
+def test_whatever_is_damaged_each_file_is_accounted_for(tmp_path: Path) -> None:
+    source = random.Random(7)
+    whole = {name: raw.encode() if isinstance(raw, str) else raw for name, (raw, _) in PLANTED.items()}
+    names = [name for name, raw in whole.items() if 0 < len(raw) < 20_000 and "/" not in name]
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for turn in range(4):
+        for name in names:
+            (folder / f"{turn}-{name}").write_bytes(damaged(whole[name], source))
+    summary = make(folder, tmp_path / "out", 2)
+    tables = [rows(tmp_path / "out" / name) for name in ("lake.parquet", "set_aside.parquet")]
+    told = {row["path"].split("/")[0] for table in tables for row in table}
+    assert told == {path.name for path in folder.iterdir()}
+    assert "reader failed" not in summary["set_aside"]
+    assert summary["files"] == summary["files_with_documents"] + summary["files_set_aside"]
+    assert summary["files"] == len({row["path"] for table in tables for row in table})

@@ -82,8 +82,8 @@ def _named(file: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     """Return the members of a zip file by name; a second one of the same name gets one of its own."""
     parts: dict[str, zipfile.ZipInfo] = {}
     for part in file.infolist():
-        if not part.is_dir():
-            parts[_unique(encodable(part.filename), parts)] = part
+        if not part.filename.endswith("/"):
+            parts[_unique(encodable(part.filename) or "unnamed", parts)] = part
     return parts
 
 
@@ -115,7 +115,7 @@ def _tar_members(file: Any, budget: Budget) -> Iterator[Item]:
             for entry in archive:
                 if entry.isdir():
                     continue
-                name = _unique(encodable(entry.name.removeprefix("./")), names)
+                name = _unique(encodable(entry.name.removeprefix("./")) or "unnamed", names)
                 names.add(name)
                 archive.members = []  # type: ignore[attr-defined]  # it keeps all it has seen
                 if _is_hidden(name):

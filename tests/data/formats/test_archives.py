@@ -131,6 +131,14 @@ def test_members_of_one_name_are_told_apart(tmp_path: Path) -> None:
     assert list(read_deep(tmp_path, "x.zip", stream.getvalue())) == ["a.txt", "a.txt (2)"]
 
 
+def test_a_member_without_a_name_has_one(tmp_path: Path) -> None:
+    raw = bytearray(zip_of({"aa": "text"}))
+    for mark, length_at in ((b"PK\x03\x04", 26), (b"PK\x01\x02", 28)):
+        place = raw.index(mark) + length_at
+        raw[place], raw[place + 2] = 0, 2  # the name becomes an extra field
+    assert reasons(read_deep(tmp_path, "x.zip", bytes(raw))) == {"unnamed": "document"}
+
+
 def test_a_bomb_stops_by_size_or_by_what_all_of_it_unpacks_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
