@@ -18,7 +18,7 @@ from email.message import EmailMessage
 from email.utils import format_datetime
 from pathlib import Path
 
-from benchmarks.messy import dev, held_out
+from benchmarks.messy import blind, dev, held_out
 from benchmarks.messy.formats import WRITERS, Page, as_docx, as_html, as_pdf, scanned_pdf, zipped
 from benchmarks.messy.pages import AS_OF, Author, Draft, slug
 from benchmarks.messy.plant import (
@@ -32,7 +32,7 @@ from benchmarks.messy.plant import (
     plant_versions,
 )
 
-VOICES = {"dev": dev.VOICE, "held_out": held_out.VOICE}
+VOICES = {"dev": dev.VOICE, "held_out": held_out.VOICE, "blind": blind.VOICE}
 PAGE_KINDS = (
     "service description",
     "questions and answers",

@@ -22,6 +22,7 @@ from forge.data.audit.stale import DEAD_LINK, OLDER_VERSION, Signal, dead
 from forge.data.audit.token_count import Sample, bytes_per_token
 from forge.data.audit.versions import Dated, Family, find_families
 from forge.data.lake import build_lake
+from forge.data.remote import is_address
 from forge.data.sources import list_files, resolve_source
 from forge.data.words import split_words
 from forge.progress import Progress
@@ -65,7 +66,7 @@ def look(lake: Path, sources: Sequence[str], as_of: date, progress: Progress) ->
     Raises:
         StageError: there is no whole lake.
     """
-    roots = {source: resolve_source(source) for source in sources}
+    roots = {source: resolve_source(source) for source in sources if not is_address(source)}
     fingerprints, lines, sample = Fingerprints(), LineCounter(), Sample()
 
     def also(text: Text) -> None:

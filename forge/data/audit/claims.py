@@ -24,7 +24,8 @@ NOT_IN_FORCE = re2.compile(
     r"went from|changed from|raised from|lowered from|increased|decreased|reduced|raised|lowered|"
     r"moved from|instead of|rather than|"
     r"yesterday|last (?:week|month|year|quarter)|this (?:week|month|morning|afternoon)|today|"
-    r"became|came|took|saw|got|found|noticed|reported|measured|lost|ran|spent|paid|closed|opened|sent|received)\b"
+    r"became|stood|went|rose|fell|before|came|took|saw|"
+    r"got|found|noticed|reported|measured|lost|ran|spent|paid|closed|opened|sent|received)\b"
     r"|^\W*(?:19|20)\d\d\s*[:–-]"
 )
 NOT_SETTLED = re2.compile(
@@ -214,7 +215,13 @@ def _claim(
     terms = content_terms(plain)
     if weight(terms) > MOST_WEIGHT:
         return None
-    scope = frozenset(word.lower() for word in (*SCOPE_WORDS.findall(rest), *numbered_things(rest)))
+    narrowed = (
+        *SCOPE_WORDS.findall(rest),
+        *numbered_things(rest),
+        *YEAR.findall(rest),
+        *_narrowing(sentence.text),
+    )
+    scope = frozenset(word.lower() for word in narrowed)
     return Claim(
         number,
         sentence.text,
@@ -233,9 +240,32 @@ def _claim(
 
 CAPITAL = re.compile(
     r"[A-Z](?:[\w&+'’-]|\.(?=\w))*(?:\s+(?:(?:of|and|for|the|of the|for the|de|du|der|"
-    r"von)\s+)?(?:[A-Z](?:[\w&+'’-]|\.(?=\w))*)|\s+\d{1,2}(?![\w%.]))*"
+    r"von)\s+)?(?:[A-Z](?:[\w&+'’-]|\.(?=\w))*)|\s+\d{1,4}(?![\w%.,]))*"
 )
 """Also with the small words inside names: Code of Conduct."""
+
+
+YEAR = re.compile(r"\b(?:19|20)\d\d\b")
+CASE = re.compile(
+    r"^(?:For|In|On|At|With|During|Under|Within) (?P<case>(?:[a-z][\w'’-]* ){1,5}?)(?:the\b|our\b|a\b|an\b|(?=[A-Z]))"
+)
+"""'For public authorities the fee of X is': it holds for them alone."""
+PART = re.compile(
+    r"^(?P<part>[A-Z][\w'’-]*(?: [a-z][\w'’-]*){0,3}) (?:of|for|in|on) (?:the )?[A-Z][^.:]{1,50}? "
+    r"(?:has|have|gets?|comes? with)\b"
+)
+"""'Trial accounts of X have': it is said of them and not of X."""
+WHOLE = frozenset("each every all any a an the our".split())
+
+
+def _narrowing(text: str) -> list[str]:
+    """Return the phrases at the head of a sentence that narrow what it is about."""
+    found = []
+    if case := CASE.match(text):
+        found.append(case.group("case").strip())
+    elif (part := PART.match(text)) and part.group("part").split()[0].lower() not in WHOLE:
+        found.append(part.group("part"))
+    return found
 
 
 DEFINED_HERE = re.compile(r"\b(?:this|these|such|said|the present)\s+$", re.IGNORECASE)

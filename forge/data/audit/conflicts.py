@@ -107,6 +107,12 @@ class _Subjects:
         if not _begins(claim, sequence):
             return _levelled(sequence)
         words = sequence.split()
+        for place in range(1, len(words) - 1):
+            # 'Resellers of Blue Heron', where Blue Heron is known.
+            if words[place] in ("of", "for") and _levelled(" ".join(words[place + 1 :])) in self._names:
+                return _levelled(" ".join(words[place + 1 :]))
+        if len(words) > 1 and words[0].lower() in STOP and words[1][0].isupper() and not words[1].isupper():
+            return _levelled(" ".join(words[1:]))  # 'In Japan': what follows is within the sentence
         while (
             words
             and not (len(words) == 2 and words[1].isdigit())

@@ -14,6 +14,7 @@ END = r"(?=$|[\s_\-.)\],])"
 VERSION = re.compile(
     rf"{EDGE}(?:(?:version|vers|ver|revision|rev|fassung|v)[\s_\-.]*(\d{{1,3}}(?:[._]\d{{1,3}}){{0,3}})|r(\d{{1,2}})){END}"
 )
+ORDINAL = re.compile(r"\b(\d{1,2})(?:st|nd|rd|th)[\s_\-]+(draft|version|edition|revision)\b")
 YEAR = re.compile(rf"{EDGE}((?:19[89]|20[0-4])\d){END}")
 COPY = re.compile(
     rf"{EDGE}(?:copy of|kopie von|copie de|copy(?: \d+)?|kopie|copie|duplicate|backup|"
@@ -80,6 +81,7 @@ def parse_name(name: str, old_folder: bool = False) -> Name:
     day = day_in_name(text)
     text = IN_NAME.sub(" ", text)
     numbers: tuple[int, ...] = ()
+    text = ORDINAL.sub(lambda match: f"v{match.group(1)} {match.group(2)}", text)
     if found := VERSION.search(text):
         numbers = tuple(int(part) for part in re.split(r"[._]", found.group(1) or found.group(2)))
         text = text[: found.start()] + " " + text[found.end() :]

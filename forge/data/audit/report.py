@@ -16,6 +16,7 @@ from forge.data.audit.findings import Findings
 from forge.data.audit.quality import BINS, SIGNALS
 from forge.data.audit.scan import Profile
 from forge.data.audit.secrets import PERSONAL, without_secrets
+from forge.data.remote import is_address
 from forge.data.sources import PACKAGE_PREFIX, resolve_source
 
 FORMAT = 1
@@ -134,7 +135,9 @@ class _Links:
 
     def __init__(self, profiles: Sequence[Profile], sources: Sequence[str]) -> None:
         self._profiles = profiles
-        self._roots = {source: resolve_source(source).absolute() for source in sources}
+        self._roots = {
+            source: resolve_source(source).absolute() for source in sources if not is_address(source)
+        }
         self._known: dict[tuple[str, str], str] = {}
 
     def __call__(self, number: int) -> dict[str, Any]:
@@ -154,6 +157,8 @@ class _Links:
 
     def _link(self, source: str, path: str) -> str:
         key = source, path
+        if source not in self._roots:
+            return f"{source.rstrip('/')}/{path}"
         if key not in self._known:
             root = self._roots[source]
             place = root / path if root.is_dir() else root

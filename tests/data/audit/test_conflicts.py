@@ -69,6 +69,22 @@ def test_two_values_for_one_thing(one: str, other: str) -> None:
             "The term of this Agreement is 3 years, says the agreement.",
             "The term of this Agreement is 5 years.",
         ),
+        (
+            "The refund window of Blue Heron is 30 days.",
+            "In Japan, Blue Heron has a refund window of 14 days.",
+        ),
+        (
+            "The refund window of Blue Heron is 30 days.",
+            "For schools the refund window of Blue Heron is 14 days.",
+        ),
+        (
+            "The refund window of Blue Heron is 30 days.",
+            "Trial accounts of Blue Heron have a refund window of 14 days.",
+        ),
+        (
+            "The refund window of Blue Heron is 30 days.",
+            "The refund window of Blue Heron is 14 days as of 2019.",
+        ),
         ("Node 6 is due to end on 2019-04-30.", "Node 8 is due to end on 2019-12-31."),
         (
             "The limit of Blue Heron is 5 GB, see https://x.org/1",
@@ -83,7 +99,7 @@ def test_what_contradicts_nothing(one: str, other: str) -> None:
 
 def test_a_page_about_one_thing_need_not_name_it() -> None:
     titles = {0: "Blue Heron: questions and answers", 1: "Notes"}
-    texts = ("The refund window is 30 days.", "In the end Blue Heron has a refund window of 14 days.")
+    texts = ("The refund window is 30 days.", "Note that Blue Heron has a refund window of 14 days.")
     [found] = conflicts(*texts, titles=titles)
     assert found.subject == "blue heron"
     assert conflicts(*texts, titles={0: "Blue Heron incident 2024-05-03", 1: "Notes"}) == []

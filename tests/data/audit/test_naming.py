@@ -25,6 +25,7 @@ PLAN = ("travel", "plan")
         ("travel-plan-approved", (), 3),
         ("travel_plan_old", (), -3),
         ("Copy of travel plan v2", (2,), 0),
+        ("travel plan 2nd draft", (2,), -2),
     ],
 )
 def test_marks_are_taken_off_the_stem(name: str, numbers: tuple[int, ...], rank: float) -> None:
