@@ -138,13 +138,25 @@ def logits(model: ModelPlan, loss_chunks: int) -> Size:
     return Size(token=12 * model.vocab_size / loss_chunks)
 
 
-def scores_forward(model: ModelPlan, precision: str) -> Size:
-    """Return what eager attention holds, beyond what it will have saved, while the last layer takes its softmax.
+@functools.lru_cache(maxsize=1024)
+def layer_forward(model: ModelPlan, precision: str, attention: str, checkpointing: str) -> Size:
+    """Return what a layer holds at most while it runs forward; what it will have kept is part of that.
 
-    The scores before and after the cast to fp32, and the causal mask; the layer's feed-forward part is yet to come.
+    With eager attention the scores before and after the cast to fp32, their softmax, and without checkpointing the
+    mask (`outside_layers` counts it with); else SwiGLU's four tensors.
     """
-    w = WIDTH_BYTES[precision]
-    return Size(token=-_feed_forward_saved(model, w).token, score=4 * model.attention_heads + w)
+    w, h = WIDTH_BYTES[precision], model.hidden_size
+    query, _ = _widths(model)
+    if checkpointing == "none":
+        saved = layer_saved(model, precision, attention)
+        if attention != "eager":
+            return saved
+        rest = Size(token=-_feed_forward_saved(model, w).token, score=4 * model.attention_heads + w)
+        return saved.plus(rest)
+    if attention == "eager":
+        scores = (10 if w == 2 else 8) * model.attention_heads
+        return Size(token=w * (2 * h + 3 * query), score=scores)
+    return Size(token=2 * w * h).plus(_feed_forward_saved(model, w))
 
 
 class Working(NamedTuple):

@@ -26,6 +26,8 @@ class Gathered(NamedTuple):
     """Elements gathered at the moments at which memory may peak."""
 
     loss: int
+    forward: tuple[tuple[int, int], ...]
+    """Pairs (layers done, the most while the next one runs forward): for the one with most, and for the last."""
     layers: tuple[tuple[int, int], ...]
     """Pairs (layers whose backward pass is done, the most while the next one's runs): for the first to run backward,
     for the one with most, and for the last."""
@@ -36,6 +38,8 @@ class _Step(NamedTuple):
     """Indices into the list of sizes."""
     layer: int | None = None
     """Layers done, in a layer's backward pass."""
+    forward: int | None = None
+    """Layers done, in a layer's forward pass."""
     at_loss: bool = False
     recursive: int = 0
     """Elements of its weights and of those of the modules in it."""
@@ -54,9 +58,9 @@ def gathered_elements(
     """Return the elements that are whole on each device, weights that are never sharded left out."""
     last = model.layers - 1
     if world_size == 1:
-        return Gathered(0, ((0, 0), (last, 0)))
+        return Gathered(0, ((last, 0),), ((0, 0), (last, 0)))
     sizes, steps = _trace(model, recompute, loss_chunks)
-    at_loss, layers, available = _run(sizes, steps, bucket_elements)
+    at_loss, forward, layers, available = _run(sizes, steps, bucket_elements)
     viewed = last_viewed = 0
     if model.experts and not recompute:
         # The experts' kernel saves a view of its weights: what was released is alive until the layer's backward pass.
@@ -66,8 +70,10 @@ def gathered_elements(
         last_viewed = min(viewed, sum(experts))
     most = max(layers, key=lambda done: layers[done])
     chosen = sorted({0, most, last})
+    most_forward = max(forward, key=lambda done: forward[done])
     return Gathered(
         at_loss + viewed,
+        tuple((done, forward[done] + viewed * done // model.layers) for done in sorted({most_forward, last})),
         tuple((done, layers[done] + (last_viewed if done == last else viewed)) for done in chosen),
     )
 
@@ -95,8 +101,8 @@ def _trace(model: ModelPlan, recompute: bool, loss_chunks: int) -> tuple[list[in
     network = _Step((), recursive=model.parameters, whole=True)
     rotary = norm = _EMPTY
     steps = [network, network, embedding, rotary]
-    for layer in layers:
-        steps += layer.forward
+    for done, layer in enumerate(layers):
+        steps += [step._replace(forward=done) for step in layer.forward]
     steps += [norm, *[head._replace(at_loss=True)] * loss_chunks]
     steps += [network, *[head] * (1 if loss_chunks == 1 else 2 * loss_chunks), network, norm]
     for done, layer in enumerate(reversed(layers)):
@@ -214,23 +220,28 @@ class _Coordinator:
             self.held -= buffer.elements
 
 
-def _run(sizes: list[int], steps: list[_Step], bucket: int) -> tuple[int, dict[int, int], set[int]]:
-    """Carry the steps out; return elements whole at the loss, the most in each layer's backward pass by layers done,
-    and the weights available at the loss.
+def _run(
+    sizes: list[int], steps: list[_Step], bucket: int
+) -> tuple[int, dict[int, int], dict[int, int], set[int]]:
+    """Carry the steps out; return elements whole at the loss, the most in each layer's forward and backward pass, by
+    layers done, and the weights available at the loss.
     """
     coordinator = _Coordinator(sizes, steps, bucket)
     used_again = _used_again(sizes, steps, LIVE_BUCKETS * bucket)
+    forward: dict[int, int] = {}
     layers: dict[int, int] = {}
     held_at_loss, available_at_loss = 0, set[int]()
     for number, step in enumerate(steps):
         coordinator.fetch(number, step.weights)
         if step.at_loss:
             held_at_loss, available_at_loss = coordinator.held, set(coordinator.available)
+        if step.forward is not None:
+            forward[step.forward] = max(forward.get(step.forward, 0), coordinator.held)
         if step.layer is not None:
             layers[step.layer] = max(layers.get(step.layer, 0), coordinator.held)
         if not used_again[number]:
             coordinator.release(number, step.weights)
-    return held_at_loss, layers, available_at_loss
+    return held_at_loss, forward, layers, available_at_loss
 
 
 def _used_again(sizes: list[int], steps: list[_Step], distance: int) -> list[bool]:

@@ -20,11 +20,11 @@ from typing import NamedTuple
 from forge.plan.activations import (
     WIDTH_BYTES,
     Size,
+    layer_forward,
     layer_kept,
     layer_working,
     logits,
     outside_layers,
-    scores_forward,
 )
 from forge.plan.gathered import Gathered, gathered_elements
 from forge.plan.hardware import Hardware
@@ -246,7 +246,7 @@ def _moments(
     if offload_parameters != "none" and stage == 3:
         parameters = w * weights.vectors
     gradients = _Gradients(weights, model.layers, w, stage, world, bucket_bytes, accumulates)
-    whole = Gathered(0, ((0, 0), (model.layers - 1, 0)))
+    whole = Gathered(0, ((model.layers - 1, 0),), ((0, 0), (model.layers - 1, 0)))
     if stage == 3:
         whole = gathered_elements(model, bucket_bytes // w, checkpointing != "none", loss_chunks, world)
 
@@ -273,7 +273,7 @@ def _moments(
             "loss",
             saved,
             loss=logits(model, loss_chunks),
-            made=gradients.before,
+            made=gradients.before + (w * weights.head if loss_chunks > 1 else 0),  # of the chunk before
             gathered=whole.loss,
             buckets=gradients.buckets_before,
         ),
@@ -299,18 +299,18 @@ def _moments(
             buckets=gradients.buckets + gradients.reducing(model.layers),
         ),
     ]
-    if attention == "eager" and checkpointing == "none":
+    outside = outside_layers(model, precision, attention, checkpointing)._replace(token=16)
+    for done, gathered in whole.forward:
         moments.append(
             moment(
-                "scores",
-                kept.times(model.layers),
-                scores_forward(model, precision),
+                "forward",
+                kept.times(done).plus(outside),
+                layer_forward(model, precision, attention, checkpointing),
                 made=gradients.before,
-                gathered=whole.loss,
+                gathered=gathered,
                 buckets=gradients.buckets_before,
             )
         )
-    outside = outside_layers(model, precision, attention, checkpointing)._replace(token=16)
     moments.append(
         moment(
             "final norm",
