@@ -192,6 +192,15 @@ def corpus_defaults() -> dict[str, Any]:
     return {key: node["default"] for key, node in properties.items() if key not in NOT_OF_CORPUS}
 
 
+TOKENS: dict[str, Any] = {"packing": "concatenate", "sequence_length": None, "source_weights": None}
+
+
+def tokenizer_defaults() -> dict[str, Any]:
+    """Return what the tokenizer stage is given where a spec says nothing of `tokenizer`."""
+    properties = load_schema_file("tokenizer")["properties"]
+    return {key: node["default"] for key, node in properties.items()} | {"given_sha256": None, "seed": 7}
+
+
 def default_stages(model: ModelPlan) -> tuple[StagePlan, ...]:
     """Return the seven stages, with parameters that suit a few short documents."""
     parameters: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
@@ -209,9 +218,9 @@ def default_stages(model: ModelPlan) -> tuple[StagePlan, ...]:
         ),
         "tokenizer": (
             ("corpus",),
-            {"kind": "byte_level_bpe", "pattern": "qwen2", "vocab_size": model.vocab_size},
+            {**tokenizer_defaults(), "vocab_size": model.vocab_size},
         ),
-        "tokens": (("corpus", "tokenizer"), {}),
+        "tokens": (("corpus", "tokenizer"), TOKENS),
         "train": (("tokens",), {}),
         "evaluate": (
             ("train", "corpus", "tokenizer", "tokens"),

@@ -19,15 +19,16 @@ from forge.data.passes import (
     Notes,
     Pass,
     Task,
-    Workers,
     bucket_count,
     bucket_files,
     plan_passes,
+    run_tasks,
     write_edits,
     write_lines,
 )
 from forge.data.roster import Roster, gather
 from forge.data.split import held_out_groups
+from forge.data.workers import make_pool
 from forge.errors import StageError
 from forge.progress import Progress
 
@@ -121,13 +122,13 @@ class _Curation:
         roster = Roster()
         shingled: Roster | None = None
         expected = self.documents
-        with Workers(workers, self._bytes) as pool:
+        with make_pool(workers, self._bytes) as pool:
             for number, one in enumerate(passes):
                 noted = frozenset[str]().union(*(NOTED_FOR[step] for step in one.corpus_steps))
                 if number == len(passes) - 1:
                     noted |= {"words"} if shingled else {"words", "shingles"}
                 self._progress.start(expected, "documents")
-                notes = pool.run(self._tasks(number, one, noted), self._progress)
+                notes = run_tasks(pool, self._tasks(number, one, noted), self._progress)
                 self._passes = number + 1
                 if number:
                     shutil.rmtree(self._work / str(number - 1))

@@ -11,13 +11,10 @@ within each puts all documents in order, whatever the order of files or the numb
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
-import signal
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,14 +30,12 @@ from forge.data.draft import Draft
 from forge.data.duplicates import levelled
 from forge.data.shingles import shingles
 from forge.data.word_codes import Uint64
-from forge.errors import StageError
+from forge.data.workers import map_in_order
 from forge.progress import Progress
 
 SLICE_ROWS = 512
 BUCKET_BYTES = 8 * 1024 * 1024
 MOST_BUCKETS = 1024
-ALONE_BYTES = 8 * 1024 * 1024
-"""Below it starting workers costs more than they save."""
 EDITING = ("boilerplate", "paragraphs")
 """Steps over all documents that change texts; the others only set documents aside."""
 
@@ -129,41 +124,22 @@ class Edits:
     paragraphs: dict[str, list[int]]
 
 
-class Workers:
-    """Runs tasks, in processes where there is enough to do; a context manager."""
+def run_tasks(pool: ProcessPoolExecutor | None, tasks: list[Task], progress: Progress) -> list[Notes]:
+    """Carry out `tasks`; return their notes in the order of the tasks.
 
-    def __init__(self, workers: int | None, total_bytes: int) -> None:
-        count = workers or len(os.sched_getaffinity(0))
-        self._pool: ProcessPoolExecutor | None = None
-        if count > 1 and (workers is not None or total_bytes > ALONE_BYTES):
-            context = multiprocessing.get_context("forkserver")
-            context.set_forkserver_preload(["forge.data.passes"])
-            self._pool = ProcessPoolExecutor(count, mp_context=context, initializer=_start_worker)
-
-    def run(self, tasks: list[Task], progress: Progress) -> list[Notes]:
-        """Carry out `tasks`; return their notes in the order of the tasks.
-
-        Raises:
-            StageError: a worker was killed.
-        """
-        if self._pool is None:
-            done = [_counted(run_task(task), progress) for task in tasks]
-        else:
-            try:
-                futures = [self._pool.submit(run_task, task) for task in tasks]
-                done = [_counted(future.result(), progress) for future in as_completed(futures)]
-            except BrokenProcessPool:
-                raise StageError(
-                    "corpus: a worker was killed, most often for want of memory: free some, or split large documents"
-                ) from None
-        return sorted(done, key=lambda notes: notes.number)
-
-    def __enter__(self) -> Workers:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+    Raises:
+        StageError: a worker was killed.
+    """
+    done = []
+    results = (
+        ((task, run_task(task)) for task in tasks)
+        if pool is None
+        else map_in_order(pool, run_task, tasks, lambda task: (task,))
+    )
+    for _, notes in results:
+        done.append(notes)
+        progress.advance(notes.documents_in)
+    return done
 
 
 def bucket_count(total_bytes: int) -> int:
@@ -340,15 +316,3 @@ def _write(drafts: list[Draft], task: Task) -> None:
             ipc.new_stream(file, DRAFTS) as stream,
         ):
             stream.write_batch(pa.RecordBatch.from_arrays(arrays, schema=DRAFTS))
-
-
-def _counted(notes: Notes, progress: Progress) -> Notes:
-    progress.advance(notes.documents_in)
-    return notes
-
-
-def _start_worker() -> None:
-    # Ctrl-C is the parent's to answer; and there is a worker for each core already.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    pa.set_cpu_count(1)
-    pa.set_io_thread_count(1)

@@ -54,7 +54,11 @@ def plan_stages(
             "evaluation_sha256": [_sha256(path) for path in data["evaluation_files"] or []],
             "seed": spec["seed"],
         },
-        "tokenizer": dict(spec["tokenizer"]),
+        "tokenizer": spec["tokenizer"]
+        | {
+            "given_sha256": _sha256(f"{spec['tokenizer']['path']}/tokenizer.json"),
+            "seed": spec["seed"],
+        },
         "tokens": {
             "packing": data["packing"],
             "sequence_length": schedule.sequence_length if data["packing"] == "best_fit" else None,
