@@ -19,7 +19,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from forge.data.front_matter import FrontMatterError, split_front_matter
+from forge.data.formats.front_matter import FrontMatterError, split_front_matter
 
 DEBIAN_PACKAGE = "linux-doc-6.1"
 TEXT_SUFFIXES = {".rst", ".txt", ".yaml"}
