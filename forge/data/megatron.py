@@ -1,8 +1,8 @@
 """Tokens in the layout of Megatron-LM's indexed datasets (.bin and .idx), which nanotron and others read too.
 
 .idx: `MMIDIDX\\0\\0`, version 1 (u64), type code (u8), sequences (u64), documents + 1 (u64), then the lengths of
-sequences (i32), their byte offsets in .bin (i64) and the sequence each document begins with (i64); all
-little-endian. Here each document is one sequence.
+sequences (i32), their byte offsets in .bin (i64) and the sequence each document begins with (i64); all little-endian.
+Here each document is one sequence.
 """
 
 from __future__ import annotations
