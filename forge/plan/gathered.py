@@ -108,7 +108,8 @@ def _trace(model: ModelPlan, recompute: bool, loss_chunks: int) -> tuple[list[in
     for done, layer in enumerate(reversed(layers)):
         order = layer.backward
         if recompute:  # it starts when the last module needs what it had saved
-            order = [*order[: layer.needs], *layer.forward[1:], *order[layer.needs :]]
+            again = [*layer.forward[1:-1], layer.forward[-1]._replace(heavy=True)]
+            order = [*order[: layer.needs], *again, *order[layer.needs :]]
         steps += [step._replace(layer=done) if step.heavy else step for step in order]
     steps.append(embedding)
     return sizes, steps
