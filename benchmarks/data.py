@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,7 @@ def run_forge(source: Path, work: Path, tokenizer: Path, filters: str) -> dict[s
     seconds: dict[str, float] = {}
     summaries: dict[str, Any] = {}
     progress = SilentProgress()
-    stages = {
+    stages: dict[str, Callable[[Path], dict[str, Any]]] = {
         "lake": lambda out: build_lake([str(source)], lake, out, progress),
         "corpus": lambda out: build_corpus(work / "lake", corpus, out, progress),
         "tokens": lambda out: build_tokens(work / "corpus", tokenizer, tokens, out, progress),
@@ -135,7 +135,7 @@ def score(source: list[str], kept: list[str]) -> dict[str, float]:
     from forge.data.word_codes import word_codes
 
     sets = [shingles(one.codes, SHINGLE_WORDS) for one in word_codes(source)]
-    left = {}
+    left: dict[str, int] = {}
     for text in kept:
         left[text] = left.get(text, 0) + 1
     stays = np.zeros(len(source), bool)

@@ -32,7 +32,7 @@ WORD = re.compile(r"\w+|[^\w\s]")
 SENTENCE = re.compile(r"[^.!?\n]+[.!?]*")
 
 
-class RegexWords(word_tokenizers.WordTokenizer):
+class RegexWords(word_tokenizers.WordTokenizer):  # type: ignore[misc]
     """Words by one regular expression: datatrove's own take a parser of natural language."""
 
     def word_tokenize(self, text: str) -> list[str]:
