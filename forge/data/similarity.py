@@ -249,7 +249,8 @@ def _overlaps(ordered: Sets, probes: Ints, others: Ints) -> Ints:
 
 def _prefix_lengths(sizes: Ints, share: float) -> Ints:
     """Return how many first elements count: a set of n that must share `share` * n has one of those among them."""
-    return sizes - np.ceil(share * sizes - SLACK).astype(np.int64) + 1
+    lengths: Ints = sizes - np.ceil(share * sizes - SLACK).astype(np.int64) + 1
+    return lengths
 
 
 def _cells(elements: Uint64, bits: int) -> Ints:
