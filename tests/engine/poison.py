@@ -11,11 +11,12 @@ import torch
 
 from forge.engine import loop
 from forge.engine.batches import RankBatches
+from forge.engine.loss import micro_batch_loss
 
 
 def poison(monkeypatch: pytest.MonkeyPatch, steps: set[int], kind: str) -> None:
     """Spoil the loss of `steps` (from 1): 'not finite', or a 'spike' that pushes the weights far off."""
-    whole_step, micro_batch_loss = RankBatches.step, loop.micro_batch_loss
+    whole_step = RankBatches.step
     now = {"step": 0}
 
     def step(self: RankBatches, number: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
