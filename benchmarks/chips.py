@@ -22,6 +22,8 @@ class Chip:
     node_gb_per_s: float
     """One direction, of the network of a node with eight of them, unless the source says otherwise."""
     gpus_per_node: int = 8
+    link_domain: int = 8
+    """GPUs that NVLink joins, where those are more than one machine's."""
 
 
 CHIPS: dict[str, Chip] = {
@@ -41,8 +43,9 @@ CHIPS: dict[str, Chip] = {
     "4090": Chip(165.2, 150, 23.6, 1.01, 31, 12.5),
     "5090": Chip(209.5, 185, 31.4, 1.79, 63, 12.5),
     "h100-sxm": Chip(989, 794.5, 79.6, 3.35, 450, 400),
-    # 500 W instead of 700 W: the sustained clock falls with about the square root of the power, 0.845.
-    "h100-96": Chip(989, 671.0, 95.0, 2.4, 450, 400),
+    # 500 W instead of 700 W, ceiling not measured. Sustained clocks fall with the power to between 1/3 (voltage falls
+    # too) and 1 (it can't): at 0.6, 0.817 of the 700 W chip's.
+    "h100-96": Chip(989, 649.0, 95.0, 2.4, 450, 400),
     "h100-pcie": Chip(756, 560, 79.6, 2.0, 63, 100),
     "h100-nvl": Chip(835, 640, 93.6, 3.9, 300, 200),
     "h100": Chip(989, 794.5, 79.6, 3.35, 450, 400),
@@ -52,8 +55,8 @@ CHIPS: dict[str, Chip] = {
     "gh200": Chip(989, 828.6, 95.0, 4.0, 450, 200),
     "b200": Chip(2250, 1745.0, 178.0, 8.0, 900, 400),
     "b300": Chip(2250, 1769.0, 275.0, 8.0, 900, 800),
-    "gb200": Chip(2500, 1822.0, 184.0, 8.0, 900, 200, 4),
-    "gb300": Chip(2500, 1840.0, 275.0, 8.0, 900, 400, 4),
+    "gb200": Chip(2500, 1822.0, 184.0, 8.0, 900, 200, 4, 72),
+    "gb300": Chip(2500, 1840.0, 275.0, 8.0, 900, 400, 4, 72),
     # One of the two dies of an MI250X, which is one device to PyTorch.
     "mi250": Chip(191.5, 147, 63.0, 1.64, 50, 100),
     "mi300": Chip(1307, 668.4, 191.0, 5.3, 300, 400),
@@ -70,6 +73,19 @@ NETWORKS_GB_PER_S: dict[tuple[str, str], float] = {
     ("bigscience", "v100"): 50.0,
     ("bloom", "a100"): 50.0,
 }
+
+
+EFA_HOP_S = 35e-6
+"""One step of an all-gather's ring on AWS P5: `collectives.csv` at 256 MB on 8 to 64 nodes gives 28 to 43 us."""
+
+_EFA_SOURCES = ("nanotron", "ultra-scale", "ultrascale", "smollm", "playbook")
+"""Runs on the cluster that `collectives.csv` was measured on."""
+
+
+def hop_s(source: str, framework: str) -> float | None:
+    """Return the latency of one hop between nodes where the source's network is known for its own; else None."""
+    described = f"{source} {framework}".lower()
+    return EFA_HOP_S if any(word in described for word in _EFA_SOURCES) else None
 
 
 def find_chip(hardware: str) -> Chip | None:

@@ -26,11 +26,11 @@ from pathlib import Path
 from typing import Any
 
 from forge.plan.compile import compile_plan
+from forge.plan.cpu_time import CPU_STEP_OVERHEAD_S
 from forge.plan.hardware import CPU_TFLOPS_PER_THREAD
 from forge.plan.machine import probe_machine
 from forge.plan.memory import CPU_PROCESS_BYTES
 from forge.plan.model import model_flops_per_token
-from forge.plan.time import CPU_STEP_OVERHEAD_S
 from forge.plan.types import Plan
 from forge.spec.compose import compose_spec
 

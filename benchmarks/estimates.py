@@ -20,12 +20,12 @@ from typing import Any
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.fits import needed_bytes
 from benchmarks.peers import available_peers
 from benchmarks.predict import tokens_per_s_per_gpu
 from benchmarks.rows import Row, Unusable, read_rows
 from benchmarks.score import Scored, abs_error_quantile, score_rows, source_table
 from forge.plan.hardware import GIB
-from forge.plan.memory import memory_items
 
 ROOT = Path(__file__).resolve().parents[1]
 DEFAULT_ROWS = ROOT.parent / "shared" / "published" / "measured.csv"
@@ -66,7 +66,7 @@ def rate_report(path: Path, leave_one_out: bool) -> dict[str, Any]:
     scored = score_rows(rows, tokens_per_s_per_gpu)
     report: dict[str, Any] = {"file": path.name, **_summary(scored), "unusable": _listing(unusable)}
     if leave_one_out and LEAVE_ONE_OUT_FILE.is_file():
-        left_out = json.loads(LEAVE_ONE_OUT_FILE.read_text(encoding="utf-8"))
+        left_out = json.loads(LEAVE_ONE_OUT_FILE.read_text(encoding="utf-8"))["constants"]
         known = [row for row in rows if row.source in left_out]
         report["leave_one_source_out"] = _summary(
             score_rows(known, lambda row: tokens_per_s_per_gpu(row, left_out[row.source]))
@@ -85,10 +85,7 @@ def fit_report(path: Path) -> dict[str, Any]:
     rows, unusable = read_rows(path)
     answers = []
     for row in rows:
-        needed = sum(
-            item.bytes for item in memory_items(row.model, row.layout, row.hardware, row.sequence_length)
-        )
-        available = row.hardware.device_memory_bytes
+        needed, available = needed_bytes(row), row.hardware.device_memory_bytes
         answers.append(
             {
                 "line": row.line,

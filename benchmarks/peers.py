@@ -8,6 +8,7 @@ then `PYTHONPATH=FOLDER`.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import logging
 from collections.abc import Callable
@@ -34,14 +35,14 @@ def six_n(row: Row) -> float:
 
 def llm_analysis(row: Row) -> float:
     """Return tokens/s a GPU by llm-analysis: ImportError where it is not installed, ValueError where it refuses."""
-    from llm_analysis.analysis import ActivationRecomputation, DSZeRO, LLMAnalysis
-    from llm_analysis.config import DtypeConfig, GPUConfig, ModelConfig, ParallelismConfig
+    their_analysis = importlib.import_module("llm_analysis.analysis")
+    their_config = importlib.import_module("llm_analysis.config")
 
     model, hardware = row.model, row.hardware
     logging.disable(logging.CRITICAL)
     try:
-        analysis = LLMAnalysis(
-            ModelConfig(
+        analysis = their_analysis.LLMAnalysis(
+            their_config.ModelConfig(
                 name="row",
                 num_layers=model.layers,
                 n_head=model.attention_heads,
@@ -54,7 +55,7 @@ def llm_analysis(row: Row) -> float:
                 moe_num_experts=max(model.experts, 1),
                 moe_top_k=max(model.experts_per_token, 1),
             ),
-            GPUConfig(
+            their_config.GPUConfig(
                 name="row",
                 mem_per_GPU_in_GB=1e6,
                 hbm_bandwidth_in_GB_per_sec=hardware.memory_bytes_per_s / 1e9,
@@ -63,8 +64,10 @@ def llm_analysis(row: Row) -> float:
                 peak_fp16_TFLOPS=hardware.peak_flops / 1e12,
                 inter_node_bandwidth_in_GB_per_sec=hardware.node_link_bytes_per_s / 1e9,
             ),
-            DtypeConfig(),
-            ParallelismConfig(dp_size=hardware.world_size // row.layout.sequence_parallel_degree),
+            their_config.DtypeConfig(),
+            their_config.ParallelismConfig(
+                dp_size=hardware.world_size // row.layout.sequence_parallel_degree
+            ),
             flops_efficiency=LLM_ANALYSIS_EFFICIENCY,
         )
         summary = analysis.training(
@@ -72,9 +75,9 @@ def llm_analysis(row: Row) -> float:
             gradient_accumulation_steps=row.layout.gradient_accumulation_steps,
             seq_len=row.sequence_length,
             activation_recomputation=getattr(
-                ActivationRecomputation, row.layout.activation_checkpointing.upper()
+                their_analysis.ActivationRecomputation, row.layout.activation_checkpointing.upper()
             ),
-            ds_zero=DSZeRO(row.layout.zero_stage),
+            ds_zero=their_analysis.DSZeRO(row.layout.zero_stage),
         )
     except (AssertionError, TypeError, ZeroDivisionError) as error:
         raise ValueError(f"llm-analysis: {error}") from error

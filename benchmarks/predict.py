@@ -23,5 +23,6 @@ def tokens_per_s_per_gpu(row: Row, values: Mapping[str, float] | None = None) ->
         values,
         row.shard_ranks,
         values["fp8_speedup"] if fp8 else 1.0,
+        fp8 and row.eager_casts,
     )
     return row.step_tokens_per_gpu / timer.step_s(row.layout)

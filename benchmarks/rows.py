@@ -14,8 +14,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from benchmarks.chips import Chip, find_chip, network_gb_per_s
-from forge.plan.efficiency import EAGER, FRAMEWORKS, Framework
+from benchmarks.cells import UnusableRowError, count, number, number_after, refuse_slips
+from benchmarks.chips import Chip, find_chip, hop_s, network_gb_per_s
+from benchmarks.frameworks import casts_eagerly, row_framework
+from forge.plan.efficiency import Framework
 from forge.plan.hardware import GIB, Hardware
 from forge.plan.layout import Layout
 from forge.plan.types import ModelPlan
@@ -24,6 +26,8 @@ DEFAULT_BUCKET_BYTES = 400_000_000
 
 HEAD_DIMS = {"qwen3": 128, "qwen-3": 128, "gemma": 256, "mistral-nemo": 128, "gpt-oss": 64, "glm-4.5": 128}
 """Heads that are not hidden / heads wide, by the start of the model's name (the families' published configs)."""
+
+NO_SOURCE = "(no source)"
 
 _YES = frozenset({"yes", "true", "1"})
 
@@ -42,6 +46,8 @@ class Row:
     sequence_length: int
     shard_ranks: int | None
     fp8: bool
+    eager_casts: bool
+    """Whether fp8 is cast to kernel by kernel."""
     tokens_per_s_per_gpu: float | None
     peak_memory_gb: float | None
     parameters_published: float | None
@@ -62,59 +68,48 @@ class Unusable:
     reason: str
 
 
-class _Reject(Exception):
-    """Carries the reason why a row is unusable."""
-
-
 def read_rows(path: Path) -> tuple[list[Row], list[Unusable]]:
     """Read a file with the columns of `measured.csv`; every line comes back as one or the other."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        lines = [(reader_line, values) for reader_line, values in _numbered(file)]
     rows: list[Row] = []
     unusable: list[Unusable] = []
-    for line, values in lines:
-        source = values.get("source") or "(no source)"
-        try:
-            rows.append(parse_row(line, values))
-        except _Reject as reject:
-            unusable.append(Unusable(line, source, str(reject)))
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        for cells in reader:
+            values = {
+                name.strip().lower(): cell.strip()
+                for name, cell in cells.items()
+                if isinstance(name, str) and isinstance(cell, str)
+            }
+            source = values.get("source") or NO_SOURCE
+            try:
+                rows.append(parse_row(reader.line_num, values))
+            except UnusableRowError as reason:
+                unusable.append(Unusable(reader.line_num, source, str(reason)))
     return rows, unusable
-
-
-def _numbered(file: object) -> list[tuple[int, dict[str, str]]]:
-    reader = csv.DictReader(file)  # type: ignore[arg-type]
-    found = []
-    for row in reader:
-        clean = {
-            str(key).strip().lower(): value.strip() if isinstance(value, str) else ""
-            for key, value in row.items()
-            if key is not None
-        }
-        found.append((reader.line_num, clean))
-    return found
 
 
 def parse_row(line: int, values: dict[str, str]) -> Row:
     """Return one row in forge's terms.
 
     Raises:
-        _Reject: it can't be used; the message says why.
+        UnusableRowError: it can't be used; the message says why.
     """
     text = {key: value.lower() for key, value in values.items()}
+    refuse_slips(text)
     _refuse_other_parallelism(text)
-    model, published = _model(text)
-    sequence_length = _count(text, "seq_len")
-    framework, fp8 = _framework(text)
+    if "fp4" in text.get("precision", ""):
+        raise UnusableRowError(f"precision {text['precision']}: forge does not model it")
+    model, published, gated = _model(text)
+    sequence_length = count(text, "seq_len")
+    framework = row_framework(text, gated)
     hardware = _hardware(text)
-    context = (
-        _number_after(text.get("sharding", ""), "cp") or _number_after(text.get("sharding", ""), "sp") or 1
-    )
-    layout = _layout(text, hardware, context)
-    rate = _float(text.get("measured_tokens_per_s_per_gpu", ""))
-    memory = _float(text.get("measured_peak_mem_gb", ""))
+    context = _context_degree(text)
+    layout = _layout(text, hardware, framework, context)
+    rate = number(text.get("measured_tokens_per_s_per_gpu", ""))
+    memory = number(text.get("measured_peak_mem_gb", ""))
     return Row(
         line=line,
-        source=text.get("source") or "(no source)",
+        source=text.get("source") or NO_SOURCE,
         label=_label(text),
         model=model,
         layout=layout,
@@ -122,11 +117,22 @@ def parse_row(line: int, values: dict[str, str]) -> Row:
         framework=framework,
         sequence_length=sequence_length,
         shard_ranks=_shard_ranks(text, hardware),
-        fp8=fp8,
+        fp8="fp8" in text.get("precision", ""),
+        eager_casts=casts_eagerly(text, framework),
         tokens_per_s_per_gpu=rate,
         peak_memory_gb=memory,
         parameters_published=published,
     )
+
+
+def _context_degree(text: dict[str, str]) -> int:
+    """Return how many devices share a sequence: context or sequence parallel, in the sharding or the notes."""
+    sharding = text.get("sharding", "")
+    named = number_after(sharding, "cp") or number_after(sharding, "sp")
+    if named is None:
+        described = re.search(r"(?:context|sequence)[- ]parallel\w*\s*=?\s*(\d+)", text.get("notes", ""))
+        named = int(described.group(1)) if described else 1
+    return max(named, 1)
 
 
 def _label(text: dict[str, str]) -> str:
@@ -142,46 +148,48 @@ def _label(text: dict[str, str]) -> str:
 def _refuse_other_parallelism(text: dict[str, str]) -> None:
     sharding = text.get("sharding", "")
     for key, name in (("tp", "tensor"), ("pp", "pipeline")):
-        degree = max(_float(text.get(key, "")) or 1, _number_after(sharding, key) or 1)
+        degree = max(number(text.get(key, "")) or 1, number_after(sharding, key) or 1)
         if degree > 1:
-            raise _Reject(f"{name} parallel over {degree:.0f}: forge plans data parallelism")
+            raise UnusableRowError(f"{name} parallel over {degree:.0f}: forge plans data parallelism")
     if "3d" in sharding:
-        raise _Reject("3D parallel of unstated degrees: forge plans data parallelism")
-    if (_number_after(sharding, "ep") or 1) > 1:
-        raise _Reject("expert parallel: forge plans data parallelism")
+        raise UnusableRowError("3D parallel of unstated degrees: forge plans data parallelism")
+    experts = number_after(sharding, "ep") or number_after(text.get("notes", ""), "ep")
+    if number(text.get("moe_experts", "")) and (experts or 1) > 1:
+        raise UnusableRowError("expert parallel: forge plans data parallelism")
     described = " ".join(
         text.get(key, "") for key in ("model", "framework", "sharding", "precision", "notes")
     )
     if re.search(r"\bq?lora\b|\bpeft\b", described) and not re.search(
         r"\b(no|not|without) q?lora\b", described
     ):
-        raise _Reject("LoRA: most weights are frozen")
+        raise UnusableRowError("LoRA: most weights are frozen")
     if "do not score" in described:
-        raise _Reject("marked as not to be scored")
+        raise UnusableRowError("marked as not to be scored")
 
 
-def _model(text: dict[str, str]) -> tuple[ModelPlan, float | None]:
-    layers, hidden = _count(text, "layers"), _count(text, "hidden")
-    heads, vocab = _count(text, "heads"), _count(text, "vocab", default=32000)
-    kv_heads = _count(text, "kv_heads", default=heads)
-    experts, active = _count(text, "moe_experts", default=0), _count(text, "moe_topk", default=0)
+def _model(text: dict[str, str]) -> tuple[ModelPlan, float | None, bool]:
+    """Return the network, its published parameters, and whether its feed-forward has a gate."""
+    layers, hidden = count(text, "layers"), count(text, "hidden")
+    heads, vocab = count(text, "heads"), count(text, "vocab", default=32000)
+    kv_heads = count(text, "kv_heads", default=heads)
+    experts, active = count(text, "moe_experts", default=0), count(text, "moe_topk", default=0)
     if experts and not active:
-        raise _Reject("moe_topk blank for a mixture of experts")
+        raise UnusableRowError("moe_topk blank for a mixture of experts")
     if experts <= 1:
         experts = active = 0
-    published = _float(text.get("params_total", ""))
+    published = number(text.get("params_total", ""))
     tied = text.get("tied", "") in _YES
     head_dim = _head_dim(text, hidden, heads)
     query, key_value = heads * head_dim, kv_heads * head_dim
     outside = vocab * hidden * (1 if tied else 2)
     attention = layers * 2 * hidden * (query + key_value)
-    feed_forward = _float(text.get("ffn", ""))
+    feed_forward = number(text.get("ffn", ""))
     if not feed_forward:
         if not published or experts:
-            raise _Reject("ffn blank")
+            raise UnusableRowError("ffn blank")
         feed_forward = (published - outside - attention) / (3 * layers * hidden)
         if feed_forward <= 0:
-            raise _Reject("ffn blank and params_total too small to derive it")
+            raise UnusableRowError("ffn blank and params_total too small to derive it")
         matrices = 3
     else:
         matrices = _matrices(published, outside + attention, layers * hidden * feed_forward * max(experts, 1))
@@ -203,7 +211,7 @@ def _model(text: dict[str, str]) -> tuple[ModelPlan, float | None]:
         head_dim=head_dim,
         intermediate_size=intermediate,
         vocab_size=vocab,
-        max_sequence_length=_count(text, "seq_len"),
+        max_sequence_length=count(text, "seq_len"),
         rope_theta=10000.0,
         rms_norm_epsilon=1e-5,
         tied_embeddings=tied,
@@ -213,7 +221,7 @@ def _model(text: dict[str, str]) -> tuple[ModelPlan, float | None]:
         parameters=round(total),
         active_parameters=round(active_total),
     )
-    return model, published
+    return model, published, matrices == 3
 
 
 def _matrices(published: float | None, rest: float, one: float) -> int:
@@ -234,17 +242,22 @@ def _hardware(text: dict[str, str]) -> Hardware:
     name = text.get("hardware", "")
     chip = find_chip(name)
     if chip is None:
-        raise _Reject(f"hardware {name or 'blank'}: no such chip in benchmarks/chips.py")
-    devices = _count(text, "n_gpus")
-    a_node = min(_count(text, "gpus_per_node", default=chip.gpus_per_node), devices)
-    nodes = math.ceil(devices / a_node)
-    if nodes * a_node != devices:
-        raise _Reject(f"{devices} GPUs do not fill nodes of {a_node}")
-    memory = _float(match.group(1)) if (match := re.search(r"(\d+)\s*gb", name)) else None
+        raise UnusableRowError(f"hardware {name or 'blank'}: no such chip in benchmarks/chips.py")
+    devices = count(text, "n_gpus")
+    a_node = min(count(text, "gpus_per_node", default=chip.gpus_per_node), devices)
+    if chip.link_domain > chip.gpus_per_node:
+        a_node = devices if devices <= chip.link_domain else math.gcd(devices, 64)
+    a_node, whole = math.gcd(devices, a_node), a_node
+    nodes = devices // a_node
+    if a_node == 1 < whole:
+        raise UnusableRowError(f"{devices} GPUs do not divide over nodes of {whole}")
+    memory = number(match.group(1)) if (match := re.search(r"(\d+)\s*gb", name)) else None
     memory_gib = (
         min(chip.memory_gib, memory) if memory and memory < chip.memory_gib * 0.9 else chip.memory_gib
     )
-    return _chip_hardware(chip, name, text.get("source", ""), nodes, a_node, memory_gib)
+    source = text.get("source", "")
+    hop = hop_s(source, text.get("framework", ""))
+    return replace(_chip_hardware(chip, name, source, nodes, a_node, memory_gib), node_hop_s=hop)
 
 
 def _chip_hardware(
@@ -271,80 +284,12 @@ def _chip_hardware(
     )
 
 
-def _framework(text: dict[str, str]) -> tuple[Framework, bool]:
-    """Return the framework key a row falls under, and whether its linear layers are fp8."""
-    name, sharding = text.get("framework", ""), text.get("sharding", "")
-    compiled = text.get("compile", "").startswith(("yes", "true"))
-    precision = text.get("precision", "")
-    if "fp4" in precision:
-        raise _Reject(f"precision {precision}: forge does not model it")
-    attention = text.get("attention", "")
-    key = _framework_key(name, sharding, compiled, text.get("compile", ""))
-    framework = FRAMEWORKS[key]
-    fp8 = "fp8" in precision
-    if "torchtitan" in name:
-        # FSDP2 there reduces gradients in fp32. Its fp8 needs the compiler: alone, the casts cost what fp8 gains.
-        framework = replace(framework, gradient_bytes=4.0)
-        fp8 = fp8 and key == "fsdp_compiled"
-    if "internevo" in name:
-        # Megatron's way of sharding over modules that are not fused.
-        framework = replace(framework, kernels=EAGER)
-    if key in ("deepspeed", "deepcompile", "transformers_fsdp"):
-        # Published runs of mixtures of experts under transformers precede its grouped experts (version 5).
-        framework = replace(framework, looped_experts=True)
-    return replace(framework, attention=_attention_kernel(name, attention, framework)), fp8
-
-
-def _attention_kernel(
-    name: str, attention: str, framework: Framework
-) -> Literal["flash1", "flash2", "flash3"]:
-    if any(word in name for word in ("composer", "llm-foundry", "internevo")) or "xformers" in attention:
-        # Their measurements are of FlashAttention 1: flash-attn 1.0.9 and 1.0.5 were what they installed in 2023.
-        return "flash1"
-    newest = ("flash3", "fa3", "flash-3", "flash attention 3", "cudnn", "fused", "te")
-    if any(re.search(rf"\b{word}\b", attention) for word in newest):
-        return "flash3"
-    return (
-        "flash3"
-        if any(word in name for word in ("nemo", "bridge", "transformer engine"))
-        else framework.attention
-    )
-
-
-def _framework_key(name: str, sharding: str, compiled: bool, compile_column: str) -> str:
-    def named(*words: str) -> bool:
-        return any(word in name for word in words)
-
-    if "deepcompile" in name or "deepcompile" in sharding:
-        return "deepcompile"
-    if named("megatron", "nemo", "internevo", "llm.c", "mcore", "transformer engine", "nanotron", "neox"):
-        return "megatron"
-    if named("fms", "olmo", "tinyllama", "lingua", "maxtext", "jax", "nanochat", "nanogpt", "levanter"):
-        # Compiled, or with hand-fused kernels, unless the row says not.
-        return "fsdp" if compile_column == "no" else "fsdp_compiled"
-    if named(
-        "torchtitan",
-        "foundry",
-        "composer",
-        "mosaic",
-        "litgpt",
-        "lightning",
-        "fairscale",
-        "fairseq",
-        "metaseq",
-    ):
-        return "fsdp_compiled" if compiled else "fsdp"
-    if "deepspeed" in name or ("zero" in sharding and "fsdp" not in sharding):
-        return "deepspeed"
-    if named("transformers", "accelerate", "axolotl", "llama-factory", "swift", "trl", "hf", "pytorch fsdp"):
-        return "transformers_fsdp"
-    return "fsdp_compiled" if compiled else "fsdp"
-
-
-def _layout(text: dict[str, str], hardware: Hardware, context: int) -> Layout:
+def _layout(text: dict[str, str], hardware: Hardware, framework: Framework, context: int) -> Layout:
     sharding = text.get("sharding", "")
     if hardware.world_size % context:
-        raise _Reject(f"{hardware.world_size} GPUs do not divide over {context} that share a sequence")
+        raise UnusableRowError(
+            f"{hardware.world_size} GPUs do not divide over {context} that share a sequence"
+        )
     micro_batch, steps = _batches(text, hardware.world_size // context)
     precision = text.get("precision", "")
     attention: Literal["flash", "eager"] = (
@@ -352,7 +297,7 @@ def _layout(text: dict[str, str], hardware: Hardware, context: int) -> Layout:
     )
     optimizer, parameters = _offload(sharding)
     return Layout(
-        zero_stage=_stage(sharding, text.get("framework", ""), hardware.world_size),
+        zero_stage=_stage(sharding, framework, hardware.world_size),
         micro_batch_sequences=micro_batch,
         gradient_accumulation_steps=steps,
         activation_checkpointing=_checkpointing(text),
@@ -367,9 +312,9 @@ def _layout(text: dict[str, str], hardware: Hardware, context: int) -> Layout:
 
 def _batches(text: dict[str, str], data_ranks: int) -> tuple[int, int]:
     """Return micro-batch and accumulation, each from its column or from the global batch."""
-    micro = _float(text.get("micro_batch_per_gpu", ""))
-    steps = _float(text.get("grad_accum", ""))
-    global_batch = _float(text.get("global_batch_seqs", ""))
+    micro = number(text.get("micro_batch_per_gpu", ""))
+    steps = number(text.get("grad_accum", ""))
+    global_batch = number(text.get("global_batch_seqs", ""))
     share = global_batch / data_ranks if global_batch else None
     if micro and not steps:
         steps = share / micro if share else 1.0
@@ -378,29 +323,30 @@ def _batches(text: dict[str, str], data_ranks: int) -> tuple[int, int]:
         micro = share / (steps or 1.0)
         steps = steps or 1.0
     if not micro:
-        raise _Reject("micro_batch_per_gpu blank, and no global batch to derive it from")
+        raise UnusableRowError("micro_batch_per_gpu blank, and no global batch to derive it from")
     if micro < 1:
-        raise _Reject(f"micro-batch of {micro:g} sequences: the columns contradict each other")
+        raise UnusableRowError(f"micro-batch of {micro:g} sequences: the columns contradict each other")
     return round(micro), max(round(steps or 1.0), 1)
 
 
-def _stage(sharding: str, framework: str, world: int) -> Literal[0, 1, 2, 3]:
-    if "zero2" in sharding or "zero-2" in sharding or "grad-op" in sharding or "grad_op" in sharding:
-        return 2
-    if (
-        "zero1" in sharding
-        or "zero-1" in sharding
-        or "distributed optimizer" in sharding
-        or "dist-opt" in sharding
-    ):
-        return 1
-    if "zero3" in sharding or "zero-3" in sharding or "fsdp" in sharding or "hsdp" in sharding:
-        return 3
-    if "zero0" in sharding or "ddp" in sharding or sharding in ("none", "dp", "no", "zero-0") or world == 1:
+def _stage(sharding: str, framework: Framework, world: int) -> Literal[0, 1, 2, 3]:
+    """Return the ZeRO stage that a name of sharding amounts to."""
+    name = re.sub(r"[\s_-]", "", sharding)
+    stages: tuple[tuple[Literal[0, 1, 2, 3], tuple[str, ...]], ...] = (
+        (2, ("zero2", "gradop")),
+        (1, ("zero1", "distributedoptimizer", "distopt", "optimizersharding")),
+        (0, ("zero0", "ddp", "noshard")),
+        (3, ("zero3", "fsdp", "hsdp", "fullshard", "hybridshard")),
+    )
+    for stage, names in stages:
+        if any(known in name for known in names):
+            return stage
+    if name in ("none", "no") or world == 1:
         return 0
-    if "megatron" in framework or "nemo" in framework:
+    if framework.key == "megatron":
+        # Its recipes for data parallelism shard the optimizer, whether the name says so or not.
         return 1
-    return 3
+    return 0 if re.fullmatch(r"dp\d*", name) else 3
 
 
 def _offload(
@@ -414,10 +360,10 @@ def _offload(
 
 def _checkpointing(text: dict[str, str]) -> Literal["none", "selective", "full"]:
     column = text.get("act_ckpt", "")
-    if "full" in column:
-        return "full"
-    if "selective" in column:
+    if "selective" in column or "attn" in column:
         return "selective"
+    if column.startswith(("full", "yes", "true", "uniform", "block")) or "full" in column:
+        return "full"
     return "none"
 
 
@@ -428,27 +374,3 @@ def _shard_ranks(text: dict[str, str], hardware: Hardware) -> int | None:
     if match := re.search(r"group of (\d+)", sharding):
         return min(int(match.group(1)), hardware.world_size)
     return None
-
-
-def _number_after(text: str, word: str) -> int | None:
-    """Return the number that follows a short word (`cp4`, `tp=2`) in a description."""
-    match = re.search(rf"(?<![a-z]){word}\s*=?\s*(\d+)|(?<=\d){word}(\d+)", text)
-    return int(match.group(1) or match.group(2)) if match else None
-
-
-def _float(text: str) -> float | None:
-    """Return the number a cell holds; None where it is blank, not a finite number or not positive."""
-    try:
-        value = float(text.replace(",", "").replace("_", ""))
-    except ValueError:
-        return None
-    return value if math.isfinite(value) and value > 0 else None
-
-
-def _count(text: dict[str, str], column: str, default: int | None = None) -> int:
-    value = _float(text.get(column, ""))
-    if value is None:
-        if default is not None:
-            return default
-        raise _Reject(f"{column} {'is not a number' if text.get(column) else 'blank'}")
-    return max(round(value), 1)

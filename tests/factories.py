@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from forge.plan.stages import NOT_OF_CORPUS
 from forge.plan.types import (
     PLAN_FORMAT,
     Estimates,
@@ -18,9 +19,11 @@ from forge.plan.types import (
     ModelPlan,
     Plan,
     SchedulePlan,
+    SearchPlan,
     StagePlan,
     plan_id,
 )
+from forge.spec.schema import load_schema_file
 
 BOS_ID, EOS_ID, PAD_ID = 0, 1, 2
 
@@ -80,15 +83,32 @@ _ESTIMATES = Estimates(
     memory=(),
     peak_memory_bytes=0,
     available_memory_bytes=0,
+    memory_error_fraction=0.25,
+    host_memory=(),
+    host_memory_available_bytes=0,
+    disk=(),
+    disk_available_bytes=None,
     step_time_s=0.0,
     tokens_per_second=0.0,
     model_flops_utilization=0.0,
     training_time_s=0.0,
+    time_error_fraction=0.5,
+    goodput_fraction=1.0,
+    wall_clock_s=0.0,
     gpu_hours=0.0,
     cost_usd=None,
+    energy_kwh=None,
+    expected_failures=0.0,
+    best_checkpoint_interval_s=None,
+    checkpoint_stall_s=0.0,
     checkpoint_bytes=0,
     corpus_tokens=0,
+    corpus_passes=None,
+    tokens_per_parameter=0.0,
+    compute_optimal_tokens=0,
+    warnings=(),
 )
+_SEARCH = SearchPlan(objective="wall_clock", candidates=1, alternatives=(), rejected=())
 
 
 def tiny_plan(
@@ -132,6 +152,7 @@ def tiny_plan(
         "deepspeed": deepspeed_config(the_layout, the_schedule) | dict(deepspeed or {}),
         "stages": stages if stages is not None else default_stages(the_model),
         "estimates": _ESTIMATES,
+        "search": _SEARCH,
         "spec": {},
     }
     plan = Plan(**(content | changes))
@@ -165,6 +186,21 @@ def deepspeed_config(layout: LayoutPlan, schedule: SchedulePlan) -> dict[str, An
     }
 
 
+def corpus_defaults() -> dict[str, Any]:
+    """Return what the corpus stage is given where a spec says nothing of `data`."""
+    properties = load_schema_file("data")["properties"]
+    return {key: node["default"] for key, node in properties.items() if key not in NOT_OF_CORPUS}
+
+
+TOKENS: dict[str, Any] = {"packing": "concatenate", "sequence_length": None, "source_weights": None}
+
+
+def tokenizer_defaults() -> dict[str, Any]:
+    """Return what the tokenizer stage is given where a spec says nothing of `tokenizer`."""
+    properties = load_schema_file("tokenizer")["properties"]
+    return {key: node["default"] for key, node in properties.items()} | {"given_sha256": None, "seed": 7}
+
+
 def default_stages(model: ModelPlan) -> tuple[StagePlan, ...]:
     """Return the seven stages, with parameters that suit a few short documents."""
     parameters: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
@@ -172,21 +208,19 @@ def default_stages(model: ModelPlan) -> tuple[StagePlan, ...]:
         "corpus": (
             ("lake",),
             {
+                **corpus_defaults(),
                 "min_words": 1,
                 "min_alphabetic_fraction": 0.0,
                 "max_repeated_line_fraction": 1.0,
-                "shingle_words": 5,
-                "near_duplicate_jaccard": 0.8,
                 "held_out_fraction": 0.1,
-                "held_out_group_jaccard": 0.5,
                 "seed": 7,
             },
         ),
         "tokenizer": (
             ("corpus",),
-            {"kind": "byte_level_bpe", "pattern": "qwen2", "vocab_size": model.vocab_size},
+            {**tokenizer_defaults(), "vocab_size": model.vocab_size},
         ),
-        "tokens": (("corpus", "tokenizer"), {}),
+        "tokens": (("corpus", "tokenizer"), TOKENS),
         "train": (("tokens",), {}),
         "evaluate": (
             ("train", "corpus", "tokenizer", "tokens"),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from forge.data.sources import fingerprint
+from forge.data.fingerprint import fingerprint
 from forge.errors import SpecError, StageError
 from forge.plan.compile import compile_plan
 from forge.plan.hardware import Hardware, resolve_hardware
@@ -41,12 +41,26 @@ def compile_overrides(overrides: Sequence[str], machine: Machine, needs_data: bo
         FitError: nothing fits the hardware.
     """
     spec = compose_spec(overrides)
-    sources, missing = _sources(spec)
+    sources, missing = _sources(spec.values["data"]["path"], spec.where(("data", "path")))
     if missing and needs_data:
         raise SpecError(*missing)
     plan = compile_plan(spec.values, spec.choices["hardware"], machine, sources)
     hardware = resolve_hardware(spec.values["hardware"], spec.choices["hardware"], machine)
     return Compiled(spec, plan, hardware, spec.notes + missing)
+
+
+def recompile(plan: Plan, machine: Machine, where: str) -> tuple[Plan, Hardware]:
+    """Return the plan that `plan`'s spec compiles to now and here, and its hardware.
+
+    Raises:
+        SpecError: its documents are not there.
+        FitError: nothing fits what the hardware is now.
+    """
+    sources, missing = _sources(plan.spec["data"]["path"], where)
+    if missing:
+        raise SpecError(*missing)
+    now = compile_plan(plan.spec, plan.layout.hardware, machine, sources)
+    return now, resolve_hardware(plan.spec["hardware"], plan.layout.hardware, machine)
 
 
 def source_hashes() -> Path | None:
@@ -57,13 +71,11 @@ def source_hashes() -> Path | None:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError):
         return None
-    return folder / "source-hashes.json"
+    return folder / "source-hashes.sqlite"
 
 
-def _sources(spec: Spec) -> tuple[tuple[SourcePlan, ...], tuple[str, ...]]:
+def _sources(path: str | list[str] | None, where: str) -> tuple[tuple[SourcePlan, ...], tuple[str, ...]]:
     """Return what the sources hold now; where one is not at hand none counts, and a line says why."""
-    path = spec.values["data"]["path"]
-    where = spec.where(("data", "path"))
     if path is None:
         return (), (f"{where}: data.path: say where your documents are: data.path=/my/folder",)
     sources = []

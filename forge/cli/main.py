@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
@@ -13,14 +14,15 @@ from typing import Any
 import typer
 
 import forge
-from forge.cli import plan_command, run_command
 from forge.errors import UserError
 
 TAKES_OVERRIDES = {"allow_extra_args": True, "ignore_unknown_options": True}
 
-COMMANDS: dict[str, tuple[Callable[..., None], dict[str, Any]]] = {
-    "run": (run_command.run, TAKES_OVERRIDES),
-    "plan": (plan_command.plan, TAKES_OVERRIDES),
+COMMANDS: dict[str, dict[str, Any]] = {
+    # name: settings; the function is `NAME` in `forge.cli.NAME_command`
+    "run": TAKES_OVERRIDES,
+    "plan": TAKES_OVERRIDES,
+    "audit": {},
 }
 
 
@@ -28,17 +30,23 @@ def main() -> None:
     """Run `forge` on the command line of this process."""
     app = _app(help=forge.__doc__, no_args_is_help=True)
     app.callback()(_options)
-    for name, (command, settings) in COMMANDS.items():
-        app.command(name, context_settings=settings)(command)
+    # Only the command that is asked for is imported; help and mistakes show all.
+    asked = [name for name in sys.argv[1:2] if name in COMMANDS]
+    for name in asked or COMMANDS:
+        app.command(name, context_settings=COMMANDS[name])(_command(name))
     sys.exit(call(app, "forge", sys.argv[1:]))
 
 
 def run_main() -> None:
     """Run `forge-run` on the command line of this process: the same as `forge run`."""
-    command, settings = COMMANDS["run"]
     app = _app()
-    app.command(context_settings=settings)(command)
+    app.command(context_settings=COMMANDS["run"])(_command("run"))
     sys.exit(call(app, "forge-run", sys.argv[1:]))
+
+
+def _command(name: str) -> Callable[..., None]:
+    command: Callable[..., None] = getattr(importlib.import_module(f"forge.cli.{name}_command"), name)
+    return command
 
 
 def call(app: typer.Typer, name: str, arguments: Sequence[str]) -> int:

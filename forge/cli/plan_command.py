@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +15,7 @@ from forge.cli.options import Overrides, overrides_of
 from forge.errors import SpecError
 from forge.files import replace_text
 from forge.plan.machine import probe_machine
-from forge.plan.types import PLAN_FORMAT, plan_to_json
+from forge.plan.types import PLAN_FORMAT, Plan, load_plan, plan_to_json
 
 
 def plan(
@@ -25,6 +26,9 @@ def plan(
     ] = False,
     spec: Annotated[
         bool, typer.Option("--spec", help="Print the composed spec, each value with its place.")
+    ] = False,
+    diff: Annotated[
+        bool, typer.Option("--diff", help="Compare two: each a plan file, or overrides in quotes.")
     ] = False,
     why: Annotated[
         list[str] | None, typer.Option("--why", metavar="KEY", help="Show who set KEY, in force first.")
@@ -37,6 +41,9 @@ def plan(
     tokens = overrides_of(context, overrides)
     if spec or why:
         _show_spec(tokens, why)
+        return
+    if diff:
+        _show_diff(tokens)
         return
     compiled = compile_overrides(tokens, probe_machine(), needs_data=False)
     text = plan_to_json(compiled.plan)
@@ -58,6 +65,22 @@ def _show_spec(tokens: list[str], why: list[str] | None) -> None:
         sys.stdout.write(spec_to_yaml(composed))
     for key in why or ():
         print("\n".join(explain(composed, key)))
+
+
+def _show_diff(sides: list[str]) -> None:
+    if len(sides) != 2:
+        raise SpecError("command line: --diff: takes two: plan files, or overrides in quotes")
+    from forge.cli.diff_view import show_diff
+
+    before, after = (_either(side) for side in sides)
+    show_diff(before, after)
+
+
+def _either(side: str) -> Plan:
+    """Return the plan of a file, or of overrides as one would type them."""
+    if Path(side).is_file():
+        return load_plan(Path(side))
+    return compile_overrides(shlex.split(side), probe_machine(), needs_data=False).plan
 
 
 def _write(output: Path, text: str) -> None:

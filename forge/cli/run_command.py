@@ -10,10 +10,12 @@ import typer
 
 from forge.cli.compiling import Compiled, compile_overrides, source_hashes
 from forge.cli.options import Overrides, overrides_of
+from forge.cli.reviewed import ready, reviewed_plan
 from forge.errors import FitError, SpecError, UserError
 from forge.plan.hardware import check_runnable
 from forge.plan.machine import probe_machine
-from forge.run.display import make_display
+from forge.plan.types import Plan
+from forge.run.display import Display, make_display
 from forge.run.run import run_plan
 from forge.spec.sweep import expand_sweep
 
@@ -25,26 +27,33 @@ def run(
         bool, typer.Option("--multirun", "-m", help="Run every combination of the values named.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only what came out.")] = False,
+    accept_drift: Annotated[
+        bool,
+        typer.Option(
+            "--accept-drift", help="With plan=FILE: run it although code, data or hardware changed."
+        ),
+    ] = False,
 ) -> None:
     """Train a model: forge-run +recipe=legal_tiny data.path=/my/folder
 
-    The same command again goes on where it stopped, or says that it is done.
+    The same command again goes on where it stopped, or says that it is done. plan=FILE carries out a plan that was
+    reviewed.
     """
     tokens = overrides_of(context, overrides)
+    display = make_display(sys.stderr, quiet)
+    file, output_dir = reviewed_plan(tokens)
+    if file is not None:
+        plan, drift = ready(file, accept_drift)
+        _carry_out(plan, output_dir, display, quiet, drift)
+        return
     points = [list(point) for point in expand_sweep(tokens)] if multirun else [tokens]
     compiled = compile_points(points)
-    display = make_display(sys.stderr, quiet)
     for number, point in enumerate(compiled, 1):
         for note in point.notes:
             print(f"note: {note}", file=sys.stderr)
         if len(compiled) > 1:
             display.line(f"run {number} of {len(compiled)}: {' '.join(points[number - 1])}")
-        output_dir = Path(point.spec.values["output_dir"]).expanduser()
-        finished = run_plan(point.plan, output_dir, display, source_hashes())
-        if finished.made or not quiet:
-            from forge.cli.run_view import show_run
-
-            show_run(point.plan, finished)
+        _carry_out(point.plan, Path(point.spec.values["output_dir"]), display, quiet)
 
 
 def compile_points(points: list[list[str]]) -> list[Compiled]:
@@ -69,3 +78,13 @@ def compile_points(points: list[list[str]]) -> list[Compiled]:
         kind = SpecError if any(isinstance(error, SpecError) for error in errors) else FitError
         raise kind(*lines)
     return compiled
+
+
+def _carry_out(
+    plan: Plan, output_dir: Path, display: Display, quiet: bool, drift: tuple[str, ...] = ()
+) -> None:
+    finished = run_plan(plan, output_dir.expanduser(), display, source_hashes(), drift)
+    if finished.made or not quiet:
+        from forge.cli.run_view import show_run
+
+        show_run(plan, finished)

@@ -30,7 +30,7 @@ def show_run(plan: Plan, finished: FinishedRun) -> None:
     console.print("load it:", markup=False)
     for line in (
         "from transformers import AutoModelForCausalLM, AutoTokenizer",
-        f'model, tokenizer = (kind.from_pretrained("{folder}") for kind in (AutoModelForCausalLM, AutoTokenizer))',
+        f'model, tokenizer = (auto.from_pretrained("{folder}") for auto in (AutoModelForCausalLM, AutoTokenizer))',
     ):
         console.print(f"  {line}", markup=False, soft_wrap=True)
     console.print(
@@ -47,10 +47,10 @@ def _quality(console: Console, evaluation: dict[str, Any]) -> None:
     table.add_column("bits per byte", justify="right")
     rows = {
         "this model": evaluation["held_out_bits_per_byte"],
-        f"{rivals['xz_preset']}, having read the training text": rivals[
+        f"xz -{rivals['xz_preset']}, having read the training text": rivals[
             "xz_with_training_text_bits_per_byte"
         ],
-        rivals["xz_preset"]: rivals["xz_bits_per_byte"],
+        f"xz -{rivals['xz_preset']}": rivals["xz_bits_per_byte"],
         "unigram model": rivals["unigram_bits_per_byte"],
     }
     for name, bits in rows.items():

@@ -1,231 +1,232 @@
-"""The corpus stage: documents mended, judged, freed of copies and split; each one set aside with its reason."""
+"""The corpus stage: documents carried through the steps of `data.curate`, and split, each drop with its reason."""
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
-from forge.data.duplicates import Duplicate, exact_duplicates, families, levelled, near_duplicates
-from forge.data.quality import first_finding
-from forge.data.repair import repair
-from forge.data.shingles import Shingler
+from forge.data import boilerplate
+from forge.data.corpus_tables import write_corpus, write_records
+from forge.data.decisions import Decided, Records, decide, reasons
+from forge.data.duplicates import families
+from forge.data.language import check_languages
+from forge.data.passes import (
+    Notes,
+    Pass,
+    Task,
+    bucket_count,
+    bucket_files,
+    plan_passes,
+    run_tasks,
+    write_edits,
+    write_lines,
+)
+from forge.data.roster import Roster, gather
 from forge.data.split import held_out_groups
-from forge.data.tables import TableWriter
-from forge.data.words import split_words
+from forge.data.workers import make_pool
 from forge.errors import StageError
 from forge.progress import Progress
 
-READ_ROWS = 512
-
-CORPUS = pa.schema(
-    [
-        pa.field("document_id", pa.string(), nullable=False),
-        pa.field("source", pa.string(), nullable=False),
-        pa.field("path", pa.string(), nullable=False),
-        pa.field("text", pa.large_string(), nullable=False),
-        pa.field("bytes", pa.int64(), nullable=False),
-        pa.field("words", pa.int64(), nullable=False),
-        pa.field("group", pa.string(), nullable=False),
-        pa.field("split", pa.string(), nullable=False),
-    ]
-)
-SET_ASIDE = pa.schema(
-    [
-        pa.field("document_id", pa.string(), nullable=False),
-        pa.field("path", pa.string(), nullable=False),
-        pa.field("reason", pa.string(), nullable=False),
-        pa.field("detail", pa.string(), nullable=False),
-        pa.field("duplicate_of", pa.string()),
-    ]
-)
+SAMPLES = 3
+NOTED_FOR: dict[str, frozenset[str]] = {
+    "boilerplate": frozenset({"lines"}),
+    "exact_duplicates": frozenset({"exact"}),
+    "near_duplicates": frozenset({"shingles"}),
+    "superseded": frozenset({"shingles"}),
+    "paragraphs": frozenset({"paragraphs"}),
+    "cap": frozenset(),
+}
+"""Step over all documents -> what it needs noted of each."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Document:
-    document_id: str
-    source: str
-    path: str
-    text: str
-    size_bytes: int
-    words: int
-    levelled: bytes
-    shingles: npt.NDArray[np.uint64]
+def build_corpus(
+    lake: Path, parameters: dict[str, Any], out: Path, progress: Progress, workers: int | None = None
+) -> dict[str, Any]:
+    """Make the corpus of a lake; write corpus.parquet, set_aside.parquet and changed.parquet to `out`.
 
+    Every document of the lake is in exactly one of the first two. Rows are in the order of document_id, a hash: the
+    head of either split is a fair sample of it. Of documents that are near copies of each other the longest is kept.
+    The same lake gives the same bytes, whatever the order of its rows and the number of workers.
 
-def build_corpus(lake: Path, parameters: dict[str, Any], out: Path, progress: Progress) -> dict[str, Any]:
-    """Make the corpus of a lake; write corpus.parquet and set_aside.parquet to `out`.
-
-    Every document of the lake is in exactly one of the two. Rows are in the order of document_id, a hash: the head of
-    either split is a fair sample of it. Of documents that are near copies of each other the longest is kept.
+    Args:
+        lake: a lake artifact.
+        parameters: the corpus stage's.
+        out: an empty folder.
+        progress: told of documents.
+        workers: processes; None takes all cores where there is enough to do.
 
     Raises:
-        StageError: the lake cannot be read, every document is set aside, or no family can be held out.
+        StageError: the lake cannot be read, a step cannot be carried out, every document is set aside, or no family
+            can be held out.
     """
-    set_aside: list[dict[str, Any]] = []
-    documents, repaired = _read(lake, parameters, set_aside, progress)
-
-    hashes = [document.levelled for document in documents]
-    documents = _without(documents, exact_duplicates(hashes, _preference(documents)), None, set_aside)
-    near = near_duplicates(
-        [document.shingles for document in documents],
-        _preference(documents),
-        parameters["near_duplicate_jaccard"],
-        progress,
-    )
-    documents = _without(documents, near, parameters["shingle_words"], set_aside)
-    reasons = Counter(row["reason"] for row in set_aside)
-    if not documents:
-        counts = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
-        raise StageError(
-            f"corpus: all {len(set_aside)} documents were set aside ({counts}): loosen the data.* limits they name, "
-            "or give other documents"
+    steps = tuple(parameters["curate"])
+    if "languages" in steps:
+        check_languages(parameters)
+    if "decontaminate" in steps and not parameters["evaluation_files"]:
+        raise StageError("data.evaluation_files: is null and data.curate has `decontaminate`: name files")
+    records = Records()
+    work = out / "work"
+    try:
+        curation = _Curation(lake, parameters, work, records, progress)
+        roster, shingled = curation.carry_out(plan_passes(steps), workers)
+        if not len(roster):
+            counts = ", ".join(f"{count} {reason}" for reason, count in reasons(records).most_common())
+            raise StageError(
+                f"corpus: all {len(records.aside)} documents were set aside ({counts}): loosen the data.* limits "
+                "they name, or give other documents"
+            )
+        # Documents come in the order of their ids, so a family bears the smallest id in it.
+        heads = families(shingled.shingles_of(roster), parameters["held_out_group_jaccard"], progress)
+        groups = [roster.document_ids[head] for head in heads]
+        held_out = held_out_groups(
+            groups, roster.sizes_bytes, parameters["held_out_fraction"], parameters["seed"]
         )
+        splits = ["held_out" if group in held_out else "train" for group in groups]
+        write_corpus(out, curation.last_buckets(), roster.words, groups, splits)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    write_records(out, records)
+    return _summary(steps, curation.documents, roster, groups, splits, records)
 
-    # Documents come in the order of their ids, so a family bears the smallest id in it.
-    heads = families(
-        [document.shingles for document in documents], parameters["held_out_group_jaccard"], progress
-    )
-    groups = [documents[head].document_id for head in heads]
-    sizes_bytes = [document.size_bytes for document in documents]
-    held_out = held_out_groups(groups, sizes_bytes, parameters["held_out_fraction"], parameters["seed"])
+
+class _Curation:
+    """Runs the passes of one corpus."""
+
+    def __init__(
+        self, lake: Path, parameters: dict[str, Any], work: Path, records: Records, progress: Progress
+    ) -> None:
+        self._lake = lake / "lake.parquet"
+        self._parameters, self._work, self._records, self._progress = parameters, work, records, progress
+        try:
+            with parquet.ParquetFile(self._lake) as file:
+                self.documents: int = file.metadata.num_rows
+                self._row_groups: int = file.num_row_groups
+                self._bytes = sum(file.read(columns=["bytes"])["bytes"].to_pylist())
+        except (OSError, KeyError, pa.ArrowException) as error:
+            reason = str(error).splitlines()[0]
+            raise StageError(
+                f"{lake}: not a whole lake ({reason}): delete this folder and run again"
+            ) from None
+        self._buckets = bucket_count(self._bytes)
+        self._passes = 0
+        self._edits: Path | None = None
+        self._lines: Path | None = None
+
+    def carry_out(self, passes: list[Pass], workers: int | None) -> tuple[Roster, Roster]:
+        """Return the documents that are left, and those of the pass that noted shingles, which may be more."""
+        roster = Roster()
+        shingled: Roster | None = None
+        expected = self.documents
+        with make_pool(workers, self._bytes) as pool:
+            for number, one in enumerate(passes):
+                noted = frozenset[str]().union(*(NOTED_FOR[step] for step in one.corpus_steps))
+                if number == len(passes) - 1:
+                    noted |= {"words"} if shingled else {"words", "shingles"}
+                self._progress.start(expected, "documents")
+                notes = run_tasks(pool, self._tasks(number, one, noted), self._progress)
+                self._passes = number + 1
+                if number:
+                    shutil.rmtree(self._work / str(number - 1))
+                roster = gather(notes)
+                self._records.take(notes)
+                if "shingles" in noted:
+                    shingled = roster
+                decided = decide(one.corpus_steps, roster, self._parameters, self._records, self._progress)
+                self._keep(number, one, decided, notes)
+                expected = len(roster)
+        assert shingled is not None
+        return roster, shingled
+
+    def last_buckets(self) -> list[tuple[Path, ...]]:
+        """Return the files of each bucket as the last pass left them."""
+        folder = self._work / str(self._passes - 1)
+        return [bucket_files(folder, bucket) for bucket in range(self._buckets)]
+
+    def _tasks(self, number: int, one: Pass, noted: frozenset[str]) -> list[Task]:
+        folder, before = self._work / str(number), self._work / str(number - 1)
+        folder.mkdir(parents=True)
+        return [
+            Task(
+                number=part,
+                inputs=bucket_files(before, part) if number else (self._lake,),
+                from_lake=number == 0,
+                edits=None if self._edits is None else self._edits / str(part),
+                lines=self._lines,
+                document_steps=one.document_steps,
+                notes=noted,
+                out=folder,
+                buckets=self._buckets,
+                parameters=self._parameters,
+            )
+            for part in range(self._buckets if number else self._row_groups)
+        ]
+
+    def _keep(self, number: int, one: Pass, decided: Decided, notes: list[Notes]) -> None:
+        """Write down what the next pass is to do."""
+        self._edits = self._work / f"edits-{number}"
+        write_edits(self._edits, self._buckets, decided.removed, decided.paragraphs)
+        self._lines = None
+        if "boilerplate" in one.corpus_steps:
+            counts: dict[str, Counter[bytes]] = {}
+            documents: Counter[str] = Counter()
+            for some in notes:
+                documents.update(some.line_documents)
+                for group, lines in some.lines.items():
+                    counts.setdefault(group, Counter()).update(lines)
+            found = boilerplate.repeated(counts, documents, self._parameters["boilerplate_fraction"])
+            self._lines = self._work / f"lines-{number}"
+            write_lines(self._lines, found)
+
+
+def _summary(
+    steps: tuple[str, ...],
+    documents_in: int,
+    roster: Roster,
+    groups: list[str],
+    splits: list[str],
+    records: Records,
+) -> dict[str, Any]:
     summary = {
-        "documents_in": len(documents) + len(set_aside),
-        "documents": len(documents),
-        "bytes": sum(sizes_bytes),
-        "words": sum(document.words for document in documents),
-        "repaired": repaired,
-        "set_aside": dict(sorted(reasons.items())),
+        "documents_in": documents_in,
+        "documents": len(roster),
+        "bytes": sum(roster.sizes_bytes),
+        "words": sum(roster.words),
+        "repaired": sum(row[2] == "repair" for row in records.changes),
+        "set_aside": dict(sorted(reasons(records).items())),
+        "steps": _steps(steps, documents_in, records),
         "families": len(set(groups)),
         "largest_family_documents": max(Counter(groups).values()),
     }
     for split in ("train", "held_out"):
-        own = [
-            size for group, size in zip(groups, sizes_bytes, strict=True) if _split(group, held_out) == split
-        ]
+        own = [size for size, name in zip(roster.sizes_bytes, splits, strict=True) if name == split]
         summary |= {f"{split}_documents": len(own), f"{split}_bytes": sum(own)}
-    _write(documents, groups, held_out, set_aside, out)
     return summary
 
 
-def _read(
-    lake: Path, parameters: dict[str, Any], set_aside: list[dict[str, Any]], progress: Progress
-) -> tuple[list[_Document], int]:
-    """Return the documents that pass the rules, in the order of their ids, and how many texts repair changed."""
-    shingler = Shingler(parameters["shingle_words"])
-    documents = []
-    repaired = 0
-    for row in _lake_rows(lake, progress):
-        text = repair(row["text"])
-        repaired += text != row["text"]
-        words = split_words(text)
-        if finding := first_finding(text, len(words), parameters):
-            set_aside.append(_aside(row["document_id"], row["path"], finding.reason, finding.detail, None))
-        else:
-            documents.append(
-                _Document(
-                    row["document_id"],
-                    row["source"],
-                    row["path"],
-                    text,
-                    len(text.encode()),
-                    len(words),
-                    levelled(text),
-                    shingler.shingles(words),
-                )
-            )
-        progress.advance()
-    documents.sort(key=lambda document: document.document_id)
-    return documents, repaired
-
-
-def _lake_rows(lake: Path, progress: Progress) -> Iterator[dict[str, Any]]:
-    try:
-        file = parquet.ParquetFile(lake / "lake.parquet")
-    except (OSError, pa.ArrowException) as error:
-        reason = str(error).splitlines()[0]
-        raise StageError(f"{lake}: not a whole lake ({reason}): delete this folder and run again") from None
-    with file:
-        progress.start(file.metadata.num_rows, "documents")
-        for batch in file.iter_batches(READ_ROWS, columns=["document_id", "source", "path", "text"]):
-            yield from batch.to_pylist()
-
-
-def _preference(documents: list[_Document]) -> list[int]:
-    """Return the rank of each document among those to keep: longest first, then smallest id."""
-    order = sorted(
-        range(len(documents)), key=lambda place: -documents[place].size_bytes
-    )  # stable, and ids ascend
-    ranks = [0] * len(documents)
-    for rank, place in enumerate(order):
-        ranks[place] = rank
-    return ranks
-
-
-def _without(
-    documents: list[_Document],
-    duplicates: list[Duplicate],
-    shingle_words: int | None,
-    set_aside: list[dict[str, Any]],
-) -> list[_Document]:
-    """Set `duplicates` aside and return the others. `shingle_words` is None for exact ones."""
-    for found in duplicates:
-        removed, kept, closest = (documents[place] for place in (found.removed, found.kept, found.closest))
-        if shingle_words is None:
-            reason, detail = "exact duplicate", f"the text of {kept.path}, case and white space aside"
-        else:
-            reason = "near duplicate"
-            detail = (
-                f"Jaccard {found.jaccard:.4f} with {closest.document_id} ({closest.path}), "
-                f"runs of {shingle_words} words"
-            )
-        set_aside.append(_aside(removed.document_id, removed.path, reason, detail, kept.document_id))
-    gone = {found.removed for found in duplicates}
-    return [document for place, document in enumerate(documents) if place not in gone]
-
-
-def _aside(document_id: str, path: str, reason: str, detail: str, duplicate_of: str | None) -> dict[str, Any]:
-    return {
-        "document_id": document_id,
-        "path": path,
-        "reason": reason,
-        "detail": detail,
-        "duplicate_of": duplicate_of,
-    }
-
-
-def _split(group: str, held_out: frozenset[str]) -> str:
-    return "held_out" if group in held_out else "train"
-
-
-def _write(
-    documents: list[_Document],
-    groups: list[str],
-    held_out: frozenset[str],
-    set_aside: list[dict[str, Any]],
-    out: Path,
-) -> None:
-    with TableWriter(out / "corpus.parquet", CORPUS) as corpus:
-        for document, group in zip(documents, groups, strict=True):
-            corpus.append(
-                {
-                    "document_id": document.document_id,
-                    "source": document.source,
-                    "path": document.path,
-                    "text": document.text,
-                    "bytes": document.size_bytes,
-                    "words": document.words,
-                    "group": group,
-                    "split": _split(group, held_out),
-                }
-            )
-    with TableWriter(out / "set_aside.parquet", SET_ASIDE) as aside:
-        for row in sorted(set_aside, key=lambda row: str(row["document_id"])):
-            aside.append(row)
+def _steps(steps: tuple[str, ...], documents_in: int, records: Records) -> list[dict[str, Any]]:
+    """Return of each step how many documents it saw, set aside and changed, and the first few of either."""
+    found = []
+    for step in steps:
+        aside = [row for row in records.aside if row[2] == step]
+        changed = [row for row in records.changes if row[2] == step]
+        found.append(
+            {
+                "step": step,
+                "documents_in": documents_in,
+                "set_aside": len(aside),
+                "changed": len(changed),
+                "reasons": dict(sorted(Counter(row[3] for row in aside).items())),
+                "samples": [
+                    {"document_id": row[0], "path": row[1], "detail": detail}
+                    for rows, place in ((aside, 4), (changed, 3))
+                    for row, detail in ((row, row[place]) for row in rows[:SAMPLES])
+                ],
+            }
+        )
+        documents_in -= len(aside)
+    return found

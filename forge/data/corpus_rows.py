@@ -18,6 +18,7 @@ class CorpusRow:
     """What the tokenizer and the tokens are made from."""
 
     document_id: str
+    source: str
     split: str
     text: str
     bytes: int
@@ -29,7 +30,7 @@ def corpus_rows(corpus: Path, split: str) -> Iterator[CorpusRow]:
     Raises:
         StageError: there is no readable corpus.parquet.
     """
-    names = ["document_id", "split", "text", "bytes"]
+    names = ["document_id", "source", "split", "text", "bytes"]
     with _open(corpus) as file:
         for batch in file.iter_batches(BATCH_ROWS, columns=names):
             for values in zip(*(batch.column(name).to_pylist() for name in names), strict=True):

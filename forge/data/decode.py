@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import codecs
 import re
+from typing import Any
 
 import charset_normalizer
 
+from forge.data.formats.items import Unreadable, newlines
 from forge.data.latin import latin_encoding
 
 SAMPLE_BYTES = 64 * 1024
@@ -31,13 +33,12 @@ CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 """Bytes no text has in an 8-bit encoding: controls but tab, line and page ends, escape."""
 
 
-class DecodeError(Exception):
-    """The bytes are no text. `reason` is a stable code: 'binary' or 'undecodable'."""
+NOT_FOR_TEXT = {"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape"}
+"""Python's encodings that are no document's; some take time that grows with the square of the length."""
 
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
-        self.detail = detail
+
+class DecodeError(Unreadable):
+    """The bytes are no text. `reason` is a stable code: 'binary' or 'undecodable'."""
 
 
 def decode(content: bytes, declared: str | None = None) -> tuple[str, str]:
@@ -50,6 +51,8 @@ def decode(content: bytes, declared: str | None = None) -> tuple[str, str]:
         if content.startswith(mark):
             return _strict(content, encoding), encoding
     if (place := content.find(b"\0")) >= 0:
+        if wide := _unmarked_utf16(content[:SAMPLE_BYTES]):
+            return _strict(content, wide), wide
         raise DecodeError("binary", f"a zero byte at {place}")
     try:
         return content.decode("utf-8"), "utf-8"
@@ -57,10 +60,22 @@ def decode(content: bytes, declared: str | None = None) -> tuple[str, str]:
         fault = f"byte {error.start} is not UTF-8"
     if found := CONTROLS.search(content):
         raise DecodeError("binary", f"a control byte at {found.start()}, and {fault}")
-    guess = declared or _guess(content)
+    if declared is not None and declared.lower().replace("_", "-") not in ("utf-8", "utf8"):
+        return _strict(content, declared), declared
+    guess = _guess(content)
     if guess is None:
         raise DecodeError("undecodable", fault)
     return _strict(content, guess), guess
+
+
+def file_text(content: bytes, declared: str | None = None) -> tuple[str, dict[str, Any]]:
+    """Return the text with plain newlines, and metadata that name its encoding where it is not of Unicode.
+
+    Raises:
+        DecodeError: as `decode`.
+    """
+    text, encoding = decode(content, declared)
+    return newlines(text), {} if encoding.startswith("utf") else {"encoding": encoding}
 
 
 def encodable(text: str) -> str:
@@ -72,10 +87,26 @@ def encodable(text: str) -> str:
     return text
 
 
+def _unmarked_utf16(sample: bytes) -> str | None:
+    """Return which UTF-16 a text of mostly Latin letters is in: every other byte of it is zero."""
+    pairs = len(sample) // 2
+    even, odd = sample[0 : 2 * pairs : 2].count(0), sample[1 : 2 * pairs : 2].count(0)
+    if even == 0 and odd > pairs / 2:
+        encoding = "utf-16-le"
+    elif odd == 0 and even > pairs / 2:
+        encoding = "utf-16-be"
+    else:
+        return None
+    letters = sample[: 2 * pairs].decode(encoding, "replace").encode("utf-8", "replace")
+    return None if CONTROLS.search(letters) else encoding
+
+
 def _strict(content: bytes, encoding: str) -> str:
     try:
+        if encoding.lower() in NOT_FOR_TEXT:
+            raise LookupError(f"{encoding} is no encoding of documents")
         return content.decode(encoding)
-    except (UnicodeDecodeError, LookupError) as error:
+    except (UnicodeError, LookupError) as error:
         raise DecodeError("undecodable", f"not {encoding}: {error}") from None
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from forge.data.components import Components
+from forge.data.sets import Sets as StoredSets
 from forge.data.similarity import similar_pairs
 from forge.progress import Progress
 
@@ -58,7 +59,7 @@ def near_duplicates(
     closest = np.arange(len(sets))
     jaccards = np.zeros(len(sets))
     progress.start(len(distinct), "documents")
-    for pairs in similar_pairs([sets[place] for place in distinct], threshold):
+    for pairs in similar_pairs(_some(sets, distinct), threshold):
         one, two = distinct[pairs.first], distinct[pairs.second]
         components.join(one, two)
         _note_closest(one, two, pairs.jaccard, closest, jaccards)
@@ -95,10 +96,14 @@ def families(sets: Sets, threshold: float, progress: Progress) -> list[int]:
     components = Components(len(sets))
     components.join(np.arange(len(sets)), first_alike)
     progress.start(len(distinct), "documents")
-    for pairs in similar_pairs([sets[place] for place in distinct], threshold):
+    for pairs in similar_pairs(_some(sets, distinct), threshold):
         components.join(distinct[pairs.first], distinct[pairs.second])
         progress.advance(pairs.probed)
     return [int(name) for name in components.names()]
+
+
+def _some(sets: Sets, places: Ints) -> Sets:
+    return sets.take(places) if isinstance(sets, StoredSets) else [sets[place] for place in places]
 
 
 def _distinct(sets: Sets) -> tuple[Ints, Ints]:

@@ -2,172 +2,149 @@
 
 from __future__ import annotations
 
-import hashlib
+import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from forge.data.decode import encodable
-from forge.data.metadata import metadata_json, refusal
-from forge.data.readers import READERS, Document, Skipped
-from forge.data.sources import SourceFile, list_files
+from forge.data.batches import Batch, BatchFile, Counts, in_batches, read_batch
+from forge.data.formats.slack import KINDS, USERS, is_slack_file
+from forge.data.listing import Listing
+from forge.data.pool import Limits, Pool
+from forge.data.reading import NeedsWorker
+from forge.data.rows import DOCUMENTS, SET_ASIDE
+from forge.data.sources import list_files
 from forge.data.tables import TableWriter
 from forge.errors import StageError
 from forge.progress import Progress
 
-ID_HEX_DIGITS = 16
+SMALL_BYTES = 4 * 1024 * 1024
+"""Sources of fewer bytes are read in this process, but for risky formats: others take longer to start."""
 
-DOCUMENTS = pa.schema(
-    [
-        pa.field("document_id", pa.string(), nullable=False),
-        pa.field("source", pa.string(), nullable=False),
-        pa.field("path", pa.string(), nullable=False),
-        pa.field("part", pa.int64(), nullable=False),
-        pa.field("mime", pa.string(), nullable=False),
-        pa.field("title", pa.string(), nullable=False),
-        pa.field("language", pa.string()),
-        pa.field("text", pa.large_string(), nullable=False),
-        pa.field("sha256", pa.string(), nullable=False),
-        pa.field("bytes", pa.int64(), nullable=False),
-        pa.field("metadata", pa.string(), nullable=False),
-    ]
-)
-SET_ASIDE = pa.schema(
-    [
-        pa.field("source", pa.string(), nullable=False),
-        pa.field("path", pa.string(), nullable=False),
-        pa.field("part", pa.int64(), nullable=False),
-        pa.field("reason", pa.string(), nullable=False),
-        pa.field("detail", pa.string(), nullable=False),
-    ]
-)
+READ = ".txt .md .rst .html .pdf .docx .pptx .xlsx .csv .eml .mbox .json .jsonl .parquet .arrow .zip .tar, source code"
 
 
 def build_lake(
-    sources: Sequence[str], parameters: dict[str, Any], out: Path, progress: Progress
+    sources: Sequence[str],
+    parameters: dict[str, Any],
+    out: Path,
+    progress: Progress,
+    workers: int | None = None,
+    limits: Limits | None = None,
 ) -> dict[str, Any]:
     """Read all documents of `sources`; write lake.parquet and set_aside.parquet to `out`.
 
-    Files seen = files that yielded a document + files that did not; each of the latter is in set_aside.parquet.
-    Rows are in the order of the sources, then of the relative paths. A document's id depends on its path below the
-    source, its part and its text, not on where the source lies.
+    Files seen = files that yielded a document + files that did not; each of the latter is in set_aside.parquet. An
+    archive counts as the files in it. Rows are in the order of the sources, then of the relative paths, then as the
+    file has them; a Slack export that lies unpacked comes last of its source. The same bytes come out for any number
+    of workers.
+
+    Args:
+        sources: folders, files, `package:NAME/inner/path` or addresses.
+        parameters: `max_file_bytes` and `metadata_allow` of the spec.
+        out: an empty folder.
+        progress: told the bytes of the files that are done.
+        workers: processes that read; as many as there are processors by default.
+        limits: what one file may take.
 
     Raises:
         StageError: there is no source, one is not there, or none of the files yields a document.
     """
     if not sources:
         raise StageError("lake: no source given: set data.path to a folder or file of documents")
-    listings = [(source, list_files(source)) for source in sources]
-    progress.start(sum(file.bytes for _, files in listings for file in files), "bytes")
-    set_aside: Counter[str] = Counter()
-    files_set_aside = documents = text_bytes = 0
-    ids_taken: Counter[str] = Counter()
+    listings = [list_files(source) for source in sources]
+    total_bytes = sum(listing.bytes for listing in listings)
+    progress.start(total_bytes, "bytes")
+    batches = _batches(sources, listings)
+    counts = Counts()
     with (
         TableWriter(out / "lake.parquet", DOCUMENTS) as lake,
         TableWriter(out / "set_aside.parquet", SET_ASIDE) as aside,
+        Pool(workers or _processors(), parameters, out, limits or Limits()) as pool,
     ):
-        for source, files in listings:
-            for file in files:
-                documents_before = documents
-                for item in _read(file, parameters["max_file_bytes"], parameters["metadata_allow"]):
-                    if isinstance(item, Skipped):
-                        set_aside[item.reason] += 1
-                        aside.append(_aside_row(source, file, item))
-                    else:
-                        row = _row(source, file, item, ids_taken)
-                        documents += 1
-                        text_bytes += row["bytes"]
-                        lake.append(row)
-                files_set_aside += documents == documents_before
-                progress.advance(file.bytes)
-    seen = sum(len(files) for _, files in listings)
-    if documents == 0:
-        raise StageError(_nothing_read(sources, seen, set_aside))
+        for batch, found, tables in _read(batches, total_bytes, parameters, pool):
+            for table in tables:
+                is_document = pc.is_null(table["reason"])
+                lake.extend(table.filter(is_document).select(DOCUMENTS.names).cast(DOCUMENTS))
+                aside.extend(table.filter(pc.invert(is_document)).select(SET_ASIDE.names).cast(SET_ASIDE))
+            counts.add(found)
+            progress.advance(sum(entry.file.bytes for entry in batch.files if not entry.file.problem))
+    if counts.documents == 0:
+        raise StageError(_nothing_read(sources, counts))
     return {
-        "files": seen,
-        "files_with_documents": seen - files_set_aside,
-        "files_set_aside": files_set_aside,
-        "documents": documents,
-        "bytes": text_bytes,
-        "set_aside": dict(sorted(set_aside.items())),
+        "files": counts.files,
+        "files_with_documents": counts.files_with_documents,
+        "files_set_aside": counts.files - counts.files_with_documents,
+        "documents": counts.documents,
+        "bytes": counts.bytes,
+        "set_aside": dict(sorted(counts.set_aside.items())),
     }
 
 
-def _read(file: SourceFile, max_file_bytes: int, allow: dict[str, list[Any]]) -> Iterator[Document | Skipped]:
-    """Yield what `file` holds; at least one item, a file of nothing being set aside as empty."""
-    extension = PurePosixPath(file.relative).suffix.lower()
-    reader = READERS.get(extension)
-    if file.problem:
-        yield Skipped(0, file.problem, file.detail)
-    elif reader is None:
-        yield Skipped(0, "unsupported format", f"read are {', '.join(READERS)}")
-    elif file.bytes > max_file_bytes:
-        yield Skipped(0, "too large", f"{file.bytes} bytes, data.max_file_bytes is {max_file_bytes}")
-    else:
-        anything = False
-        try:
-            for item in reader(file.absolute):
-                anything = True
-                yield item if isinstance(item, Skipped) else _refusal(item, allow) or item
-        except OSError as error:
-            yield Skipped(0, "unreadable", error.strerror or str(error))
-            return
-        if not anything:
-            yield Skipped(0, "empty", "no document in the file")
+def _batches(sources: Sequence[str], listings: Sequence[Listing]) -> Iterator[Batch]:
+    for place, (source, listing) in enumerate(zip(sources, listings, strict=True)):
+        before = listings[:place]
+        exports: dict[str, list[BatchFile]] = {root: [] for root in _export_roots(listing)}
+        entries = (BatchFile(file, sum(file.relative in other for other in before)) for file in listing)
+        yield from in_batches(source, _without_exports(entries, exports))
+        for root, files in exports.items():
+            yield Batch(source, tuple(files), root)
 
 
-def _refusal(document: Document, allow: dict[str, list[Any]]) -> Skipped | None:
-    if not document.text.strip():
-        return Skipped(document.part, "empty", "no text but white space")
-    found = refusal(document.metadata, allow)
-    return None if found is None else Skipped(document.part, *found)
+def _export_roots(listing: Listing) -> list[str]:
+    """Return the folders that are unpacked Slack exports, sorted."""
+    found = set()
+    for file in chain.from_iterable(listing.named(name) for name in USERS):
+        root = file.relative.rpartition("/")[0]
+        root += "/" if root else ""
+        if not file.problem and any(root + name in listing for name in KINDS):
+            found.add(root)
+    return sorted(found)
 
 
-def _row(source: str, file: SourceFile, document: Document, ids_taken: Counter[str]) -> dict[str, Any]:
-    content = document.text.encode()
-    digest = hashlib.sha256(content).hexdigest()
-    name = f"{file.relative}\0{document.part}\0{digest}"
-    document_id = _short_hash(name)
-    # The same text under the same path in two sources: two documents, two ids.
-    taken = ids_taken[document_id]
-    ids_taken[document_id] += 1
-    if taken:
-        document_id = _short_hash(f"{name}\0{taken}")
-    return {
-        "document_id": document_id,
-        "source": source,
-        "path": file.relative,
-        "part": document.part,
-        "mime": document.mime,
-        "title": encodable(document.title) or PurePosixPath(file.relative).stem,
-        "language": document.language,
-        "text": document.text,
-        "sha256": digest,
-        "bytes": len(content),
-        "metadata": metadata_json(document.metadata),
-    }
+def _without_exports(
+    entries: Iterable[BatchFile], exports: dict[str, list[BatchFile]]
+) -> Iterator[BatchFile]:
+    """Yield what belongs to no export; put the rest where it belongs."""
+    for entry in entries:
+        own = next((root for root in exports if is_slack_file(entry.file.relative, root)), None)
+        if own is None:
+            yield entry
+        else:
+            exports[own].append(entry)
 
 
-def _short_hash(name: str) -> str:
-    return hashlib.sha256(name.encode()).hexdigest()[:ID_HEX_DIGITS]
+def _read(
+    batches: Iterator[Batch], total_bytes: int, parameters: dict[str, Any], pool: Pool
+) -> Iterator[tuple[Batch, Counts, Iterable[pa.Table]]]:
+    """Yield each batch with its counts and rows: read here while all is small and safe, by the pool from there on."""
+    if total_bytes <= SMALL_BYTES:
+        for batch in batches:
+            counts = Counts()
+            try:
+                tables = list(
+                    read_batch(batch, parameters, lambda *unit: None, {}, may_risk=False, counts=counts)
+                )
+            except NeedsWorker:
+                batches = chain([batch], batches)
+                break
+            yield batch, counts, tables
+    yield from pool.read(batches)
 
 
-def _aside_row(source: str, file: SourceFile, item: Skipped) -> dict[str, Any]:
-    return {
-        "source": source,
-        "path": file.relative,
-        "part": item.part,
-        "reason": item.reason,
-        "detail": encodable(item.detail),
-    }
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _nothing_read(sources: Sequence[str], seen: int, reasons: Counter[str]) -> str:
+def _nothing_read(sources: Sequence[str], counts: Counts) -> str:
     where = ", ".join(sources)
-    if not seen:
-        return f"lake: {where}: no files: put documents ({' '.join(READERS)}) there"
-    counts = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
-    return f"lake: {where}: no document in {seen} files ({counts}): give documents as {' '.join(READERS)}"
+    if not counts.files:
+        return f"lake: {where}: no files: put documents ({READ}) there"
+    reasons: Counter[str] = counts.set_aside
+    found = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+    return f"lake: {where}: no document in {counts.files} files ({found}): give documents as {READ}"

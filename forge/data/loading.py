@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
-import functools
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow.parquet as parquet
 
+from forge.data.shuffle import permute
 from forge.errors import StageError
+
+IGNORED = -100
+"""A target that is not learnt: what PyTorch's cross-entropy leaves out."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenShard:
-    """The flat tokens of one split, memory-mapped: `[BOS document EOS]*`."""
+    """The flat tokens of one split, memory-mapped: `[BOS document EOS]*`, or packed sequences filled up with PAD."""
 
     tokens: npt.NDArray[np.unsignedinteger]
     """[len(self)], little-endian uint16 or uint32, read-only."""
+    packed_length: int | None = None
+    """Tokens in a sequence, where documents were packed by best fit."""
+    pad_id: int | None = None
+
+    @property
+    def packed(self) -> bool:
+        """Whether sequences hold whole documents and PAD."""
+        return self.packed_length is not None
 
     @classmethod
     def open(cls, folder: Path, split: str) -> TokenShard:
@@ -42,8 +55,9 @@ class TokenShard:
             )
         if count == 0:
             return cls(np.empty(0, dtype))
+        packed_length = facts.get("packed_length") if split == "train" else None
         # A plain view: indexing np.memmap itself costs twice as much.
-        return cls(np.asarray(np.memmap(path, dtype=dtype, mode="r")))
+        return cls(np.asarray(np.memmap(path, dtype=dtype, mode="r")), packed_length, facts.get("pad_id"))
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -69,8 +83,9 @@ def batch_sequence_indices(
 ) -> npt.NDArray[np.int64]:
     """Return which sequences step `step` (from 0) trains on, int64 [global_batch_sequences].
 
-    Position p = step * global_batch_sequences + j takes sequence `permutation(seed, p // sequences)[p % sequences]`:
-    every sequence once an epoch, a new order each epoch, and no state to save or restore. A batch may span epochs.
+    Position p = step * global_batch_sequences + j takes sequence `permute(p % sequences, seed, p // sequences)`:
+    every sequence once an epoch, a new order each epoch, and nothing to keep in memory, to save or to restore. A batch
+    may span epochs.
 
     Raises:
         ValueError: there are no sequences.
@@ -82,24 +97,81 @@ def batch_sequence_indices(
     indices = np.empty(global_batch_sequences, dtype=np.int64)
     for epoch in np.unique(epochs):
         chosen = epochs == epoch
-        indices[chosen] = _permutation(seed, int(epoch), sequences)[places[chosen]]
+        indices[chosen] = permute(places[chosen], sequences, seed, int(epoch))
     return indices
 
 
 def load_batch(
     shard: TokenShard, indices: npt.NDArray[np.int64], sequence_length: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return (inputs, targets), both int64 [len(indices), sequence_length]; targets are inputs one token later."""
+    """Return (inputs, targets), both int64 [len(indices), sequence_length]; targets are inputs one token later.
+
+    In a packed shard a target that is padding, or the first token of another sequence, is IGNORED.
+
+    Raises:
+        StageError: the shard was packed for another sequence length.
+    """
+    if shard.packed_length not in (None, sequence_length):
+        raise StageError(
+            f"train: the tokens are packed for sequences of {shard.packed_length}, not {sequence_length}: compile again"
+        )
     starts = np.asarray(indices, dtype=np.int64)[:, None] * sequence_length
     rows = shard.tokens[starts + np.arange(sequence_length + 1)].astype(np.int64)
-    return np.ascontiguousarray(rows[:, :-1]), np.ascontiguousarray(rows[:, 1:])
+    targets = np.ascontiguousarray(rows[:, 1:])
+    if shard.packed:
+        targets[:, -1] = IGNORED
+        targets[targets == shard.pad_id] = IGNORED
+    return np.ascontiguousarray(rows[:, :-1]), targets
 
 
-@functools.lru_cache(maxsize=2)  # a batch may span two epochs
-def _permutation(seed: int, epoch: int, sequences: int) -> npt.NDArray[np.int64]:
-    # NumPy keeps SeedSequence and the raw Philox stream the same for ever, but not Generator.permutation (NEP 19):
-    # a run resumed under another NumPy must go on in the same order.
-    raw = np.random.Philox(np.random.SeedSequence([seed, epoch])).random_raw(sequences)
-    order = np.argsort(raw, kind="stable")
-    order.setflags(write=False)
-    return order
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """A part of a training sequence."""
+
+    document_id: str
+    document_offset: int
+    """Its first token within the document, BOS counted."""
+    start: int
+    """Its first token within the sequence."""
+    tokens: int
+
+
+def trace_sample(folder: Path, index: int, sequence_length: int) -> list[Traced]:
+    """Return which documents training sequence `index` of a tokens artifact holds, in order.
+
+    Raises:
+        IndexError: there is no such sequence.
+    """
+    shard = TokenShard.open(folder, "train")
+    if not 0 <= index < sequence_count(len(shard), sequence_length):
+        raise IndexError(f"sequence {index} of {sequence_count(len(shard), sequence_length)}")
+    first, last = index * sequence_length, (index + 1) * sequence_length
+    table = parquet.read_table(
+        folder / "documents.parquet",
+        columns=["document_id", "offset", "start", "tokens"],
+        filters=[("split", "=", "train"), ("start", "<", last)],
+    )
+    starts, tokens = table["start"].to_numpy(), table["tokens"].to_numpy()
+    found = []
+    for place in np.flatnonzero(starts + tokens > first).tolist():
+        begin = max(int(starts[place]), first)
+        end = min(int(starts[place] + tokens[place]), last)
+        skipped = begin - int(starts[place])
+        offset = table["offset"][place].as_py() + skipped
+        found.append(Traced(table["document_id"][place].as_py(), offset, begin - first, end - begin))
+    return sorted(found, key=lambda one: one.start)
+
+
+def verify_tokens(folder: Path) -> None:
+    """Hold the .bin files of a tokens artifact against their checksums.
+
+    Raises:
+        StageError: one differs.
+    """
+    facts = json.loads((folder / "tokens.json").read_text(encoding="utf-8"))
+    for name, digest in facts["sha256"].items():
+        with (folder / name).open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+                raise StageError(
+                    f"{folder / name}: is not what was written: delete this folder and run again"
+                )

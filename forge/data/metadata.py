@@ -23,14 +23,16 @@ def metadata_json(metadata: dict[str, Any]) -> str:
 def refusal(metadata: dict[str, Any], allow: dict[str, list[Any]]) -> tuple[str, str] | None:
     """Return (reason, detail) when a field is not one of the values `allow` has for it, else None.
 
-    A field that is a list is allowed when one of its values is.
+    A field that is a list is allowed when one of its values is. A document that does not have the field stays: a rule
+    made for one source says nothing about documents of another kind.
     """
     for name, allowed in allow.items():
         value = metadata.get(name)
+        if value is None or value == []:
+            continue
         given = {_as_text(item) for item in (value if isinstance(value, list) else [value])}
         if not given & {_as_text(item) for item in allowed}:
-            detail = f"{name} is {', '.join(sorted(given))}" if value is not None else f"no {name}"
-            return f"metadata {name} not allowed", detail
+            return f"metadata {name} not allowed", f"{name} is {', '.join(sorted(given))}"
     return None
 
 

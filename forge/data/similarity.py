@@ -3,22 +3,36 @@
 Bayardo, Ma, Srikant, "Scaling up all pairs similarity search" (WWW 2007), with the length, prefix and position filters
 of Xiao et al., "Efficient similarity joins for near duplicate detection" (WWW 2008). Elements are ordered rarest first;
 two sets that overlap enough share one of their first few elements. Each candidate is then counted exactly.
+
+How rare an element is comes from a table of counters that elements are hashed into: elements that share a counter seem
+more frequent than they are, which costs time and never a pair. The first elements of all sets are joined a part of the
+elements at a time; parts wait in files.
 """
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-Ints = npt.NDArray[np.int64]
+from forge.data.sets import Ints, Sets, within
+from forge.data.word_codes import Uint64, mix
 
 BLOCK_SETS = 64
 """Sets probed at once: one bit each of a 64-bit word."""
 BLOCK_ELEMENTS = 1_000_000
 """Most candidates, or elements of candidates, held at once (8 bytes each, a few arrays)."""
+PART_POSTINGS = 8_000_000
+"""Most first elements joined at once (16 bytes each, and as much again several times to sort them)."""
+COUNTER_BITS = (12, 25)
+"""Least and most: 2^25 counters are 128 MB."""
+MOST_COUNTED = 65_535
+MARK_BITS = 20
 SLACK = 1e-9
 """Bounds are loosened by it, so that floating point never filters out a pair that the final, exact test takes."""
 
@@ -34,111 +48,138 @@ class Pairs:
     """Sets that are done with this block, for progress."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Index:
-    """The sets, smallest first, elements as ranks (rarest first); those in one set only are dropped, but counted."""
-
-    numbers: Ints
-    """[n] place -> the caller's number of the set."""
-    sizes: Ints
-    """[n] all elements."""
-    unique: Ints
-    """[n] elements in no other set: they come before the others, and never match."""
-    starts: Ints
-    """[n + 1] into `elements`."""
-    elements: Ints
-    """Ranks, ascending within a set."""
-    ranks: int
-
-
-def similar_pairs(sets: Sequence[npt.NDArray[np.uint64]], threshold: float) -> Iterator[Pairs]:
+def similar_pairs(sets: Sequence[Uint64], threshold: float) -> Iterator[Pairs]:
     """Yield, a block of sets at a time, every pair of `sets` with |a & b| / |a | b| >= `threshold`, each pair once.
 
     Args:
-        sets: sorted distinct elements; an empty set is similar to nothing.
+        sets: sorted distinct elements; an empty set is similar to nothing. `Sets` in a file are read as needed.
         threshold: Jaccard, above 0 and at most 1.
     """
     if not 0 < threshold <= 1:
         raise ValueError(f"threshold {threshold} is not above 0 and at most 1")
-    if not any(len(one) for one in sets):
+    store = sets if isinstance(sets, Sets) else Sets.of(sets)
+    numbers = np.argsort(store.counts, kind="stable")
+    numbers = numbers[store.counts[numbers] > 0]
+    if not len(numbers):
         return
-    index = _build(sets)
-    postings = _Postings(index, threshold)
-    marks = np.zeros(index.ranks, np.uint64)
-    for first in range(0, len(index.sizes), BLOCK_SETS):
-        last = min(first + BLOCK_SETS, len(index.sizes))
-        keys = postings.candidates(first, last)
-        probes, others = np.divmod(keys, len(index.sizes))
-        overlaps = _overlaps(index, marks, first, last, probes, others)
-        jaccards = overlaps / (index.sizes[probes] + index.sizes[others] - overlaps)
-        good = jaccards >= threshold
-        yield Pairs(index.numbers[probes[good]], index.numbers[others[good]], jaccards[good], last - first)
+    ordered = store.take(numbers)
+    with ExitStack() as cleanup:
+        parts = _parts(ordered, threshold, cleanup)
+        seen = np.empty(0, np.int64)
+        marks = np.zeros(1 << MARK_BITS, np.uint64)
+        for place, part in enumerate(parts):
+            postings = _Postings(*part(), ordered.counts, threshold)
+            found = [seen]
+            for first in range(0, len(ordered), BLOCK_SETS):
+                last = min(first + BLOCK_SETS, len(ordered))
+                keys = postings.candidates(first, last)
+                keys, jaccards = _verified(ordered, marks, first, last, keys, threshold)
+                if place:
+                    new = ~np.isin(keys, seen, assume_unique=True)
+                    keys, jaccards = keys[new], jaccards[new]
+                if len(parts) > 1:
+                    found.append(keys)
+                ones, others = np.divmod(keys, len(ordered))
+                probed = last - first if place == len(parts) - 1 else 0
+                yield Pairs(numbers[ones], numbers[others], jaccards, probed)
+            seen = np.sort(np.concatenate(found))
+            ordered.release()
 
 
-def _build(sets: Sequence[npt.NDArray[np.uint64]]) -> _Index:
-    all_sizes = np.fromiter((len(one) for one in sets), np.int64, len(sets))
-    numbers = np.argsort(all_sizes, kind="stable")
-    numbers = numbers[all_sizes[numbers] > 0]
-    sizes = all_sizes[numbers]
-    flat = np.concatenate([sets[number] for number in numbers])
-    _, inverse, counts = np.unique(flat, return_inverse=True, return_counts=True)
-    del flat
-    shared = counts >= 2
-    order = np.argsort(counts[shared], kind="stable")
-    rank_of_shared = np.empty(len(order), np.int64)
-    rank_of_shared[order] = np.arange(len(order))
-    rank_of = np.full(len(counts), -1, np.int64)
-    rank_of[shared] = rank_of_shared
-    owners = np.repeat(np.arange(len(sizes)), sizes)
-    ranks = rank_of[inverse]
-    keep = ranks >= 0
-    # One sort puts the sets in order and each set's ranks in order.
-    keys = np.sort(owners[keep] * max(1, len(order)) + ranks[keep])
-    kept = np.bincount(owners[keep], minlength=len(sizes))
-    starts = np.concatenate([[0], np.cumsum(kept)])
-    return _Index(numbers, sizes, sizes - kept, starts, keys % max(1, len(order)), len(order))
+class _Part:
+    """First elements of sets: (element, set, place of the element in the set's order), sets ascending."""
+
+    def __init__(self, folder: Path | None, number: int) -> None:
+        self._path = None if folder is None else folder / str(number)
+        self._pieces: list[npt.NDArray[np.uint64]] = []
+
+    def append(self, elements: Uint64, owners: Ints, places: Ints) -> None:
+        piece = np.stack([elements, (owners << 32 | places).astype(np.uint64)], axis=1)
+        if self._path is None:
+            self._pieces.append(piece)
+        else:
+            with self._path.open("ab") as file:
+                file.write(piece.tobytes())
+
+    def __call__(self) -> tuple[Uint64, Ints, Ints]:
+        if self._path is not None and self._path.exists():
+            self._pieces = [np.fromfile(self._path, np.uint64).reshape(-1, 2)]
+            self._path.unlink()
+        rows = np.concatenate([*self._pieces, np.empty((0, 2), np.uint64)])
+        self._pieces = []
+        packed = rows[:, 1].astype(np.int64)
+        return rows[:, 0].copy(), packed >> 32, packed & 0xFFFFFFFF
+
+
+def _parts(ordered: Sets, threshold: float, cleanup: ExitStack) -> list[_Part]:
+    """Return the first elements of all sets, rarest first, in parts that are joined one by one."""
+    total = int(ordered.counts.sum())
+    bits = min(max(total.bit_length() + 1, COUNTER_BITS[0]), COUNTER_BITS[1])
+    counters = np.zeros(1 << bits, np.uint32)
+    for first, last in chunks(ordered.counts):
+        cells = _cells(ordered.gather(np.arange(first, last)), bits)
+        np.add.at(counters, cells, np.uint32(1))
+    lengths = _prefix_lengths(ordered.counts, threshold)
+    count = max(1, -(-int(lengths.sum()) // PART_POSTINGS))
+    folder = None
+    if count > 1:
+        folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="forge-near-")))
+    parts = [_Part(folder, number) for number in range(count)]
+    for first, last in chunks(ordered.counts):
+        elements = ordered.gather(np.arange(first, last))
+        sizes = ordered.counts[first:last]
+        owners = np.repeat(np.arange(last - first), sizes)
+        counted = np.minimum(counters[_cells(elements, bits)], MOST_COUNTED)
+        # An element that was counted once is in no other set: it comes before all others, and never matches.
+        shared = np.flatnonzero(counted > 1)
+        unique = sizes - np.bincount(owners[shared], minlength=last - first)
+        order = np.argsort(owners[shared] << 16 | counted[shared], kind="stable")
+        kept = shared[order]
+        own = sizes - unique
+        places = within(own) + unique[owners[kept]]
+        chosen = places < lengths[first:last][owners[kept]]
+        kept, places = kept[chosen], places[chosen]
+        part_of = _cells(elements[kept], 32) % count
+        for number, part in enumerate(parts):
+            mine = part_of == number if count > 1 else slice(None)
+            part.append(elements[kept][mine], first + owners[kept][mine], places[mine])
+        ordered.release()
+    return parts
 
 
 class _Postings:
-    """Which sets have an element in their prefix, and where."""
+    """Which sets have an element among their first, and where."""
 
-    def __init__(self, index: _Index, threshold: float) -> None:
-        self._index = index
-        self._threshold = threshold
-        sizes = index.sizes
+    def __init__(self, elements: Uint64, owners: Ints, places: Ints, sizes: Ints, threshold: float) -> None:
+        self._sizes, self._threshold = sizes, threshold
+        order = np.argsort(elements, kind="stable")
+        elements = elements[order]
+        new = np.r_[True, elements[1:] != elements[:-1]][: len(elements)]
+        runs = np.cumsum(new) - 1
+        several = np.bincount(runs, minlength=1)[runs] > 1
+        keys = (runs * len(sizes) + owners[order])[several]
+        places = places[order][several]
         # A set that meets only sets at least as large may be indexed by fewer of its elements.
-        owners, places, ranks = self._prefixes(0, len(sizes), 2 * threshold / (1 + threshold))
-        self._keys = ranks * len(sizes) + owners
-        order = np.argsort(self._keys)
-        self._keys = self._keys[order]
-        self._places = places[order]
+        owners = keys % len(sizes)
+        indexed = places < _prefix_lengths(sizes, 2 * threshold / (1 + threshold))[owners]
+        self._keys, self._places = keys[indexed], places[indexed]
+        by_owner = np.argsort(owners, kind="stable")
+        self._probe_keys, self._probe_places = keys[by_owner], places[by_owner]
+        self._borders = np.searchsorted(owners[by_owner], np.arange(len(sizes) + 1))
         self._smallest = np.searchsorted(sizes, threshold * sizes - SLACK)
-
-    def _prefixes(self, first: int, last: int, share: float) -> tuple[Ints, Ints, Ints]:
-        """Return (set, place in the set, rank) of the prefix elements of sets `first` to `last`.
-
-        A set of n elements that must share `share` * n of them has one of those among its first
-        n - ceil(share * n) + 1.
-        """
-        index = self._index
-        sizes = index.sizes[first:last]
-        lengths = sizes - np.ceil(share * sizes - SLACK).astype(np.int64) + 1 - index.unique[first:last]
-        lengths = np.clip(lengths, 0, np.diff(index.starts[first : last + 1]))
-        owners = np.repeat(np.arange(first, last), lengths)
-        places = _within(lengths)
-        return owners, places + index.unique[owners], index.elements[index.starts[owners] + places]
 
     def candidates(self, first: int, last: int) -> Ints:
         """Return the distinct keys `probe * n + other`, other before probe, that no filter rules out, sorted."""
-        sizes, count = self._index.sizes, len(self._index.sizes)
-        probes, places, ranks = self._prefixes(first, last, self._threshold)
-        begins = np.searchsorted(self._keys, ranks * count + self._smallest[probes])
-        ends = np.searchsorted(self._keys, ranks * count + probes)
-        lengths = np.maximum(ends - begins, 0)
+        sizes, count = self._sizes, len(self._sizes)
+        own = slice(self._borders[first], self._borders[last])
+        keys, places = self._probe_keys[own], self._probe_places[own]
+        runs, probes = np.divmod(keys, count)
+        begins = np.searchsorted(self._keys, runs * count + self._smallest[probes])
+        lengths = np.maximum(np.searchsorted(self._keys, keys) - begins, 0)
         found = np.empty(0, np.int64)
-        for one, end in _chunks(lengths):
+        for one, end in chunks(lengths):
             rows = np.repeat(np.arange(one, end), lengths[one:end])
-            hits = begins[rows] + _within(lengths[one:end])
+            hits = begins[rows] + within(lengths[one:end])
             probe = probes[rows]
             other = self._keys[hits] % count
             # The rest of either set after this element bounds what they can still share.
@@ -150,34 +191,74 @@ class _Postings:
         return found
 
 
-def _overlaps(
-    index: _Index, marks: npt.NDArray[np.uint64], first: int, last: int, probes: Ints, others: Ints
-) -> Ints:
-    """Count the elements each probe (one of `first` to `last`) shares with its other, int64."""
-    for place in range(first, last):
-        marks[index.elements[index.starts[place] : index.starts[place + 1]]] |= np.uint64(
-            1 << (place - first)
-        )
-    bits = (probes - first).astype(np.uint64)
-    lengths = index.starts[others + 1] - index.starts[others]
+def _verified(
+    ordered: Sets, marks: Uint64, first: int, last: int, keys: Ints, threshold: float
+) -> tuple[Ints, npt.NDArray[np.float64]]:
+    """Return which candidate keys (probes from `first` to `last`) are similar, and their Jaccards."""
+    if not len(keys):
+        return keys, np.empty(0)
+    probes, others = np.divmod(keys, len(ordered))
+    at_most = _marked_overlaps(ordered, marks, first, last, probes, others)
+    keys = keys[_jaccards(ordered, probes, others, at_most) >= threshold]
+    probes, others = np.divmod(keys, len(ordered))
+    jaccards = _jaccards(ordered, probes, others, _overlaps(ordered, probes, others))
+    return keys[jaccards >= threshold], jaccards[jaccards >= threshold]
+
+
+def _jaccards(ordered: Sets, probes: Ints, others: Ints, overlaps: Ints) -> npt.NDArray[np.float64]:
+    jaccards: npt.NDArray[np.float64] = overlaps / (
+        ordered.counts[probes] + ordered.counts[others] - overlaps
+    )
+    return jaccards
+
+
+def _marked_overlaps(ordered: Sets, marks: Uint64, first: int, last: int, probes: Ints, others: Ints) -> Ints:
+    """Count the elements each probe shares with its other, or a few more: few bits tell elements apart."""
+    block = np.arange(first, last)
+    cells = _cells(ordered.gather(block), MARK_BITS)
+    bits = np.repeat(np.uint64(1) << np.arange(last - first, dtype=np.uint64), ordered.counts[block])
+    np.bitwise_or.at(marks, cells, bits)
+    shifts = (probes - first).astype(np.uint64)
+    lengths = ordered.counts[others]
     overlaps = np.zeros(len(probes), np.int64)
-    for one, end in _chunks(lengths):
+    for one, end in chunks(lengths):
         rows = np.repeat(np.arange(one, end), lengths[one:end])
-        elements = index.elements[index.starts[others[rows]] + _within(lengths[one:end])]
-        shared = (marks[elements] >> bits[rows]) & np.uint64(1)
+        found = marks[_cells(ordered.gather(others[one:end]), MARK_BITS)]
+        shared = (found >> shifts[rows]) & np.uint64(1)
         overlaps[one:end] = np.bincount(rows - one, weights=shared, minlength=end - one)
-    marks[index.elements[index.starts[first] : index.starts[last]]] = 0
+    marks[cells] = 0
+    return np.minimum(overlaps, np.minimum(ordered.counts[probes], lengths))
+
+
+def _overlaps(ordered: Sets, probes: Ints, others: Ints) -> Ints:
+    """Count the elements each probe shares with its other, int64."""
+    overlaps = np.zeros(len(probes), np.int64)
+    for one, end in chunks(ordered.counts[probes] + ordered.counts[others]):
+        rows = np.arange(end - one)
+        names = mix(rows.astype(np.uint64))
+        sides = [
+            # A 64-bit hash of (pair, element): what both sides have is there twice.
+            mix(ordered.gather(side[one:end]) ^ np.repeat(names, ordered.counts[side[one:end]]))
+            for side in (probes, others)
+        ]
+        owners = [np.repeat(rows, ordered.counts[side[one:end]]) for side in (probes, others)]
+        twice = np.isin(sides[0], sides[1], assume_unique=True)
+        overlaps[one:end] = np.bincount(owners[0][twice], minlength=end - one)
     return overlaps
 
 
-def _within(lengths: Ints) -> Ints:
-    """Return 0, 1, ... for each of runs of `lengths`, one after the other."""
-    ends = np.cumsum(lengths)
-    total = int(ends[-1]) if len(ends) else 0
-    return np.arange(total) - np.repeat(ends - lengths, lengths)
+def _prefix_lengths(sizes: Ints, share: float) -> Ints:
+    """Return how many first elements count: a set of n that must share `share` * n has one of those among them."""
+    lengths: Ints = sizes - np.ceil(share * sizes - SLACK).astype(np.int64) + 1
+    return lengths
 
 
-def _chunks(lengths: Ints) -> Iterator[tuple[int, int]]:
+def _cells(elements: Uint64, bits: int) -> Ints:
+    """Return `bits` bits of a hash of each element."""
+    return ((elements * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(64 - bits)).astype(np.int64)
+
+
+def chunks(lengths: Ints) -> Iterator[tuple[int, int]]:
     """Yield ranges of rows whose `lengths` sum to at most BLOCK_ELEMENTS (or of one row)."""
     ends = np.cumsum(lengths)
     one = 0

@@ -1,54 +1,26 @@
-"""Where documents come from: a folder, a file, or data inside an installed package. Standard library only."""
+"""Where documents come from: a folder, a file, data inside an installed package, or an address elsewhere.
+
+Standard library only, but for addresses.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import importlib.util
-import json
 import os
 import stat
-import time
+import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any
 
+from forge.data.listing import Listing, SourceFile, list_folder
+from forge.data.remote import fetch, is_address, list_remote
 from forge.errors import StageError
 
 PACKAGE_PREFIX = "package:"
 
 DISTRIBUTIONS = {"licensedcode": "licensedcode-data"}
 """What to `pip install` where it is not called what it brings."""
-
-RACY_NS = 2_000_000_000
-"""A file changed this shortly ago (ns) may change again within one tick of its clock: its hash is not remembered."""
-
-HASH_BLOCK_BYTES = 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class SourceFile:
-    """One entry of a source."""
-
-    relative: str
-    """POSIX path below the source; the file's name when the source is a file."""
-    absolute: Path
-    bytes: int
-    mtime_ns: int
-    problem: str
-    """Why it is not read ('' when it is): 'link', 'hidden', 'not a file', 'unreadable'."""
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class SourceFingerprint:
-    """What a source holds."""
-
-    files: int
-    bytes: int
-    sha256: str
-    """Over the sorted relative paths and each file's SHA-256, or its problem when it is not read."""
 
 
 def resolve_source(source: str) -> Path:
@@ -82,123 +54,35 @@ def resolve_source(source: str) -> Path:
     )
 
 
-def list_files(source: str) -> list[SourceFile]:
+def list_files(source: str) -> Listing:
     """Return every entry of `source`, sorted by relative path.
 
-    Links are listed, not followed: their target is outside the source, or is read in its own place, or loops.
-    Hidden entries (a name that starts with a dot) are listed, a hidden folder as one entry.
-
     Raises:
         StageError: the source is not there.
     """
+    if is_address(source):
+        return list_remote(source)
     root = resolve_source(source)
-    if not root.is_dir():
-        facts = root.stat()
-        problem = "" if stat.S_ISREG(facts.st_mode) else "not a file"
-        return [SourceFile(root.name, root, facts.st_size, facts.st_mtime_ns, problem, problem)]
-    return sorted(_walk(root), key=lambda file: file.relative)
+    if root.is_dir():
+        return list_folder(root)
+    facts = root.stat()
+    listing = Listing(os.path.join(os.fspath(root.parent), ""))  # noqa: PTH118
+    problem = "" if stat.S_ISREG(facts.st_mode) else "not a file"
+    listing.append(listing.folder("", ""), root.name, facts.st_size, facts.st_mtime_ns, problem)
+    return listing
 
 
-def fingerprint(source: str, cache: Path | None) -> SourceFingerprint:
-    """Return how many files and bytes `source` holds and a SHA-256 of it all.
-
-    `cache`, a JSON file of hashes by absolute path, size and time of change, spares reading what has not changed. It is
-    written beside its place and renamed; a damaged one is ignored.
+@contextmanager
+def fetched(file: SourceFile) -> Iterator[Path]:
+    """Give the path of a file on this machine; one from elsewhere is copied here, and the copy removed afterwards.
 
     Raises:
-        StageError: the source is not there.
+        OSError: it cannot be copied.
     """
-    files = list_files(source)
-    known = _load_cache(cache)
-    fresh: dict[str, list[Any]] = {}
-    digest = hashlib.sha256()
-    now_ns = time.time_ns()
-    for file in files:
-        path = os.fspath(file.absolute)
-        content = file.problem
-        if not content:
-            remembered = known.get(path)
-            if remembered is not None and _is_of(remembered, file):
-                facts = remembered
-            else:
-                facts = [file.bytes, file.mtime_ns, _file_sha256(file.absolute)]
-            content = facts[2]
-            if content != "unreadable" and now_ns - file.mtime_ns > RACY_NS:
-                fresh[path] = facts
-        digest.update(f"{file.relative}\0{content}\n".encode())
-    if cache is not None and any(known.get(path) != facts for path, facts in fresh.items()):
-        # The cache only saves time: where it cannot be written, the next call is slower.
-        with contextlib.suppress(OSError):
-            _save_cache(cache, known | fresh)
-    readable = [file for file in files if not file.problem]
-    return SourceFingerprint(len(files), sum(file.bytes for file in readable), digest.hexdigest())
-
-
-def _walk(root: Path) -> Iterator[SourceFile]:
-    waiting = [(root, "")]
-    while waiting:
-        folder, prefix = waiting.pop()
-        try:
-            entries = list(os.scandir(folder))
-        except OSError as error:
-            yield SourceFile(prefix.rstrip("/") or ".", folder, 0, 0, "unreadable", error.strerror or "")
-            continue
-        for entry in entries:
-            # A name that is not UTF-8 must still fit in a table.
-            name = os.fsencode(entry.name).decode("utf-8", "backslashreplace")
-            path = Path(entry.path)
-            if entry.is_dir(follow_symlinks=False) and not name.startswith("."):
-                waiting.append((path, f"{prefix}{name}/"))
-            else:
-                yield _entry(entry, prefix + name, path)
-
-
-def _entry(entry: os.DirEntry[str], relative: str, path: Path) -> SourceFile:
-    if entry.is_symlink():
-        return SourceFile(relative, path, 0, 0, "link", "links are not followed")
-    if entry.name.startswith("."):
-        return SourceFile(relative, path, 0, 0, "hidden", "its name starts with a dot")
-    if not entry.is_file():
-        return SourceFile(relative, path, 0, 0, "not a file", "a device, pipe or socket")
-    try:
-        facts = entry.stat()
-    except OSError as error:
-        return SourceFile(relative, path, 0, 0, "unreadable", error.strerror or "")
-    return SourceFile(relative, path, facts.st_size, facts.st_mtime_ns, "", "")
-
-
-def _file_sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while block := file.read(HASH_BLOCK_BYTES):
-                digest.update(block)
-    except OSError:
-        return "unreadable"
-    return digest.hexdigest()
-
-
-def _is_of(facts: Any, file: SourceFile) -> bool:
-    return (
-        isinstance(facts, list)
-        and len(facts) == 3
-        and facts[:2] == [file.bytes, file.mtime_ns]
-        and isinstance(facts[2], str)
-        and len(facts[2]) == 64
-    )
-
-
-def _load_cache(cache: Path | None) -> dict[str, Any]:
-    if cache is None:
-        return {}
-    try:
-        known = json.loads(cache.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
-
-
-def _save_cache(cache: Path, hashes: dict[str, Any]) -> None:
-    beside = cache.with_name(f"{cache.name}.{os.getpid()}")
-    beside.write_text(json.dumps(hashes), encoding="utf-8")
-    beside.replace(cache)
+    if not is_address(file.location):
+        yield Path(file.location)
+        return
+    with tempfile.TemporaryDirectory(prefix="forge-") as folder:
+        copy = Path(folder) / "file"
+        fetch(file.location, copy)
+        yield copy

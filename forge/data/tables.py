@@ -20,6 +20,8 @@ class TableWriter:
         self._schema = schema
         self._writer = parquet.ParquetWriter(path, schema, compression="zstd")
         self._rows: list[dict[str, Any]] = []
+        self._tables: list[pa.Table] = []
+        self._table_rows = 0
         self._text_bytes = 0
 
     def append(self, row: dict[str, Any]) -> None:
@@ -29,11 +31,27 @@ class TableWriter:
         if len(self._rows) >= ROW_GROUP_ROWS or self._text_bytes >= ROW_GROUP_TEXT_BYTES:
             self._flush()
 
-    def _flush(self) -> None:
+    def extend(self, table: pa.Table) -> None:
+        """Add the rows of a table of the same schema. Where groups end depends on how the rows come in tables."""
+        self._gather()
+        self._tables.append(table)
+        self._table_rows += table.num_rows
+        self._text_bytes += table.nbytes
+        if self._table_rows >= ROW_GROUP_ROWS or self._text_bytes >= ROW_GROUP_TEXT_BYTES:
+            self._flush()
+
+    def _gather(self) -> None:
         if self._rows:
-            self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
-        self._rows.clear()
-        self._text_bytes = 0
+            self._tables.append(pa.Table.from_pylist(self._rows, schema=self._schema))
+            self._table_rows += len(self._rows)
+            self._rows.clear()
+
+    def _flush(self) -> None:
+        self._gather()
+        if self._table_rows:
+            self._writer.write_table(pa.concat_tables(self._tables), row_group_size=self._table_rows)
+        self._tables.clear()
+        self._table_rows = self._text_bytes = 0
 
     def __enter__(self) -> Self:
         return self

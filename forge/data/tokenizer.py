@@ -1,7 +1,8 @@
-"""The tokenizer stage: a byte-level BPE learnt from the training split, in the form every server reads."""
+"""The tokenizer stage: a byte-level BPE learnt from the training split, or the user's own, as every server reads it."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from forge.data.corpus_rows import corpus_rows, split_bytes
+from forge.data.encoding import load_tokenizer
 from forge.errors import StageError
 from forge.progress import Progress
 
@@ -25,6 +27,9 @@ SPECIAL_TOKENS = (BOS, EOS, PAD)
 BYTE_TOKENS = 256
 VOCAB_STEP = 256
 """Sizes suggested are multiples of it: matrix multiplications on GPUs want them."""
+
+COMPARED_BYTES = 2_000_000
+"""Held-out text that bytes per token are measured on."""
 
 MIN_PAIR_COUNT = 2
 """A pair seen once would be a token for one place of one document."""
@@ -43,17 +48,38 @@ def train_tokenizer(
 ) -> dict[str, Any]:
     """Learn `vocab_size` tokens from the training documents of `corpus`; write tokenizer.json and its config to `out`.
 
-    The held-out split is not looked at. The same corpus gives the same bytes, on any number of threads.
+    With `path` nothing is learnt: the tokenizer there is taken. Otherwise it is learnt from a sample of about
+    `sample_bytes`, chosen by a hash of `seed` and document_id; the held-out split is not looked at. The same corpus
+    gives the same bytes, on any number of threads. The summary says how many bytes a token has in the held-out split,
+    and with the tokenizer in `reference` for comparison.
 
     Raises:
-        StageError: the kind or pattern is unknown, or the corpus does not support so many tokens.
+        StageError: the kind or pattern is unknown, the corpus does not support so many tokens, or the tokenizer given
+            is not what it has to be.
     """
+    if parameters["path"] is not None:
+        summary = _take_given(Path(parameters["path"]), parameters["vocab_size"], out)
+    else:
+        summary = _train(corpus, parameters, out, progress)
+    summary["held_out_bytes_per_token"] = _bytes_per_token(corpus, load_tokenizer(out))
+    if parameters["reference"] is not None:
+        reference = load_tokenizer(Path(parameters["reference"]))
+        summary["reference_held_out_bytes_per_token"] = _bytes_per_token(corpus, reference)
+    return summary
+
+
+def _train(corpus: Path, parameters: dict[str, Any], out: Path, progress: Progress) -> dict[str, Any]:
     vocab_size = parameters["vocab_size"]
-    least = BYTE_TOKENS + len(SPECIAL_TOKENS)
+    special_tokens = [*SPECIAL_TOKENS, *(parameters["special_tokens"] or [])]
+    least = BYTE_TOKENS + len(special_tokens)
     if parameters["kind"] != "byte_level_bpe":
         raise StageError(f"tokenizer.kind: {parameters['kind']}: set byte_level_bpe")
     if parameters["pattern"] not in PATTERNS:
         raise StageError(f"tokenizer.pattern: {parameters['pattern']}: set one of {', '.join(PATTERNS)}")
+    if len(set(special_tokens)) != len(special_tokens):
+        raise StageError(
+            f"tokenizer.special_tokens: {', '.join(special_tokens)} are not all different: drop some"
+        )
     if vocab_size < least:
         raise StageError(f"tokenizer.vocab_size: {vocab_size} asked, {least} is the least: set it higher")
 
@@ -63,16 +89,17 @@ def train_tokenizer(
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
         min_frequency=MIN_PAIR_COUNT,
-        special_tokens=list(SPECIAL_TOKENS),
+        special_tokens=special_tokens,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     train_bytes = split_bytes(corpus, "train")
+    sample = _Sample(corpus, train_bytes, parameters["sample_bytes"], parameters["seed"], progress)
     progress.start(train_bytes, "bytes")
-    tokenizer.train_from_iterator(_texts(corpus, progress), trainer)
+    tokenizer.train_from_iterator(sample.texts(), trainer)
     supported = tokenizer.get_vocab_size()
     if supported < vocab_size:
-        raise StageError(_too_large(vocab_size, supported))
+        raise StageError(_too_large(vocab_size, supported, least))
     # Byte-level BPE never fails on unseen text, so no unknown token. EOS is the tokens stage's to add.
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{BOS} $A", pair=f"{BOS} $A {BOS} $B", special_tokens=[(BOS, BOS_ID)]
@@ -85,36 +112,17 @@ def train_tokenizer(
         "pad_token": PAD,
         "clean_up_tokenization_spaces": False,
     }
+    if parameters["special_tokens"]:
+        config["additional_special_tokens"] = parameters["special_tokens"]
     (out / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     return {
         "vocab_size": supported,
         "kind": parameters["kind"],
         "pattern": parameters["pattern"],
         "train_bytes": train_bytes,
+        "sample_bytes": sample.bytes,
+        "sample_documents": sample.documents,
     }
-
-
-def load_for_documents(folder: Path) -> Tokenizer:
-    """Load the tokenizer to encode documents: text that spells a special token stays text, nothing is added.
-
-    Raises:
-        StageError: there is no readable tokenizer.json, or its special tokens are not forge's.
-    """
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    path = folder / "tokenizer.json"
-    try:
-        tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise StageError(f"{path}: cannot be read ({error.strerror}): train the tokenizer again") from None
-    except Exception as error:  # tokenizers raises no narrower class than Exception
-        raise StageError(f"{path}: not a tokenizer ({error}): train the tokenizer again") from None
-    if [tokenizer.token_to_id(token) for token in SPECIAL_TOKENS] != [BOS_ID, EOS_ID, PAD_ID]:
-        raise StageError(f"{path}: its special tokens are not forge's: train the tokenizer with forge")
-    # The name misleads: True means "encode them as any other text".
-    tokenizer.encode_special_tokens = True
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer
 
 
 def _untrained(pattern: str) -> Tokenizer:
@@ -129,16 +137,87 @@ def _untrained(pattern: str) -> Tokenizer:
     return tokenizer
 
 
-def _texts(corpus: Path, progress: Progress) -> Iterator[str]:
-    for row in corpus_rows(corpus, "train"):
-        yield row.text
-        progress.advance(row.bytes)
-    progress.note("counting pairs and merging them")
+class _Sample:
+    """Documents chosen by a hash of the seed and their id, about `wanted_bytes` of them."""
+
+    def __init__(
+        self, corpus: Path, train_bytes: int, wanted_bytes: int, seed: int, progress: Progress
+    ) -> None:
+        self._corpus, self._seed, self._progress = corpus, seed, progress
+        self._limit = min(1.0, wanted_bytes / max(1, train_bytes)) * 2**64
+        self.bytes = self.documents = 0
+
+    def texts(self) -> Iterator[str]:
+        """Yield the texts chosen, in the order of the corpus."""
+        for row in corpus_rows(self._corpus, "train"):
+            name = f"{self._seed}\0{row.document_id}".encode()
+            if int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big") < self._limit:
+                self.bytes += row.bytes
+                self.documents += 1
+                yield row.text
+            self._progress.advance(row.bytes)
+        self._progress.note("counting pairs and merging them")
 
 
-def _too_large(asked: int, supported: int) -> str:
+def _take_given(folder: Path, vocab_size: int, out: Path) -> dict[str, Any]:
+    """Copy the tokenizer in `folder`, with BOS put before a text as forge's own does."""
+    tokenizer = load_tokenizer(folder)
+    found = tokenizer.get_vocab_size()
+    if found != vocab_size:
+        raise StageError(
+            f"tokenizer.vocab_size: {vocab_size} asked, {folder} has {found}: set tokenizer.vocab_size={found}"
+        )
+    try:
+        given = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+        names = {role: _token_name(given.get(f"{role}_token")) for role in ("bos", "eos", "pad")}
+    except (OSError, ValueError, AttributeError) as error:
+        raise StageError(f"{folder}: tokenizer_config.json cannot be read ({error}): put it there") from None
+    names["bos"] = names["bos"] or names["eos"]
+    for role, name in names.items():
+        if name is None or tokenizer.token_to_id(name) is None:
+            raise StageError(
+                f"{folder}: no {role}_token: name one of the vocabulary in tokenizer_config.json"
+            )
+    if names["pad"] in (names["bos"], names["eos"]):
+        raise StageError(
+            f"{folder}: pad_token {names['pad']} is also the eos_token or bos_token: name another one"
+        )
+    bos = str(names["bos"])
+    tokenizer.encode_special_tokens = False
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{bos} $A", pair=f"{bos} $A {bos} $B", special_tokens=[(bos, tokenizer.token_to_id(bos))]
+    )
+    tokenizer.save(str(out / "tokenizer.json"))
+    config: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast"} | {
+        f"{role}_token": name for role, name in names.items()
+    }
+    config |= {key: given[key] for key in ("additional_special_tokens", "chat_template") if given.get(key)}
+    config["clean_up_tokenization_spaces"] = False
+    (out / "tokenizer_config.json").write_text(
+        json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+    return {"vocab_size": found, "kind": "given", "path": str(folder)}
+
+
+def _token_name(value: Any) -> str | None:
+    """Return the text of a special token; older files wrap it in an object."""
+    return value.get("content") if isinstance(value, dict) else value
+
+
+def _bytes_per_token(corpus: Path, tokenizer: Tokenizer) -> float:
+    """Return UTF-8 bytes a token over the head of the held-out split."""
+    read_bytes = tokens = 0
+    for row in corpus_rows(corpus, "held_out"):
+        tokens += len(tokenizer.encode(row.text, add_special_tokens=False).ids)
+        read_bytes += row.bytes
+        if read_bytes >= COMPARED_BYTES:
+            break
+    return read_bytes / max(1, tokens)
+
+
+def _too_large(asked: int, supported: int, least: int) -> str:
     fits = supported // VOCAB_STEP * VOCAB_STEP
     remedy = "give more documents"
-    if fits >= BYTE_TOKENS + len(SPECIAL_TOKENS):
+    if fits >= least:
         remedy = f"set tokenizer.vocab_size={fits} or {remedy}"
     return f"tokenizer.vocab_size: {asked} asked, this corpus supports {supported}: {remedy}"

@@ -9,6 +9,9 @@ import sys
 import unicodedata
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 # Scripts written without spaces between words: each character (with its marks) counts as a word.
 UNSPACED = (
     (0x0E00, 0x0EFF),  # Thai, Lao
@@ -22,8 +25,11 @@ UNSPACED = (
     (0x20000, 0x3FFFF),
 )
 
+MARKS = (range(0x300, 0x20000), range(0xE0100, 0xE01F0))
+"""Where Unicode has combining marks."""
+
 ASCII_WORD = re.compile(r"[A-Za-z0-9_]+")
-ASCII_LETTERS = re.compile(r"[A-Za-z]+")
+NO_LETTERS = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"))
 
 
 def split_words(text: str) -> list[str]:
@@ -33,41 +39,51 @@ def split_words(text: str) -> list[str]:
     """
     if text.isascii():
         return ASCII_WORD.findall(text.lower())
-    return _patterns().word.findall(text.casefold())
+    return _word_pattern().findall(text.casefold())
 
 
 def count_letters(text: str) -> int:
     """Return how many characters of `text` are letters or marks on letters."""
-    pattern = ASCII_LETTERS if text.isascii() else _patterns().letters
-    return sum(map(len, pattern.findall(text)))
-
-
-@dataclass(frozen=True, slots=True)
-class _Patterns:
-    word: re.Pattern[str]
-    letters: re.Pattern[str]
+    if text.isascii():
+        return len(text.encode().translate(None, NO_LETTERS))
+    points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    return int(np.count_nonzero(_classes().letters[points]))
 
 
 @functools.lru_cache(maxsize=1)
-def _patterns() -> _Patterns:
-    unspaced = {point for first, last in UNSPACED for point in range(first, last + 1)}
-    words: list[int] = []
-    singles: list[int] = []
-    marks: list[int] = []
-    letters: list[int] = []
-    for point in range(sys.maxunicode + 1):
-        character = chr(point)
-        mark = unicodedata.category(character)[0] == "M"
-        if mark:
-            marks.append(point)
-        if mark or character.isalpha():
-            letters.append(point)
-        if mark or character.isalnum() or character == "_":
-            (singles if point in unspaced and not mark else words).append(point)
-    return _Patterns(
-        word=re.compile(f"[{_ranges(singles)}][{_ranges(marks)}]*|[{_ranges(words)}]+"),
-        letters=re.compile(f"[{_ranges(letters)}]+"),
-    )
+def character_kinds() -> npt.NDArray[np.uint8]:
+    """Return for each code point 1 where it is part of words, 2 where it is a word itself, 3 for a mark, else 0."""
+    return _classes().kinds
+
+
+@dataclass(frozen=True, slots=True)
+class _Classes:
+    kinds: npt.NDArray[np.uint8]
+    letters: npt.NDArray[np.bool_]
+
+
+@functools.lru_cache(maxsize=1)
+def _classes() -> _Classes:
+    points = np.arange(sys.maxunicode + 1, dtype=np.uint32)
+    points[0xD800:0xE000] = 0  # NumPy makes no text of surrogates, which are no letters
+    characters = points.view("U1")
+    letters = np.char.isalpha(characters)
+    kinds = np.char.isalnum(characters).astype(np.uint8)
+    kinds[ord("_")] = 1
+    for first, last in UNSPACED:
+        kinds[first : last + 1] *= 2
+    marks = [point for some in MARKS for point in some if unicodedata.category(chr(point))[0] == "M"]
+    kinds[marks] = 3
+    letters[marks] = True
+    return _Classes(kinds, letters)
+
+
+@functools.lru_cache(maxsize=1)
+def _word_pattern() -> re.Pattern[str]:
+    kinds = _classes().kinds
+    singles, marks = (_ranges(np.flatnonzero(kinds == kind).tolist()) for kind in (2, 3))
+    words = _ranges(np.flatnonzero((kinds == 1) | (kinds == 3)).tolist())
+    return re.compile(f"[{singles}][{marks}]*|[{words}]+")
 
 
 def _ranges(points: list[int]) -> str:

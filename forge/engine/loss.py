@@ -9,13 +9,16 @@ import torch
 from torch.utils.checkpoint import checkpoint
 from transformers.models.mixtral.modeling_mixtral import load_balancing_loss_func
 
+from forge.data.loading import IGNORED
+
 
 def micro_batch_loss(
     network: Any, inputs: torch.Tensor, targets: torch.Tensor, experts: int, loss_chunks: int = 1
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return (loss to differentiate, cross-entropy in nats a token), both fp32 scalars.
 
-    The cross-entropy is taken on fp32 logits, a mean over all tokens. With `experts` > 0 the loss adds the
+    The cross-entropy is taken on fp32 logits, a mean over all targets but those that are IGNORED (padding). With
+    `experts` > 0 the loss adds the
     load-balancing term of Fedus et al. 2021 (eq. 4), weighted by the config's `router_aux_loss_coef`; without it a
     router sends everything to few experts. The cross-entropy reported never holds that term. With `loss_chunks` > 1
     the network must be one that `compute_loss_in_chunks` has prepared.
@@ -59,7 +62,7 @@ def _forward_to_loss(
         balance = load_balancing_loss_func(
             output.router_logits, network.num_experts, network.num_experts_per_tok
         )
-    return total / targets.numel(), balance
+    return total / (targets != IGNORED).sum(), balance
 
 
 def _chunk_loss(head: Any, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -68,4 +71,6 @@ def _chunk_loss(head: Any, hidden: torch.Tensor, targets: torch.Tensor) -> torch
 
 def _cross_entropy(logits: torch.Tensor, targets: torch.Tensor, reduction: str) -> torch.Tensor:
     flat = logits.flatten(0, -2).float()
-    return torch.nn.functional.cross_entropy(flat, targets.flatten(), reduction=reduction)
+    return torch.nn.functional.cross_entropy(
+        flat, targets.flatten(), reduction=reduction, ignore_index=IGNORED
+    )

@@ -21,10 +21,12 @@ ATTENTION_IMPLEMENTATION: dict[Attention, str] = {
 """What transformers calls each kind of attention."""
 
 BOS_ID, EOS_ID, PAD_ID = 0, 1, 2
-"""Ids of the special tokens, which the tokenizer stage always gives first."""
+"""Ids of the special tokens of a tokenizer that forge trained; an export writes those of the tokenizer it goes with."""
 
 
-def build_config(model: ModelPlan, attention: Attention = "sdpa") -> transformers.PreTrainedConfig:
+def build_config(
+    model: ModelPlan, attention: Attention = "sdpa", pad_id: int = PAD_ID
+) -> transformers.PreTrainedConfig:
     """Return the transformers config for `model`: full causal attention of kind `attention`, no dropout, no biases.
 
     A micro-batch is packed, so no attention mask is ever given; `sdpa` and `flash` then build none (`eager` builds
@@ -47,7 +49,7 @@ def build_config(model: ModelPlan, attention: Attention = "sdpa") -> transformer
         "attention_dropout": 0.0,
         "bos_token_id": BOS_ID,
         "eos_token_id": EOS_ID,
-        "pad_token_id": PAD_ID,
+        "pad_token_id": pad_id,
         "attn_implementation": ATTENTION_IMPLEMENTATION[attention],
     }
     if model.family == "llama":
@@ -69,12 +71,16 @@ def build_model(
     seed: int,
     activation_checkpointing: ActivationCheckpointing = "none",
     attention: Attention = "sdpa",
+    pad_id: int = PAD_ID,
 ) -> transformers.PreTrainedModel:
-    """Return a freshly initialised fp32 model in training mode; the same `seed` gives the same weights."""
+    """Return a freshly initialised fp32 model in training mode; the same `seed` gives the same weights.
+
+    The embedding of `pad_id` is zero and stays so.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = transformers.AutoModelForCausalLM.from_config(
-            build_config(model, attention), dtype=torch.float32
+            build_config(model, attention, pad_id), dtype=torch.float32
         )
     checkpoint_activations(network, activation_checkpointing)
     return network.train()

@@ -17,7 +17,7 @@ from forge.engine.events import append_event
 from forge.engine.loop import train
 from forge.engine.loss import compute_loss_in_chunks
 from forge.engine.memory import peak_memory_bytes
-from forge.engine.model import build_model
+from forge.engine.model import PAD_ID, build_model
 from forge.engine.optimizer import build_optimizer
 from forge.engine.summary import summarize
 from forge.engine.weights import save_weights
@@ -44,7 +44,7 @@ def work(
 
     check(plan, tokens, place)
     shard = TokenShard.open(tokens, "train")
-    engine = build_engine(plan)
+    engine = build_engine(plan, PAD_ID if shard.pad_id is None else shard.pad_id)
     step = load_checkpoint(engine, plan, run_dir, place, lambda line: tell("note", line=line))
     tell("train_start", step=step or 0, resumed_from=step, steps=plan.schedule.steps, start_up_s=start_up_s())
     batches = RankBatches(plan, shard, place.rank, place.device)
@@ -58,10 +58,10 @@ def work(
     tell("train_end", finished=finished)
 
 
-def build_engine(plan: Plan) -> Any:
+def build_engine(plan: Plan, pad_id: int = PAD_ID) -> Any:
     """Return the DeepSpeed engine around a fresh model; all ranks call it."""
     layout = plan.layout
-    network = build_model(plan.model, plan.seed, layout.activation_checkpointing, layout.attention)
+    network = build_model(plan.model, plan.seed, layout.activation_checkpointing, layout.attention, pad_id)
     if layout.loss_chunks > 1:
         compute_loss_in_chunks(network, layout.loss_chunks)
     engine, *_ = deepspeed.initialize(

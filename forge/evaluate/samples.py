@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import torch
+import transformers
 from tokenizers import Tokenizer
 
 from forge.errors import StageError
@@ -50,16 +52,20 @@ def continue_prompt(
     generator = torch.Generator().manual_seed(seed)
     written: list[int] = []
     ids = torch.tensor([prompt_ids], device=device)
-    cache = None
+    cache = {_cache_argument(model): transformers.DynamicCache()}
     while len(written) < room_tokens:
-        result = model(input_ids=ids, past_key_values=cache, use_cache=True)
-        cache = result.past_key_values
-        token = _choose(result.logits[0, -1].float().cpu(), temperature, generator)
+        logits = model(input_ids=ids, use_cache=True, **cache).logits
+        token = _choose(logits[0, -1].float().cpu(), temperature, generator)
         if token == eos_id:
             break
         written.append(token)
         ids = torch.tensor([[token]], device=device)
     return str(tokenizer.decode(written, skip_special_tokens=True))
+
+
+def _cache_argument(model: Any) -> str:
+    """Return what this version of transformers calls the cache: 5.24 renamed `past_key_values`."""
+    return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
 
 
 def _choose(logits: torch.Tensor, temperature: float, generator: torch.Generator) -> int:

@@ -12,13 +12,26 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from forge.plan.efficiency import MATRICES_A_LAYER, MATRICES_AN_EXPERT, Framework, generation_of
+from forge.plan.efficiency import (
+    MATRICES_A_LAYER,
+    MATRICES_AN_EXPERT,
+    TENSORS_A_LAYER,
+    Framework,
+    generation_of,
+)
 from forge.plan.hardware import Hardware
 from forge.plan.layout import Layout
 from forge.plan.types import ModelPlan
 
 NODE_HOP_S = 3e-6
 """One step of a ring inside a node (NCCL over NVLink, nccl-tests small messages)."""
+
+REDUCE_HOP_SHARE = 0.35
+"""A step of an all-reduce against one of an all-gather: `collectives.csv` at 256 MB on 8 to 64 nodes gives 12 us for
+each of its 2 (n - 1) steps, and 24 to 43 us for each of an all-gather's."""
+
+BROADCAST_CHUNK_BYTES = 2 * 2**20
+"""What a node has received of a broadcast before it sends on: four channels of NCCL's 512 KiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +80,13 @@ def ring_s(
     if ranks <= 1:
         return 0.0
     leaves_node = hardware.nodes > 1 and (across or ranks > hardware.devices_per_node)
-    hop_s = constants["hop_s"] if leaves_node else NODE_HOP_S
+    hop_s = _hop_s(hardware, constants) if leaves_node else NODE_HOP_S
     bandwidth = bandwidth_bytes_per_s(hardware, ranks, constants, across)
     return size_bytes * (ranks - 1) / ranks / bandwidth + messages * (ranks - 1) * hop_s
+
+
+def _hop_s(hardware: Hardware, constants: Mapping[str, float]) -> float:
+    return constants["hop_s"] if hardware.node_hop_s is None else hardware.node_hop_s
 
 
 def zero_exchange(
@@ -98,7 +115,7 @@ def zero_exchange(
     if world == 1:
         return Exchange(0.0, 0.0, 0.0)
     shard = min(shard_ranks or world, world)
-    replicas = world // shard
+    replicas = max(world // shard, 1)
     width = 4 if layout.precision == "fp32" else 2
     weights = float(width * model.parameters)
     gradients = max(framework.gradient_bytes, width) * model.parameters
@@ -109,7 +126,9 @@ def zero_exchange(
         return ring_s(hardware, size, ranks, messages, constants, across)
 
     # Gradients are summed over the copies of a shard once it has been reduced within its group.
-    between_copies = 2 * ring(gradients / shard, replicas, buckets, shard >= hardware.devices_per_node)
+    across = shard >= hardware.devices_per_node
+    between_copies = 2 * ring(gradients / shard, replicas, REDUCE_HOP_SHARE * buckets, across)
+    all_reduce = 2 * ring(gradients, world, REDUCE_HOP_SHARE * buckets)
     if layout.zero_stage == 3:
         modules = gathered_modules(model, framework)
         near = layout.hpz_partition_size
@@ -117,13 +136,26 @@ def zero_exchange(
         gathers = ring(weights, shard, modules) + ring(weights, backward_ranks, modules)
         reduction = ring(gradients, shard, min(buckets, modules))
         return Exchange(gathers + reduction, between_copies, 0.0)
-    reduction = ring(gradients, shard, buckets)
     if layout.zero_stage == 0:
-        return Exchange(0.0, 2 * ring(gradients, world, buckets), 0.0)
-    refresh = ring(weights, shard, buckets)
+        return Exchange(0.0, all_reduce, 0.0)
+    if framework.whole_tensor_shards:
+        owners = min(model.layers * TENSORS_A_LAYER + 3, shard)
+        reduction, between_copies = all_reduce, 0.0
+        refresh = ring(weights, shard, 0) + owners * _broadcast_fill_s(hardware, shard, constants)
+    else:
+        reduction = ring(gradients, shard, buckets)
+        refresh = ring(weights, shard, buckets)
+    hidden, waited = (refresh, 0.0) if framework.refresh_overlaps else (0.0, refresh)
     if layout.zero_stage == 2:
-        return Exchange(reduction, between_copies, refresh)
-    return Exchange(0.0, reduction + between_copies, refresh)
+        return Exchange(reduction, between_copies + hidden, waited)
+    return Exchange(0.0, reduction + between_copies + hidden, waited)
+
+
+def _broadcast_fill_s(hardware: Hardware, ranks: int, constants: Mapping[str, float]) -> float:
+    """Return seconds until the last of `ranks` devices in a chain receives the first chunk of a broadcast."""
+    nodes = math.ceil(ranks / hardware.devices_per_node)
+    network = BROADCAST_CHUNK_BYTES / bandwidth_bytes_per_s(hardware, hardware.world_size, constants)
+    return (nodes - 1) * (network + _hop_s(hardware, constants)) + (ranks - nodes) * NODE_HOP_S
 
 
 def gathered_modules(model: ModelPlan, framework: Framework) -> int:
@@ -163,5 +195,5 @@ def sequence_parallel_s(
     # A device sends (degree - 1) / degree of what it holds; over a network, at its own share of the node's.
     crosses = degree > hardware.devices_per_node
     rate = bandwidth_bytes_per_s(hardware, degree, constants, across=crosses)
-    hop_s = constants["hop_s"] if crosses else NODE_HOP_S
+    hop_s = _hop_s(hardware, constants) if crosses else NODE_HOP_S
     return passes * model.layers * (size * (degree - 1) / degree / rate + 4 * hop_s)

@@ -6,27 +6,45 @@ from dataclasses import replace
 from typing import Any
 
 from forge import __version__
-from forge.plan.hardware import Hardware, resolve_hardware
+from forge.errors import FitError
+from forge.plan.budget import budget_steps
+from forge.plan.disk import disk_items
+from forge.plan.hardware import resolve_hardware
+from forge.plan.host_memory import host_memory_items
 from forge.plan.lowering import deepspeed_config
 from forge.plan.machine import Machine
 from forge.plan.memory import checkpoint_bytes
 from forge.plan.model import model_flops_per_token, plan_model
+from forge.plan.outlook import (
+    MEMORY_ERROR_FRACTION,
+    OPTIMAL_TOKENS_PER_PARAMETER,
+    TIME_ERROR_FRACTION,
+    disk_warnings,
+    risk,
+    token_warnings,
+)
+from forge.plan.remedies import smallest_changes
 from forge.plan.schedule import plan_schedule
-from forge.plan.search import Candidate, choose_layout, usable_memory_bytes
+from forge.plan.search import Candidate, choose_layout, usable_memory_bytes, why_nothing_fits
 from forge.plan.stages import plan_stages
 from forge.plan.types import (
     PLAN_FORMAT,
+    AlternativePlan,
     Estimates,
     LayoutPlan,
+    MemoryItem,
     ModelPlan,
     Plan,
     SchedulePlan,
+    SearchPlan,
     SourcePlan,
     plan_id,
 )
 
 BYTES_PER_TOKEN = 4.0
 """Of English prose under a byte-level BPE of a few thousand entries and more: 3.7 to 4.5 on legal text."""
+
+ENDLESS_BYTES = 2**62
 
 
 def compile_plan(
@@ -41,16 +59,54 @@ def compile_plan(
         sources: the data as it lies there now; empty where it is not at hand.
 
     Raises:
-        SpecError: values contradict the hardware.
-        FitError: no layout fits.
+        SpecError: values contradict the hardware or each other, or forge's engine cannot run them.
+        FitError: no layout fits; the lines after the first say what would.
     """
-    hardware = resolve_hardware(spec["hardware"], hardware_name, machine)
-    train = spec["train"]
+    try:
+        return _compile(spec, hardware_name, machine, sources)
+    except FitError:
+        pass
+    raise FitError(*_misfit(spec, hardware_name, machine, sources))
+
+
+def _misfit(
+    spec: dict[str, Any], hardware_name: str, machine: Machine, sources: tuple[SourcePlan, ...]
+) -> list[str]:
+    """Return why a spec does not fit, and then what would: each change has been compiled."""
+    train, engine = spec["train"], spec["engine"]
     model = plan_model(spec["model"], spec["tokenizer"]["vocab_size"], train["sequence_length"])
-    schedule = plan_schedule(train)
-    chosen = choose_layout(model, hardware, spec["engine"], train)
-    layout = _layout_plan(chosen, hardware)
-    deepspeed = deepspeed_config(chosen.layout, hardware, train["gradient_clip"], model.hidden_size)
+    hardware = resolve_hardware(spec["hardware"], hardware_name, machine)
+    endless = replace(hardware, device_memory_bytes=ENDLESS_BYTES, host_memory_bytes=ENDLESS_BYTES)
+    fastest = choose_layout(model, endless, engine, train).winner
+    changes = smallest_changes(
+        spec,
+        hardware_name,
+        train["global_batch_tokens"] / fastest.step_time_s,
+        lambda changed, name: _compile(changed, name, machine, sources),
+    )
+    return [
+        why_nothing_fits(model, hardware, engine, train),
+        *(f"hardware={hardware_name}: {change}" for change in changes),
+    ]
+
+
+def _compile(
+    spec: dict[str, Any], hardware_name: str, machine: Machine, sources: tuple[SourcePlan, ...]
+) -> Plan:
+    train, engine = spec["train"], spec["engine"]
+    model = plan_model(spec["model"], spec["tokenizer"]["vocab_size"], train["sequence_length"])
+    choice = choose_layout(model, resolve_hardware(spec["hardware"], hardware_name, machine), engine, train)
+    hardware = choice.winner.hardware
+    step_time_s = choice.winner.step_time_s
+    corpus_tokens = _corpus_tokens(spec, sources)
+    training_tokens = round(corpus_tokens * (1 - spec["data"]["held_out_fraction"]))
+    goodput = risk(model, hardware, 0.0)
+    steps = budget_steps(train, hardware, step_time_s, goodput.goodput_fraction, training_tokens)
+    schedule = plan_schedule(train, steps, step_time_s, goodput.best_checkpoint_interval_s)
+    layout = _layout_plan(choice.winner)
+    deepspeed = deepspeed_config(
+        choice.winner.layout, hardware, train["gradient_clip"], model.hidden_size, engine["deepspeed"]
+    )
     # Where the output is written does not change what it is.
     content = {key: value for key, value in spec.items() if key != "output_dir"}
     plan = Plan(
@@ -65,14 +121,55 @@ def compile_plan(
         schedule=schedule,
         deepspeed=deepspeed,
         stages=plan_stages(content, sources, model, layout, schedule, deepspeed),
-        estimates=_estimates(spec, chosen, hardware, model, schedule, sources),
+        estimates=_estimates(
+            choice.winner,
+            usable_memory_bytes(hardware, engine),
+            model,
+            schedule,
+            corpus_tokens,
+            training_tokens,
+            disk_items(
+                model,
+                choice.winner.layout,
+                sum(source.bytes for source in sources) or round(corpus_tokens * BYTES_PER_TOKEN),
+                corpus_tokens,
+                train["keep_checkpoints"],
+                spec["export"]["formats"],
+            ),
+        ),
+        search=SearchPlan(
+            objective=train["objective"],
+            candidates=choice.candidates,
+            alternatives=tuple(_alternative(each, schedule) for each in choice.alternatives),
+            rejected=tuple(_alternative(each, schedule) for each in choice.rejected),
+        ),
         spec=content,
     )
     return replace(plan, id=plan_id(plan))
 
 
-def _layout_plan(chosen: Candidate, hardware: Hardware) -> LayoutPlan:
-    layout = chosen.layout
+def _corpus_tokens(spec: dict[str, Any], sources: tuple[SourcePlan, ...]) -> int:
+    known = int(sum(source.bytes for source in sources) / BYTES_PER_TOKEN)
+    return known or spec["data"]["assumed_tokens"] or 0
+
+
+def _alternative(candidate: Candidate, schedule: SchedulePlan) -> AlternativePlan:
+    hardware = candidate.hardware
+    training_time_s = schedule.steps * candidate.step_time_s
+    hours = hardware.world_size * training_time_s / 3600
+    price = hardware.usd_per_gpu_hour
+    return AlternativePlan(
+        layout=str(candidate.layout),
+        nodes=hardware.nodes,
+        peak_memory_bytes=candidate.peak_memory_bytes,
+        step_time_s=candidate.step_time_s,
+        training_time_s=training_time_s,
+        cost_usd=None if price is None or hardware.device == "cpu" else hours * price,
+    )
+
+
+def _layout_plan(chosen: Candidate) -> LayoutPlan:
+    layout, hardware = chosen.layout, chosen.hardware
     return LayoutPlan(
         hardware=hardware.name,
         device=hardware.device,
@@ -97,29 +194,54 @@ def _layout_plan(chosen: Candidate, hardware: Hardware) -> LayoutPlan:
 
 
 def _estimates(
-    spec: dict[str, Any],
     chosen: Candidate,
-    hardware: Hardware,
+    available_memory_bytes: int,
     model: ModelPlan,
     schedule: SchedulePlan,
-    sources: tuple[SourcePlan, ...],
+    corpus_tokens: int,
+    training_tokens: int,
+    disk: tuple[MemoryItem, ...],
 ) -> Estimates:
+    hardware = chosen.hardware
+    on_gpu = hardware.device == "cuda"
     tokens_per_second = schedule.global_batch_tokens / chosen.step_time_s
     flops_per_second = tokens_per_second * model_flops_per_token(model, schedule.sequence_length)
     training_time_s = schedule.steps * chosen.step_time_s
-    gpu_hours = hardware.world_size * training_time_s / 3600 if hardware.device == "cuda" else 0.0
-    price = hardware.usd_per_gpu_hour
-    known_tokens = int(sum(source.bytes for source in sources) / BYTES_PER_TOKEN)
+    faults = risk(model, hardware, training_time_s)
+    wall_clock_s = training_time_s / faults.goodput_fraction
+    gpu_hours = hardware.world_size * wall_clock_s / 3600 if on_gpu else 0.0
+    price, power = hardware.usd_per_gpu_hour, hardware.power_watts
     return Estimates(
         memory=chosen.memory,
         peak_memory_bytes=chosen.peak_memory_bytes,
-        available_memory_bytes=usable_memory_bytes(hardware, spec["engine"]),
+        available_memory_bytes=available_memory_bytes,
+        memory_error_fraction=MEMORY_ERROR_FRACTION[hardware.device],
+        host_memory=host_memory_items(
+            model, chosen.layout, hardware, schedule.sequence_length, training_tokens
+        ),
+        host_memory_available_bytes=hardware.host_memory_bytes,
+        disk=disk,
+        disk_available_bytes=hardware.disk_bytes,
         step_time_s=chosen.step_time_s,
         tokens_per_second=tokens_per_second,
         model_flops_utilization=flops_per_second / (hardware.peak_flops * hardware.world_size),
         training_time_s=training_time_s,
+        time_error_fraction=TIME_ERROR_FRACTION[hardware.device],
+        goodput_fraction=faults.goodput_fraction,
+        wall_clock_s=wall_clock_s,
         gpu_hours=gpu_hours,
-        cost_usd=None if price is None else gpu_hours * price,
-        checkpoint_bytes=checkpoint_bytes(model, chosen.layout.precision),
-        corpus_tokens=known_tokens or spec["data"]["assumed_tokens"] or 0,
+        cost_usd=gpu_hours * price if on_gpu and price is not None else None,
+        energy_kwh=gpu_hours * power / 1000 if on_gpu and power is not None else None,
+        expected_failures=faults.expected_failures,
+        best_checkpoint_interval_s=faults.best_checkpoint_interval_s,
+        checkpoint_stall_s=faults.checkpoint_stall_s,
+        checkpoint_bytes=checkpoint_bytes(model, chosen.layout.precision, chosen.layout.zero_stage),
+        corpus_tokens=corpus_tokens,
+        corpus_passes=schedule.tokens / training_tokens if training_tokens else None,
+        tokens_per_parameter=schedule.tokens / model.active_parameters,
+        compute_optimal_tokens=round(OPTIMAL_TOKENS_PER_PARAMETER * model.active_parameters),
+        warnings=(
+            *token_warnings(model, schedule.tokens, training_tokens),
+            *disk_warnings(sum(item.bytes for item in disk), hardware.disk_bytes),
+        ),
     )

@@ -72,11 +72,38 @@ class Kernels:
 EAGER_TRANSFORMERS = Kernels(74.0, 21.0, 10.0, 1.7, 30.0, 24.0, 40.0)
 """transformers' own modules. A norm casts to fp32, squares, averages, scales, casts and weighs: 31 bytes a unit."""
 
+EAGER_GPT = Kernels(30.0, 16.0, 54.0, 2.0, 30.0, 24.0, 40.0)
+"""transformers' modules of GPT-2's kind: two norms, two dropouts with their masks, two additions; copies between
+layouts of heads; a GELU of eight kernels, 36 bytes a unit of a feed-forward 1.5 times as wide as its gated equal."""
+
 EAGER = Kernels(26.0, 12.0, 8.0, 1.6, 26.0, 20.0, 60.0)
 """PyTorch with the norm as one kernel, the rest one kernel an operation; AdamW without fusion."""
 
-FUSED = Kernels(14.0, 6.0, 6.0, 1.6, 14.0, 13.0, 36.0)
+FUSED = Kernels(14.0, 6.0, 6.0, 1.6, 14.0, 10.0, 36.0)
 """Norm with residual, activation with gate, rotary embedding and loss each in one kernel (compiled, or by hand)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recompute:
+    """Shares of a layer's forward pass that the backward pass computes again.
+
+    By default every other linear product and all element-wise kernels, as torchtitan's policy does: keys, output and
+    up-projection of a Llama layer, 0.37 to 0.39 of its products; attention is kept.
+    """
+
+    linear: float
+    attention: float
+    element_wise: float
+
+
+ATTENTION_ONLY = Recompute(linear=0.0, attention=1.0, element_wise=0.0)
+"""Megatron's selective recompute (Korthikanti 2022, §5)."""
+
+EVERY_OTHER_LAYER = Recompute(linear=0.39, attention=0.5, element_wise=0.5)
+"""Half of the layers, each without its last product (0.22 of a Llama layer's): fms-fsdp."""
+
+ELEMENT_WISE_ONLY = Recompute(linear=0.0, attention=0.0, element_wise=1.0)
+"""Outputs of linear layers and of attention are all kept (Touvron 2023, §2.4): what `selective` means in forge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,19 +120,43 @@ class Framework:
     """Whether experts are modules called one after the other (transformers before 5), not one grouped product."""
     gradient_bytes: float = 2.0
     """Bytes of a gradient element on the wire."""
+    selective: Recompute = Recompute(linear=0.38, attention=0.0, element_wise=1.0)
+    """What selective checkpointing computes again."""
     attention: Literal["flash1", "flash2", "flash3"] = "flash2"
     """Kernel behind the names `flash` and `sdpa`."""
+    recompute_stops_early: bool = True
+    """Whether full checkpointing leaves out the last product of a layer, whose output the backward pass does not need
+    (PyTorch's checkpoint without re-entry, from 2.1 on)."""
+    whole_tensor_shards: bool = False
+    """Whether ZeRO 1 gives whole tensors to devices: all reduce all gradients, each owner broadcasts its tensors."""
+    accumulation_bytes: float = 6.0
+    """For each parameter and micro-batch: adding a gradient to the sum of those before (two reads and a write)."""
+    refresh_overlaps: bool = False
+    """Whether the parameters of ZeRO 1 and 2 come back while the next forward pass runs, not before it."""
 
 
 FRAMEWORKS: dict[str, Framework] = {
     framework.key: framework
     for framework in (
-        Framework("deepspeed", EAGER_TRANSFORMERS, 3.0e-3, gathers_by_module=True),
-        Framework("deepcompile", EAGER_TRANSFORMERS, 2.0e-3, gathers_by_module=False),
+        Framework(
+            "deepspeed", EAGER_TRANSFORMERS, 3.0e-3, gathers_by_module=True, selective=ELEMENT_WISE_ONLY
+        ),
+        Framework(
+            "deepcompile", EAGER_TRANSFORMERS, 2.0e-3, gathers_by_module=False, recompute_stops_early=False
+        ),
         Framework("transformers_fsdp", EAGER_TRANSFORMERS, 3.0e-3, gathers_by_module=False),
         Framework("fsdp", EAGER, 1.5e-3, gathers_by_module=False),
         Framework("fsdp_compiled", FUSED, 0.7e-3, gathers_by_module=False),
-        Framework("megatron", FUSED, 1.2e-3, gathers_by_module=False),
+        Framework(
+            "megatron",
+            FUSED,
+            1.2e-3,
+            gathers_by_module=False,
+            selective=ATTENTION_ONLY,
+            recompute_stops_early=False,
+            accumulation_bytes=8.0,
+            refresh_overlaps=True,
+        ),
     )
 }
 
@@ -114,6 +165,9 @@ MODULES_A_LAYER = 13
 
 MODULES_AN_EXPERT = 5
 MATRICES_A_LAYER = 7
+TENSORS_A_LAYER = 9
+"""Weight matrices and norms of a Llama layer."""
+
 MATRICES_AN_EXPERT = 3
 
 HOST_EXPERT_S = 0.6e-3
@@ -137,7 +191,7 @@ class Constant:
 
 FITTED: dict[str, Constant] = {
     "matmul.volta": Constant(
-        0.70, 0.45, 0.95, 0.15, "share of the measured ceiling that large products sustain"
+        0.75, 0.45, 0.95, 0.15, "share of the measured ceiling that large products sustain"
     ),
     "matmul.ampere": Constant(0.86, 0.70, 0.97, 0.10, "as above; A100 keeps its clock under load"),
     "matmul.ada": Constant(0.85, 0.60, 0.97, 0.10, "as above"),
@@ -170,10 +224,10 @@ FITTED: dict[str, Constant] = {
         0.90, 0.50, 0.97, 0.15, "share of a node's network that NCCL reaches with large messages"
     ),
     "network.volta": Constant(
-        0.20, 0.12, 0.70, 0.3, "as above, through the host's memory: before GPUDirect was usual"
+        0.07, 0.04, 0.70, 0.3, "as above, through sockets and the host's memory: 20 to 40 Gbit/s a node"
     ),
     "hop_s": Constant(
-        4e-6,
+        3e-6,
         2e-6,
         45e-6,
         0.4,
@@ -183,25 +237,19 @@ FITTED: dict[str, Constant] = {
         1.0e-3, 0.3e-3, 1.5e-3, 0.3, "DeepSpeed's host time a module at stage 3, forward and backward"
     ),
     "contention": Constant(
-        0.8, 0.4, 1.0, 0.2, "compute, as a share of its time, behind which transfers can hide"
+        0.9, 0.4, 1.0, 0.2, "compute, as a share of its time, behind which transfers can hide"
     ),
     "exposed.volta": Constant(
-        0.9, 0.3, 1.0, 0.2, "as below, whatever the framework: transfers through the host's memory"
+        0.95, 0.3, 1.0, 0.3, "as below, whatever the framework: transfers through the host's memory"
     ),
     "exposed.deepspeed": Constant(
-        0.45, 0.1, 0.8, 0.2, "share of transfers that waits for nothing to hide behind"
+        0.5, 0.1, 0.8, 0.3, "share of transfers that waits for nothing to hide behind"
     ),
-    "exposed.deepcompile": Constant(0.30, 0.05, 0.8, 0.2, "as above"),
-    "exposed.transformers_fsdp": Constant(0.45, 0.1, 0.8, 0.2, "as above"),
-    "exposed.fsdp": Constant(0.25, 0.05, 0.8, 0.2, "as above"),
-    "exposed.fsdp_compiled": Constant(0.25, 0.05, 0.8, 0.2, "as above"),
-    "exposed.megatron": Constant(0.40, 0.05, 1.0, 0.2, "as above"),
-    "compute.deepspeed": Constant(1.0, 0.8, 1.25, 0.06, "factor on compute: what the counts above leave out"),
-    "compute.deepcompile": Constant(1.0, 0.8, 1.25, 0.06, "as above"),
-    "compute.transformers_fsdp": Constant(1.0, 0.8, 1.25, 0.06, "as above"),
-    "compute.fsdp": Constant(1.0, 0.8, 1.25, 0.06, "as above"),
-    "compute.fsdp_compiled": Constant(1.0, 0.8, 1.25, 0.06, "as above"),
-    "compute.megatron": Constant(1.0, 0.8, 1.25, 0.06, "as above"),
+    "exposed.deepcompile": Constant(0.30, 0.05, 0.8, 0.3, "as above"),
+    "exposed.transformers_fsdp": Constant(0.5, 0.1, 0.8, 0.3, "as above"),
+    "exposed.fsdp": Constant(0.25, 0.05, 0.8, 0.3, "as above"),
+    "exposed.fsdp_compiled": Constant(0.25, 0.05, 0.8, 0.3, "as above"),
+    "exposed.megatron": Constant(0.3, 0.05, 0.8, 0.3, "as above"),
 }
 
 

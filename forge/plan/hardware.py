@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from forge.errors import FitError, SpecError
 from forge.plan.machine import Machine
 from forge.resources import data_dir
 from forge.spec import safe_yaml
+from forge.spec.machine_names import machine_document
 
 GIB = 1024**3
 
@@ -69,6 +72,8 @@ class Hardware:
     power_watts: float | None = None
     """Limit of one GPU's board; None where unknown."""
     gpu_hours_between_failures: float = GPU_HOURS_BETWEEN_FAILURES
+    node_hop_s: float | None = None
+    """Latency of one message between nodes, where it is known: 15 to 45 us on EFA; None for InfiniBand's few us."""
 
     @property
     def world_size(self) -> int:
@@ -171,7 +176,7 @@ def _local_gpu(spec: dict[str, Any], machine: Machine) -> dict[str, Any]:
             f"hardware=local: this machine has GPUs of several kinds ({', '.join(sorted(set(machine.gpu_names)))}): "
             "choose those of one kind with CUDA_VISIBLE_DEVICES"
         )
-    chips = [chip for chip in _known_chips() if is_called(driver_says, chip["driver_name"])]
+    chips = [chip for chip in _known_chips().values() if is_called(driver_says, chip["driver_name"])]
     # The most exact name wins: `H100 80GB HBM3` over `H100`.
     chip = max(chips, key=lambda values: len(_words(values["driver_name"])), default={})
     found = {**chip, **{key: value for key, value in spec.items() if value is not None}}
@@ -200,9 +205,36 @@ def _local_gpu(spec: dict[str, Any], machine: Machine) -> dict[str, Any]:
     }
 
 
-def _known_chips() -> list[dict[str, Any]]:
-    files = sorted((data_dir("conf") / "hardware").glob("_*.yaml"))
-    return [safe_yaml.parse(file.read_text(encoding="utf-8")).values for file in files]
+def named_machine(name: str) -> dict[str, Any] | None:
+    """Return the values of group `hardware` for a name such as `64xh100`, as forge ships them; None for another."""
+    chips = _known_chips()
+    document = machine_document(name, chips.get)
+    if document is None or document.errors:
+        return None
+    nothing = _parsed(_conf() / "local.yaml")
+    chip = chips[document.values["defaults"][0].removeprefix("_")]
+    values = {**nothing, **chip, **document.values}
+    return {key: values[key] for key in nothing}
+
+
+def chips_by_memory() -> list[str]:
+    """Return the names of the GPUs that forge knows, the one with least memory first."""
+    chips = _known_chips()
+    return sorted(chips, key=lambda name: (chips[name]["gpu_memory_gib"], name))
+
+
+@functools.cache
+def _known_chips() -> dict[str, dict[str, Any]]:
+    return {file.stem.removeprefix("_"): _parsed(file) for file in sorted(_conf().glob("_*.yaml"))}
+
+
+def _parsed(file: Path) -> dict[str, Any]:
+    values = safe_yaml.parse(file.read_text(encoding="utf-8")).values
+    return {key: value for key, value in values.items() if key != "defaults"}
+
+
+def _conf() -> Path:
+    return data_dir("conf") / "hardware"
 
 
 def _disk_bytes(spec: dict[str, Any], machine: Machine) -> int:

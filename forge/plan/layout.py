@@ -31,8 +31,16 @@ class Layout:
         parts = [f"ZeRO-{self.zero_stage}", f"micro-batch {self.micro_batch_sequences}"]
         if self.gradient_accumulation_steps > 1:
             parts.append(f"accumulation {self.gradient_accumulation_steps}")
-        if self.activation_checkpointing == "full":
-            parts.append("activation checkpointing")
-        if self.offload_optimizer == "cpu":
-            parts.append("optimizer on the host")
+        if self.activation_checkpointing != "none":
+            parts.append(f"{self.activation_checkpointing} checkpointing")
+        if self.offload_optimizer != "none":
+            parts.append(f"optimizer on {self.offload_optimizer}")
+        if self.offload_parameters != "none":
+            parts.append(f"parameters on {self.offload_parameters}")
+        if self.hpz_partition_size > 1:
+            parts.append(f"hpZ {self.hpz_partition_size}")
+        if self.sequence_parallel_degree > 1:
+            parts.append(f"sequence over {self.sequence_parallel_degree}")
+        if self.loss_chunks > 1:
+            parts.append(f"loss in {self.loss_chunks} chunks")
         return ", ".join(parts)

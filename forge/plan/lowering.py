@@ -4,18 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
+from forge.errors import SpecError
 from forge.plan.hardware import Hardware
 from forge.plan.layout import Layout
 from forge.plan.memory import BYTES
 
 
 def deepspeed_config(
-    layout: Layout, hardware: Hardware, gradient_clip: float, hidden_size: int
+    layout: Layout,
+    hardware: Hardware,
+    gradient_clip: float,
+    hidden_size: int,
+    given: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return a complete DeepSpeed 0.19 config: batch sizes, precision, ZeRO with every bucket size explicit.
 
+    `given` are keys of the user's own, which win; the schema of `engine.deepspeed` lists those there are, and none that
+    forge decides is among them.
+
     DeepSpeed's own bucket defaults (5e8 elements) take a gigabyte whatever the model; forge's are in bytes and
     counted in the memory estimate.
+
+    Raises:
+        SpecError: a key given is one that DeepSpeed would not read in this layout.
     """
     bucket_elements = max(layout.bucket_bytes // BYTES[layout.precision], 1)
     zero: dict[str, Any] = {"stage": layout.zero_stage}
@@ -35,10 +46,14 @@ def deepspeed_config(
             "stage3_max_reuse_distance": 10 * bucket_elements,
             "stage3_gather_16bit_weights_on_model_save": False,
         }
+        if layout.hpz_partition_size > 1:
+            zero["zero_hpz_partition_size"] = layout.hpz_partition_size
     if layout.offload_optimizer == "cpu":
         zero["offload_optimizer"] = {"device": "cpu", "pin_memory": True}
+    if layout.offload_parameters == "cpu":
+        zero["offload_param"] = {"device": "cpu", "pin_memory": True}
     micro_batch, accumulation = layout.micro_batch_sequences, layout.gradient_accumulation_steps
-    return {
+    config = {
         "train_batch_size": micro_batch * accumulation * hardware.world_size,
         "train_micro_batch_size_per_gpu": micro_batch,
         "gradient_accumulation_steps": accumulation,
@@ -49,3 +64,33 @@ def deepspeed_config(
         "steps_per_print": 1_000_000_000,
         "wall_clock_breakdown": False,
     }
+    _refuse_unread(given or {}, layout)
+    return _merged(config, given or {})
+
+
+STAGE_3_KEYS = frozenset({"sub_group_size", "zero_quantized_weights", "zero_quantized_gradients"})
+
+
+def _refuse_unread(given: dict[str, Any], layout: Layout) -> None:
+    """Raise for a key of another ZeRO stage: DeepSpeed takes it and does nothing with it."""
+    problems = []
+    for key in given.get("zero_optimization", {}):
+        stage_3 = key in STAGE_3_KEYS or key.startswith("stage3_")
+        if stage_3 and layout.zero_stage != 3:
+            problems.append((key, "only ZeRO stage 3 reads it: drop it, or set engine.zero_stage=3"))
+        elif key == "round_robin_gradients" and layout.zero_stage == 3:
+            problems.append((key, "ZeRO stage 3 does not read it: drop it, or set engine.zero_stage=2"))
+        elif layout.zero_stage == 0:
+            problems.append((key, "without ZeRO nothing reads it: drop it, or set engine.zero_stage=1"))
+    if problems:
+        raise SpecError(
+            *(f"engine.deepspeed.zero_optimization.{key}: {problem}" for key, problem in problems)
+        )
+
+
+def _merged(ours: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(ours)
+    for key, value in given.items():
+        mine = merged.get(key)
+        merged[key] = _merged(mine, value) if isinstance(value, dict) and isinstance(mine, dict) else value
+    return merged

@@ -7,15 +7,25 @@ from typing import Any
 
 from forge.plan.types import SchedulePlan
 
+CHECKPOINTS_A_RUN = 10
+"""Where the spec does not say how often, and faults do not ask for more."""
 
-def plan_schedule(train: dict[str, Any]) -> SchedulePlan:
+
+def plan_schedule(
+    train: dict[str, Any],
+    steps: int,
+    step_time_s: float = 0.0,
+    best_checkpoint_interval_s: float | None = None,
+) -> SchedulePlan:
     """Return the schedule of a spec whose `train` values are valid by schema and rules.
 
-    A token budget is rounded up to whole steps.
+    Args:
+        train: values of group `train`.
+        steps: what the budget pays for.
+        step_time_s: seconds of a step; 0 when unknown.
+        best_checkpoint_interval_s: what faults ask for (Young 1974, Daly 2006); None: nothing.
     """
     batch = train["global_batch_tokens"]
-    steps = train["steps"] if train["steps"] is not None else math.ceil(train["tokens"] / batch)
-    checkpoint_every = train["checkpoint_every_steps"] or max(1, math.ceil(steps / 10))
     return SchedulePlan(
         sequence_length=train["sequence_length"],
         global_batch_sequences=batch // train["sequence_length"],
@@ -33,6 +43,14 @@ def plan_schedule(train: dict[str, Any]) -> SchedulePlan:
         adam_epsilon=train["adam_epsilon"],
         gradient_clip=train["gradient_clip"],
         log_every_steps=train["log_every_steps"],
-        checkpoint_every_steps=checkpoint_every,
+        checkpoint_every_steps=train["checkpoint_every_steps"]
+        or _checkpoint_interval(steps, step_time_s, best_checkpoint_interval_s),
         keep_checkpoints=train["keep_checkpoints"],
     )
+
+
+def _checkpoint_interval(steps: int, step_time_s: float, best_interval_s: float | None) -> int:
+    tenth = max(1, math.ceil(steps / CHECKPOINTS_A_RUN))
+    if best_interval_s is None or step_time_s <= 0:
+        return tenth
+    return min(tenth, max(1, round(best_interval_s / step_time_s)))

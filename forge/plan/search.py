@@ -1,51 +1,103 @@
-"""Choose the layout: of all that the spec leaves open, the fastest that fits."""
+"""Choose the layout: of all that the spec leaves open, the fastest (or cheapest) that fits.
+
+Exhaustive, with one bound: memory grows with the micro-batch, so for each shape the largest micro-batch that fits is
+found by bisection and only those below it are timed.
+"""
 
 from __future__ import annotations
 
-import itertools
+import bisect
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any
 
-from forge.errors import FitError, SpecError
+from forge.errors import FitError
 from forge.plan.hardware import GIB, Hardware
+from forge.plan.host_memory import host_memory_items
 from forge.plan.layout import Layout
-from forge.plan.memory import memory_items
+from forge.plan.memory import memory_items, peak_bytes
+from forge.plan.space import Shape, Space, layout_space
 from forge.plan.time import step_time_s
 from forge.plan.types import MemoryItem, ModelPlan
+
+ALTERNATIVES = 4
+
+HOST_SHARE = 0.9
+"""Of a machine's memory that training may take; the rest is the system's and the page cache's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A layout with what it needs and how long a step takes."""
+    """A layout on the hardware it uses, with what it needs and how long a step takes."""
 
     layout: Layout
+    hardware: Hardware
     memory: tuple[MemoryItem, ...]
-    peak_memory_bytes: int
     step_time_s: float
+
+    @property
+    def peak_memory_bytes(self) -> int:
+        """Of one device."""
+        return sum(item.bytes for item in self.memory)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The outcome of a search."""
+
+    winner: Candidate
+    alternatives: tuple[Candidate, ...]
+    """The best of other kinds (ZeRO stage, checkpointing, offload), best first."""
+    rejected: tuple[Candidate, ...]
+    """The plain layouts one would try first and that do not fit: a ZeRO stage at the next larger micro-batch."""
+    candidates: int
+    """Layouts considered."""
+
+
+_Order = tuple[float, int, int, int, int]
+"""Objective, tricks, ZeRO stage, bucket, micro-batch: of equals the plainer and smaller comes first."""
 
 
 def choose_layout(
     model: ModelPlan, hardware: Hardware, engine: dict[str, Any], train: dict[str, Any]
-) -> Candidate:
-    """Return the fastest candidate that fits; of equals, the one that needs least memory.
+) -> Choice:
+    """Return the best layout that fits: the fastest, or with `train.objective: cost` the cheapest.
+
+    For the cheapest, fewer machines than the hardware has may be used; they are then fewer throughout the plan.
 
     Raises:
-        SpecError: the global batch cannot be divided over the devices, or the spec pins what contradicts itself.
-        FitError: nothing fits; the line names the leanest candidate and what it needs.
+        SpecError: the spec pins what contradicts itself or what forge's engine cannot run.
+        FitError: nothing fits; `why_nothing_fits` says by how much.
     """
-    candidates = [
-        _evaluate(model, layout, hardware, train["sequence_length"])
-        for layout in _layouts(hardware, engine, train)
-    ]
-    usable = usable_memory_bytes(hardware, engine)
-    fitting = [candidate for candidate in candidates if candidate.peak_memory_bytes <= usable]
-    if fitting:
-        return min(fitting, key=lambda candidate: (candidate.step_time_s, candidate.peak_memory_bytes))
-    leanest = min(candidates, key=lambda candidate: candidate.peak_memory_bytes)
-    raise FitError(
-        f"hardware={hardware.name}: does not fit: the leanest layout ({leanest.layout}) needs "
-        f"{leanest.peak_memory_bytes / GIB:.1f} GiB of {usable / GIB:.1f} GiB a device"
+    spaces = [(hardware, layout_space(hardware, engine, train))]
+    if train["objective"] == "cost":
+        spaces += _smaller(hardware, engine, train)
+    best: dict[tuple[Any, ...], tuple[_Order, Layout, Hardware]] = {}
+    for machines, space in spaces:
+        for order, layout in _fitting(model, machines, engine, train, space):
+            kind = (machines.nodes, *_kind(layout))
+            if kind not in best or order < best[kind][0]:
+                best[kind] = (order, layout, machines)
+    if not best:
+        raise FitError(f"hardware={hardware.name}: no layout fits")
+    ranked = sorted(best.values(), key=lambda entry: entry[0])[: ALTERNATIVES + 1]
+    length = train["sequence_length"]
+    first, *others = (evaluate(model, layout, machines, length) for _, layout, machines in ranked)
+    return Choice(
+        winner=first,
+        alternatives=tuple(others),
+        rejected=tuple(_rejected(model, hardware, engine, train, spaces[0][1])),
+        candidates=sum(space.candidates for _, space in spaces),
+    )
+
+
+def evaluate(model: ModelPlan, layout: Layout, hardware: Hardware, sequence_length: int) -> Candidate:
+    """Return a layout with its memory and time."""
+    return Candidate(
+        layout,
+        hardware,
+        memory_items(model, layout, hardware, sequence_length),
+        step_time_s(model, layout, hardware, sequence_length),
     )
 
 
@@ -54,68 +106,96 @@ def usable_memory_bytes(hardware: Hardware, engine: dict[str, Any]) -> int:
     return int(hardware.device_memory_bytes * (1 - engine["memory_headroom_fraction"]))
 
 
-def _evaluate(model: ModelPlan, layout: Layout, hardware: Hardware, sequence_length: int) -> Candidate:
-    items = memory_items(model, layout, hardware, sequence_length)
-    peak = sum(item.bytes for item in items)
-    return Candidate(layout, items, peak, step_time_s(model, layout, hardware, sequence_length))
+def host_memory_bytes(model: ModelPlan, layout: Layout, hardware: Hardware, sequence_length: int) -> int:
+    """Return the memory one machine needs, without the order of the data, which no layout changes."""
+    return sum(item.bytes for item in host_memory_items(model, layout, hardware, sequence_length, 0))
 
 
-def _layouts(hardware: Hardware, engine: dict[str, Any], train: dict[str, Any]) -> Iterator[Layout]:
-    precision = resolve_precision(hardware, train)
-    stage = engine["zero_stage"]
-    if stage == 0 and precision == "bf16":
-        raise SpecError(
-            "engine.zero_stage: ZeRO stage 0 in bf16 takes a wrong first step in DeepSpeed 0.19: "
-            "use stage 1, or train.precision=fp32"
-        )
-    # Stage 0 replicates what stage 1 shards and saves nothing for it, so it is never chosen, only obeyed.
-    stages: tuple[Literal[0, 1, 2, 3], ...] = (1, 2, 3) if stage == "auto" else (stage,)
-    micro_batches = _micro_batches(hardware, engine, train)
-    checkpointing = _open(engine["activation_checkpointing"], ("none", "full"))
-    offload = _open(engine["offload_optimizer"], ("none", "cpu") if hardware.device == "cuda" else ("none",))
-    for choice in itertools.product(stages, micro_batches, checkpointing, offload):
-        yield Layout(
-            zero_stage=choice[0],
-            micro_batch_sequences=choice[1][0],
-            gradient_accumulation_steps=choice[1][1],
-            activation_checkpointing=choice[2],
-            offload_optimizer=choice[3],
-            precision=precision,
-            bucket_bytes=engine["bucket_bytes"],
-        )
-
-
-def resolve_precision(hardware: Hardware, train: dict[str, Any]) -> Literal["bf16", "fp32"]:
-    """Return the precision: what the spec pins, else bf16 where the hardware multiplies it natively."""
-    if train["precision"] == "auto":
-        return "bf16" if hardware.native_bf16 else "fp32"
-    precision: Literal["bf16", "fp32"] = train["precision"]
-    return precision
-
-
-def _open(value: str, choices: tuple[str, ...]) -> tuple[Any, ...]:
-    return choices if value == "auto" else (value,)
-
-
-def _micro_batches(
+def _smaller(
     hardware: Hardware, engine: dict[str, Any], train: dict[str, Any]
-) -> list[tuple[int, int]]:
-    """Return (micro-batch, accumulation) pairs that make up the global batch exactly."""
+) -> Iterator[tuple[Hardware, Space]]:
+    """Yield the hardware with a half, a quarter, ... of its machines, where they share the global batch equally."""
     sequences = train["global_batch_tokens"] // train["sequence_length"]
-    world = hardware.world_size
-    if sequences % world:
-        near = max(sequences // world, 1) * world * train["sequence_length"]
-        raise SpecError(
-            f"train.global_batch_tokens: {train['global_batch_tokens']} is {sequences} sequences, which {world} "
-            f"devices cannot share equally: use {near}"
-        )
-    share = sequences // world
-    wanted = engine["micro_batch_sequences"]
-    if wanted == "auto":
-        return [(size, share // size) for size in range(1, share + 1) if share % size == 0]
-    if share % wanted:
-        raise SpecError(
-            f"engine.micro_batch_sequences: {wanted} does not divide the {share} sequences that each of {world} "
-            f"devices takes of a global batch of {train['global_batch_tokens']} tokens"
-        )
-    return [(wanted, share // wanted)]
+    nodes = hardware.nodes
+    while nodes % 2 == 0:
+        nodes //= 2
+        if sequences % (nodes * hardware.devices_per_node) == 0:
+            fewer = replace(hardware, nodes=nodes)
+            yield fewer, layout_space(fewer, engine, train)
+
+
+def _fitting(
+    model: ModelPlan, hardware: Hardware, engine: dict[str, Any], train: dict[str, Any], space: Space
+) -> Iterator[tuple[_Order, Layout]]:
+    """Yield every layout of a space that fits, with its place in the order."""
+    length = train["sequence_length"]
+    for shape in space.shapes:
+        fits = _largest_that_fits(model, hardware, engine, length, shape, space)
+        for micro_batch, accumulation in space.micro_batches[:fits]:
+            layout = shape.layout(micro_batch, accumulation)
+            # On one kind of machine money is time times machines.
+            objective = hardware.nodes * step_time_s(model, layout, hardware, length)
+            yield (objective, shape.tricks, shape.zero_stage, shape.bucket_bytes, micro_batch), layout
+
+
+def _largest_that_fits(
+    model: ModelPlan, hardware: Hardware, engine: dict[str, Any], length: int, shape: Shape, space: Space
+) -> int:
+    """Return how many of the space's micro-batches fit, from the smallest on."""
+    if not _fits_host(model, shape.layout(*space.micro_batches[0]), hardware, length):
+        return 0
+    usable = usable_memory_bytes(hardware, engine)
+
+    def too_large(pair: tuple[int, int]) -> bool:
+        return peak_bytes(model, shape.layout(*pair), hardware, length) > usable
+
+    return bisect.bisect_left(space.micro_batches, True, key=too_large)
+
+
+def _fits_host(model: ModelPlan, layout: Layout, hardware: Hardware, sequence_length: int) -> bool:
+    if hardware.device == "cpu":
+        return True
+    return (
+        host_memory_bytes(model, layout, hardware, sequence_length) <= HOST_SHARE * hardware.host_memory_bytes
+    )
+
+
+def _kind(layout: Layout) -> tuple[Any, ...]:
+    return (
+        layout.zero_stage,
+        layout.activation_checkpointing,
+        layout.offload_optimizer,
+        layout.offload_parameters,
+    )
+
+
+def _rejected(
+    model: ModelPlan, hardware: Hardware, engine: dict[str, Any], train: dict[str, Any], space: Space
+) -> Iterator[Candidate]:
+    """Yield, for each ZeRO stage at its plainest, the smallest micro-batch that does not fit."""
+    length = train["sequence_length"]
+    for stage in sorted({shape.zero_stage for shape in space.shapes}):
+        shapes = [shape for shape in space.shapes if shape.zero_stage == stage]
+        plainest = min(shapes, key=lambda shape: (shape.tricks, shape.bucket_bytes))
+        fits = _largest_that_fits(model, hardware, engine, length, plainest, space)
+        if fits < len(space.micro_batches):
+            yield evaluate(model, plainest.layout(*space.micro_batches[fits]), hardware, length)
+
+
+def why_nothing_fits(
+    model: ModelPlan, hardware: Hardware, engine: dict[str, Any], train: dict[str, Any]
+) -> str:
+    """Return the line that names the leanest layout of a spec that does not fit, and what it needs."""
+    length, space = train["sequence_length"], layout_space(hardware, engine, train)
+    layouts = (shape.layout(*space.micro_batches[0]) for shape in space.shapes)
+    leanest = min(layouts, key=lambda layout: peak_bytes(model, layout, hardware, length))
+    peak, usable = peak_bytes(model, leanest, hardware, length), usable_memory_bytes(hardware, engine)
+    if peak > usable:
+        needs = f"{peak / GIB:.1f} GiB of {usable / GIB:.1f} GiB a device"
+    else:
+        host = host_memory_bytes(model, leanest, hardware, length)
+        needs = f"{host / GIB:.0f} GiB of {HOST_SHARE * hardware.host_memory_bytes / GIB:.0f} GiB a machine"
+    return (
+        f"hardware={hardware.name}: a model of {model.parameters / 1e9:.1f}B parameters at sequence {length} does not "
+        f"fit: the leanest layout ({leanest}) needs {needs}"
+    )

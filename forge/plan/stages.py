@@ -7,13 +7,19 @@ rooms whose code makes it. So the same work is never done twice, and changed cod
 from __future__ import annotations
 
 import functools
+import hashlib
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
+from forge.errors import SpecError
 from forge.plan.types import LayoutPlan, ModelPlan, SchedulePlan, SourcePlan, StagePlan, content_hash
 from forge.resources import PACKAGE_DIR
 
 KEY_HEX_DIGITS = 12
+
+NOT_OF_CORPUS = ("path", "metadata_allow", "max_file_bytes", "source_weights", "packing", "assumed_tokens")
+"""Keys of `data` that other stages, or none, depend on."""
 
 STAGES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     # stage: (its inputs, the rooms whose code makes it)
@@ -44,22 +50,20 @@ def plan_stages(
             "max_file_bytes": data["max_file_bytes"],
         },
         "corpus": {
-            **{
-                key: data[key]
-                for key in (
-                    "min_words",
-                    "min_alphabetic_fraction",
-                    "max_repeated_line_fraction",
-                    "shingle_words",
-                    "near_duplicate_jaccard",
-                    "held_out_fraction",
-                    "held_out_group_jaccard",
-                )
-            },
+            **{key: value for key, value in data.items() if key not in NOT_OF_CORPUS},
+            "evaluation_sha256": [_sha256(path) for path in data["evaluation_files"] or []],
             "seed": spec["seed"],
         },
-        "tokenizer": dict(spec["tokenizer"]),
-        "tokens": {},
+        "tokenizer": spec["tokenizer"]
+        | {
+            "given_sha256": _sha256(f"{spec['tokenizer']['path']}/tokenizer.json"),
+            "seed": spec["seed"],
+        },
+        "tokens": {
+            "packing": data["packing"],
+            "sequence_length": schedule.sequence_length if data["packing"] == "best_fit" else None,
+            "source_weights": _weights(data["source_weights"], sources),
+        },
         "train": {
             "model": asdict(model),
             "layout": asdict(layout),
@@ -86,6 +90,25 @@ def plan_stages(
         keys[name] = content_hash(content)[:KEY_HEX_DIGITS]
         stages.append(StagePlan(name, inputs, parameters[name], keys[name]))
     return tuple(stages)
+
+
+def _sha256(path: str) -> str | None:
+    """Return the hash of a file's content; None where it is not at hand: a plan can be made without it."""
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError:
+        return None
+
+
+def _weights(weights: list[float] | None, sources: tuple[SourcePlan, ...]) -> dict[str, float] | None:
+    """Return the weight of each source by its path."""
+    if weights is None or not sources:
+        return None
+    if len(weights) != len(sources):
+        raise SpecError(
+            f"data.source_weights: {len(weights)} weights for {len(sources)} sources of data.path: give one for each"
+        )
+    return {source.path: weight for source, weight in zip(sources, weights, strict=True)}
 
 
 @functools.cache

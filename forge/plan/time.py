@@ -8,9 +8,10 @@ kernels run at the memory's bandwidth, for the bytes counted in `forge.plan.effi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from forge.plan.communication import sequence_parallel_s, zero_exchange
+from forge.plan.cpu_time import CPU_ADAM_BYTES, cpu_step
 from forge.plan.efficiency import (
     FORGE_FRAMEWORK,
     HOST_EXPERT_S,
@@ -22,11 +23,8 @@ from forge.plan.efficiency import (
 )
 from forge.plan.hardware import Hardware
 from forge.plan.layout import Layout
-from forge.plan.model import attention_flops_per_token, matmul_flops_per_token
+from forge.plan.step import StepTime
 from forge.plan.types import ModelPlan
-
-CPU_STEP_OVERHEAD_S = 0.03
-"""DeepSpeed's own time a micro-batch on a CPU. Measured by benchmarks/cpu_rate.py, November 2026."""
 
 HOST_LINK_BYTES_PER_S = {
     "volta": 12e9,
@@ -44,17 +42,8 @@ HOST_MEMORY_BYTES_PER_S = 160e9
 NVME_BYTES_PER_S = 6e9
 """Of one machine, read or write (Rajbhandari 2021, §7: 3 to 7 GB/s a drive)."""
 
-CPU_ADAM_BYTES = 28
-"""AdamW on fp32 states: reads weight, two moments, gradient; writes weight and moments."""
-
 LOADER_S = 0.0005
 """Of each micro-batch: token shards are memory-mapped, what remains is the copy to the device."""
-
-SELECTIVE_LINEAR_FRACTION = 0.5
-"""Share of the linear layers' forward pass that selective checkpointing computes again: every other product.
-
-Attention is kept, element-wise operations are all computed again (torchtitan's and PyTorch's default policy).
-"""
 
 ATTENTION_BACKWARD_RATIO = 2.5
 """Fused attention computes the scores again: five products backward for two forward (Dao 2022)."""
@@ -63,32 +52,16 @@ ATTENTION_RAMP_TOKENS = 400
 """Sequence length at which causal fused attention reaches half its speed: masked blocks, few tiles."""
 
 HALF_HEAD = 40
-"""Head size at which fused attention reaches half its speed: 64 gives 0.81 of what 128 gives (Dao 2023, fig. 4)."""
+"""Head size at which fused attention reaches half its speed: 64 gives 0.81 of what 128 gives (Dao 2023, fig. 4).
+FlashAttention-1 is no faster with 128."""
 
+BUCKET_PASSES = 2
+"""At ZeRO stage 2, of every gradient each micro-batch: read, and written into the bucket that is reduced. At stage 3
+such copies run beside the transfers and are part of what `exposed` is fitted to."""
 
-@dataclass(frozen=True, slots=True)
-class StepTime:
-    """Seconds of one optimizer step, all micro-batches; the step takes their sum."""
-
-    matmul_s: float
-    attention_s: float
-    memory_bound_s: float
-    recompute_s: float
-    """Forward work done again in the backward pass."""
-    launch_s: float
-    """What the device waits for the host to launch."""
-    communication_s: float
-    """What compute does not hide."""
-    all_to_all_s: float
-    """Of sequence parallelism."""
-    optimizer_s: float
-    offload_s: float
-    loader_s: float
-
-    @property
-    def total_s(self) -> float:
-        """Seconds of the whole step."""
-        return sum(getattr(self, field.name) for field in fields(self))
+EAGER_CAST_BYTES = 37.0
+"""For each element that is cast to fp8 kernel by kernel: magnitude and its maximum (6), conversion to fp32 (6), scaling
+(8), clamping (8), conversion to fp8 (5), and a copy into the layout that the product wants (4)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +92,7 @@ class StepTimer:
         values: the fitted constants; None: those that forge ships.
         shard_ranks: devices that share one copy of the states (hybrid sharding); None: all.
         linear_speedup: of linear layers over the precision of the layout (fp8).
+        eager_casts: whether what goes into those layers is cast to fp8 kernel by kernel (torchao without a compiler).
     """
 
     def __init__(
@@ -130,6 +104,7 @@ class StepTimer:
         values: Mapping[str, float] | None = None,
         shard_ranks: int | None = None,
         linear_speedup: float = 1.0,
+        eager_casts: bool = False,
     ) -> None:
         self.model = model
         self.hardware = hardware
@@ -138,6 +113,7 @@ class StepTimer:
         self._values = constants() if values is None else values
         self._shard_ranks = shard_ranks
         self._linear_speedup = linear_speedup
+        self._eager_casts = eager_casts
         self._generation = generation_of(hardware.gpu)
         self._bandwidth = hardware.memory_bytes_per_s * self._values["hbm"]
         self._share = self._values[f"exposed.{framework.key}"]
@@ -147,33 +123,37 @@ class StepTimer:
         self._waits_for_experts = bool(model.experts and framework.looped_experts)
         self._compute: dict[tuple[object, ...], _Compute] = {}
         self._exposed: dict[tuple[object, ...], tuple[float, float, float]] = {}
-        self._states: dict[tuple[object, ...], tuple[float, float, float]] = {}
+        self._states: dict[tuple[object, ...], tuple[float, float, float, float, float]] = {}
 
     def step_s(self, layout: Layout) -> float:
         """Return seconds of one optimizer step."""
         if self.hardware.device == "cpu":
             return self.step(layout).total_s
         compute, exchange, states = self._parts(layout)
+        host_s = self._host_s(compute, layout)
         waits = self._waits(exchange[0], compute.device_s) if exchange[0] else 0.0
-        micro_batch = max(compute.device_s + waits, self._host_s(compute, layout)) + compute.all_to_all_s
-        rest = self._waits(exchange[1], compute.device_s / 2) if exchange[1] else 0.0
+        micro_batch = max(compute.device_s + waits, host_s) + compute.all_to_all_s
+        # About half of a micro-batch is still to be computed when the first gradients can leave.
+        rest = self._waits(exchange[1], max(compute.device_s, host_s) / 2) if exchange[1] else 0.0
         steps = layout.gradient_accumulation_steps
-        return steps * (micro_batch + states[2] + LOADER_S) + rest + exchange[2] + states[0] + states[1]
+        once = rest + exchange[2] + states[0] + states[1] + (steps - 1) * states[4]
+        return steps * (micro_batch + states[2] + states[3] + LOADER_S) + once
 
     def step(self, layout: Layout) -> StepTime:
         """Return one optimizer step, item by item."""
         if self.hardware.device == "cpu":
-            return _cpu_step(self.model, layout, self.hardware, self.sequence_length)
+            return cpu_step(self.model, layout, self.hardware, self.sequence_length)
         compute, exchange, states = self._parts(layout)
         steps = layout.gradient_accumulation_steps
+        host_s = self._host_s(compute, layout)
         waits = self._waits(exchange[0], compute.device_s)
-        rest = self._waits(exchange[1], compute.device_s / 2)
+        rest = self._waits(exchange[1], max(compute.device_s, host_s) / 2)
         return StepTime(
             matmul_s=steps * compute.matmul_s,
             attention_s=steps * compute.attention_s,
-            memory_bound_s=steps * compute.memory_bound_s,
+            memory_bound_s=steps * (compute.memory_bound_s + states[3]) + (steps - 1) * states[4],
             recompute_s=steps * compute.recompute_s,
-            launch_s=steps * max(0.0, self._host_s(compute, layout) - compute.device_s - waits),
+            launch_s=steps * max(0.0, host_s - compute.device_s - waits),
             communication_s=steps * waits + rest + exchange[2],
             all_to_all_s=steps * compute.all_to_all_s,
             optimizer_s=states[0],
@@ -186,7 +166,7 @@ class StepTimer:
 
     def _parts(
         self, layout: Layout
-    ) -> tuple[_Compute, tuple[float, float, float], tuple[float, float, float]]:
+    ) -> tuple[_Compute, tuple[float, float, float], tuple[float, float, float, float, float]]:
         """Return compute, transfers and state updates, each from its own cache."""
         key: tuple[object, ...] = (
             layout.micro_batch_sequences,
@@ -194,6 +174,7 @@ class StepTimer:
             layout.precision,
             layout.attention,
             layout.sequence_parallel_degree,
+            layout.loss_chunks > 1,
         )
         compute = self._compute.get(key)
         if compute is None:
@@ -225,10 +206,11 @@ class StepTimer:
         model, framework = self.model, self._framework
         degree = layout.sequence_parallel_degree
         tokens = layout.micro_batch_sequences * self.sequence_length / degree
-        slower = self._values[f"compute.{framework.key}"]
         width_ratio = 2 if layout.precision == "fp32" else 1
-        linear_forward, linear_backward = self._linear(layout, tokens)
-        head = slower * self._products(layout, tokens, model.hidden_size, model.vocab_size)
+        linear_forward, linear_backward, last_product = self._linear(layout, tokens)
+        head = self._products(layout, tokens, model.hidden_size, model.vocab_size)
+        if layout.loss_chunks > 1:
+            head *= 4 / 3  # the logits of a chunk are made again in the backward pass
         attention_forward, attention_backward = self._attention(layout, tokens)
         kernels = framework.kernels
         query = (model.attention_heads + model.kv_heads) * model.head_dim
@@ -237,18 +219,20 @@ class StepTimer:
         layer_bytes += kernels.feed_forward_bytes * model.intermediate_size * active
         if model.experts:
             # Tokens are copied to their experts and summed up again.
-            layer_bytes += 12.0 * active * model.hidden_size
+            layer_bytes += 20.0 * active * model.hidden_size
         forward_bytes = width_ratio * tokens * model.layers * layer_bytes
-        memory_forward = slower * forward_bytes / self._bandwidth
+        memory_forward = forward_bytes / self._bandwidth
         memory_backward = memory_forward * kernels.backward_ratio
-        logits = slower * tokens * model.vocab_size * kernels.logits_bytes / self._bandwidth
-        linear_forward, linear_backward = slower * linear_forward, slower * linear_backward
-        attention_forward, attention_backward = slower * attention_forward, slower * attention_backward
+        logits = tokens * model.vocab_size * kernels.logits_bytes / self._bandwidth
         recompute, host_ratio, passes = 0.0, 1.0, 2
         if layout.activation_checkpointing == "full":
             recompute, host_ratio, passes = linear_forward + attention_forward + memory_forward, 4 / 3, 3
+            if framework.recompute_stops_early:
+                recompute -= last_product
         elif layout.activation_checkpointing == "selective":
-            recompute, host_ratio = SELECTIVE_LINEAR_FRACTION * linear_forward + memory_forward, 7 / 6
+            again, host_ratio = framework.selective, 7 / 6
+            recompute = again.linear * linear_forward + again.attention * attention_forward
+            recompute += again.element_wise * memory_forward
         matmul = linear_forward + linear_backward + head
         attention = attention_forward + attention_backward
         memory = memory_forward + memory_backward + logits
@@ -269,20 +253,42 @@ class StepTimer:
         modules = layers * (MODULES_A_LAYER + looped * MODULES_AN_EXPERT)
         return launching, max(0.0, ratio * modules * self._values["hooks_s"] - launching)
 
-    def _linear(self, layout: Layout, tokens: float) -> tuple[float, float]:
-        """Return seconds of the layers' linear products, forward and backward."""
+    def _linear(self, layout: Layout, tokens: float) -> tuple[float, float, float]:
+        """Return seconds of the layers' linear products, forward and backward, and of the last of a layer, forward.
+
+        With experts no product is the last: their outputs are weighted, which the backward pass needs again.
+        """
         model = self.model
         hidden, feed_forward = model.hidden_size, model.intermediate_size
         query, key_value = model.attention_heads * model.head_dim, model.kv_heads * model.head_dim
         experts, active = max(model.experts, 1), max(model.experts_per_token, 1)
+        down = self._products(layout, tokens * active, feed_forward, hidden, experts)
         total = (
             self._products(layout, tokens, hidden, query + 2 * key_value)
             + self._products(layout, tokens, query, hidden)
             + self._products(layout, tokens * active, hidden, 2 * feed_forward, experts)
-            + self._products(layout, tokens * active, feed_forward, hidden, experts)
+            + down
         )
-        total *= model.layers / self._linear_speedup
-        return total / 3, total * 2 / 3
+        scale = model.layers / self._linear_speedup / 3
+        forward, backward = total * scale, total * scale * 2
+        if self._eager_casts:
+            casts_forward, casts_backward = self._eager_casts_s(tokens)
+            forward, backward = forward + casts_forward, backward + casts_backward
+        return forward, backward, 0.0 if model.experts else down * scale
+
+    def _eager_casts_s(self, tokens: float) -> tuple[float, float]:
+        """Return seconds of casts to fp8, forward and backward: the inputs and weights of each linear product for both,
+        the gradients of their outputs for the backward pass."""
+        model = self.model
+        hidden, feed_forward = model.hidden_size, model.intermediate_size
+        query, key_value = model.attention_heads * model.head_dim, model.kv_heads * model.head_dim
+        active = max(model.experts_per_token, 1)
+        inputs = 3 * hidden + query + active * (2 * hidden + feed_forward)
+        outputs = query + 2 * key_value + hidden + active * (2 * feed_forward + hidden)
+        weights = hidden * (2 * query + 2 * key_value) + max(model.experts, 1) * 3 * hidden * feed_forward
+        an_element_s = EAGER_CAST_BYTES * model.layers / self._bandwidth
+        again = (tokens * inputs + weights) * an_element_s
+        return again, again + tokens * outputs * an_element_s
 
     def _products(self, layout: Layout, tokens: float, inner: int, outer: int, experts: int = 1) -> float:
         """Return seconds of one matrix's forward product and its two gradients.
@@ -326,13 +332,15 @@ class StepTimer:
             share *= values["flash1_share"]
         elif self._framework.attention == "flash3" and self._generation in ("hopper", "blackwell"):
             share *= values["flash3_share"]
-        share *= model.head_dim / (model.head_dim + HALF_HEAD) * (128 + HALF_HEAD) / 128
+        if self._framework.attention != "flash1":
+            share *= model.head_dim / (model.head_dim + HALF_HEAD) * (128 + HALF_HEAD) / 128
         share *= length / (length + ATTENTION_RAMP_TOKENS)
         forward = flops / (rate * min(share, values[f"matmul.{self._generation}"]))
         return forward, ATTENTION_BACKWARD_RATIO * forward
 
-    def _update(self, layout: Layout) -> tuple[float, float, float]:
-        """Return seconds of the optimizer on the device, of offload once a step, of offload each micro-batch."""
+    def _update(self, layout: Layout) -> tuple[float, float, float, float, float]:
+        """Return seconds of the optimizer on the device, of offload once a step and each micro-batch, of copies
+        into buckets each micro-batch, and of adding its gradients to those before."""
         hardware = self.hardware
         shard = self._shard_ranks or hardware.world_size
         owned = self.model.parameters / (shard if layout.zero_stage >= 1 else 1)
@@ -352,7 +360,11 @@ class StepTimer:
             # A device reads its share of the weights for the forward and again for the backward pass.
             share = width * self.model.parameters / shard
             each = 2 * share / (nvme if layout.offload_parameters == "nvme" else link)
-        return on_device, once, each
+        # Where gradients are sharded, what a device sums is too little to count.
+        summed_bytes = self._framework.accumulation_bytes if layout.zero_stage <= 1 else 0.0
+        copied_bytes = BUCKET_PASSES * width if layout.zero_stage == 2 and hardware.world_size > 1 else 0.0
+        an_element_s = self.model.parameters / self._bandwidth
+        return on_device, once, each, copied_bytes * an_element_s, summed_bytes * an_element_s
 
 
 def step_time(
@@ -390,33 +402,3 @@ def _timer(model: ModelPlan, hardware: Hardware, sequence_length: int) -> StepTi
     timer = StepTimer(model, hardware, sequence_length)
     _last_timer[:] = [timer]
     return timer
-
-
-def _cpu_step(model: ModelPlan, layout: Layout, hardware: Hardware, sequence_length: int) -> StepTime:
-    """Return a step on CPUs: products at the measured rate of a training step, which holds the rest of a layer.
-
-    SDPA on a CPU computes the masked half of attention too.
-    """
-    tokens = layout.micro_batch_sequences * sequence_length
-    steps = layout.gradient_accumulation_steps
-    rate = hardware.matmul_flops[layout.precision]
-    matmul = steps * tokens * matmul_flops_per_token(model) / rate
-    attention = steps * tokens * attention_flops_per_token(model, sequence_length) / rate
-    again = {"none": 0.0, "selective": 1 / 6, "full": 1 / 3}[layout.activation_checkpointing]
-    world = hardware.world_size
-    width = 4 if layout.precision == "fp32" else 2
-    volume = (3 if layout.zero_stage == 3 else 2) * width * model.parameters * (world - 1) / world
-    transfer = volume / hardware.link_bytes_per_s
-    owned = model.parameters / (world if layout.zero_stage >= 1 else 1)
-    return StepTime(
-        matmul_s=matmul,
-        attention_s=attention,
-        memory_bound_s=0.0,
-        recompute_s=again * (matmul + attention),
-        launch_s=steps * CPU_STEP_OVERHEAD_S,
-        communication_s=transfer * (steps if layout.zero_stage >= 2 else 1),
-        all_to_all_s=0.0,
-        optimizer_s=CPU_ADAM_BYTES * owned / hardware.memory_bytes_per_s,
-        offload_s=0.0,
-        loader_s=0.0,
-    )

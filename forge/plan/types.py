@@ -120,21 +120,72 @@ class MemoryItem:
 
 @dataclass(frozen=True, slots=True)
 class Estimates:
-    """The plan's prediction. Formulas and their sources are in `forge.plan.memory` and `forge.plan.time`."""
+    """The plan's prediction. Formulas and sources are in `forge.plan.memory`, `time` and `outlook`."""
 
     memory: tuple[MemoryItem, ...]
     peak_memory_bytes: int
     available_memory_bytes: int
+    memory_error_fraction: float
+    """Half-width of the band around memory."""
+    host_memory: tuple[MemoryItem, ...]
+    """Of one machine."""
+    host_memory_available_bytes: int
+    disk: tuple[MemoryItem, ...]
+    """Of the whole run, upper bounds."""
+    disk_available_bytes: int | None
+    """Of one machine; None where unknown."""
     step_time_s: float
     tokens_per_second: float
     model_flops_utilization: float
     training_time_s: float
+    """Of all steps, nothing failing."""
+    time_error_fraction: float
+    """Half-width of the band around times, cost and energy."""
+    goodput_fraction: float
+    """Share of the wall-clock time that is progress, faults and checkpoints considered."""
+    wall_clock_s: float
     gpu_hours: float
+    """Of the wall-clock time; 0 on a CPU."""
     cost_usd: float | None
     """None where no price is known (a CPU, an unpriced machine)."""
+    energy_kwh: float | None
+    """Of the GPUs at their boards' limit; None where that is not known."""
+    expected_failures: float
+    best_checkpoint_interval_s: float | None
+    """None where no faults are expected (a CPU)."""
+    checkpoint_stall_s: float
     checkpoint_bytes: int
     corpus_tokens: int
     """Tokens the data is expected to yield; 0 when unknown."""
+    corpus_passes: float | None
+    """Times the training text is read; None when its length is unknown."""
+    tokens_per_parameter: float
+    compute_optimal_tokens: int
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AlternativePlan:
+    """A layout that was not chosen."""
+
+    layout: str
+    nodes: int
+    peak_memory_bytes: int
+    step_time_s: float
+    training_time_s: float
+    cost_usd: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPlan:
+    """What the layout was chosen from."""
+
+    objective: Literal["wall_clock", "cost"]
+    candidates: int
+    alternatives: tuple[AlternativePlan, ...]
+    """The best of other kinds that fit, best first."""
+    rejected: tuple[AlternativePlan, ...]
+    """Plain layouts that do not fit: a ZeRO stage at the next larger micro-batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +214,7 @@ class Plan:
     deepspeed: dict[str, Any]
     stages: tuple[StagePlan, ...]
     estimates: Estimates
+    search: SearchPlan
     spec: dict[str, Any]
     """The composed spec this plan was compiled from, every value resolved."""
 

@@ -43,7 +43,11 @@ def run_folder(plan: Plan, output_dir: Path) -> Path:
 
 
 def run_plan(
-    plan: Plan, output_dir: Path, display: Display, source_hashes: Path | None = None
+    plan: Plan,
+    output_dir: Path,
+    display: Display,
+    source_hashes: Path | None = None,
+    accepted_drift: tuple[str, ...] = (),
 ) -> FinishedRun:
     """Carry out `plan`, going on where an earlier call stopped.
 
@@ -52,6 +56,7 @@ def run_plan(
         output_dir: where runs/ and artifacts/ are.
         display: shows the work.
         source_hashes: cache of the hashes of the user's files; None does without.
+        accepted_drift: what differed from the reviewed plan and was accepted; it is recorded.
 
     Raises:
         StageError: a stage failed; the line names it, its log and how to go on.
@@ -71,6 +76,8 @@ def run_plan(
         try:
             if not place.plan_path.is_file():
                 replace_text(place.plan_path, plan_to_json(plan))
+            if accepted_drift:
+                append_event(run_dir / "events.jsonl", "drift_accepted", lines=list(accepted_drift))
             artifacts, made = _stages(place, output_dir / "artifacts", display)
             summary = summarize_run(plan, artifacts)
             write_summary(run_dir, summary)

@@ -34,15 +34,15 @@ Work = Callable[[Workplace, Path, Progress], dict[str, Any]]
 
 
 def _lake(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
+    from forge.data.fingerprint import fingerprint
     from forge.data.lake import build_lake
-    from forge.data.sources import fingerprint
 
     sources = place.plan.sources
     summary = build_lake(
         [source.path for source in sources], place.plan.stage("lake").parameters, out, progress
     )
     for source in sources:
-        if fingerprint(source.path, place.source_hashes).sha256 != source.sha256:
+        if fingerprint(source.path, place.source_hashes, progress).sha256 != source.sha256:
             raise StageError(
                 f"lake: {source.path}: is not what it was when the plan was compiled: give the same command again"
             )

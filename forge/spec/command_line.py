@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, Sweep, ValueType
+from hydra.core.override_parser.types import Glob, Override, OverrideType, Sweep, ValueType
 
 from forge.spec.hints import no_such_key, no_such_option
 from forge.spec.problems import COMMAND_LINE, Problem
+from forge.spec.references import ONLY_PLAIN_REFERENCES
 from forge.spec.schema import SpecSchema, spec_schema
 from forge.spec.search_path import RECIPE_GROUP, SearchPath, is_option_name
 from forge.spec.text import has_control_characters, printable, shortened
@@ -113,27 +114,24 @@ def parse_value(key: str, value: str) -> Override:
     Raises:
         WrongOverride: the value cannot be read.
     """
-    if value.count("[") + value.count("{") + value.count("(") > MAX_BRACKETS:
+    if value.count("[") + value.count("{") > MAX_BRACKETS:
         raise WrongOverride(f"holds more than {MAX_BRACKETS} brackets")
-    parser = OverridesParser.create()
     try:
-        return parser.parse_override(f"{key}={value}")
-    except (
-        Exception
-    ):  # Hydra's parser lets through whatever its grammar functions raise, besides its own errors
-        pass
+        override = OverridesParser.create().parse_override(f"key={value}")
+        override.key_or_group = key
+        return override
+    except Exception:
+        pass  # besides its own errors, Hydra's parser lets through whatever int() and its functions raise
     if re.fullmatch(r"[+-]?[0-9_]+", value):
         raise WrongOverride("is too large a number")
     if "${" in value:
-        raise WrongOverride("only plain references like ${train.tokens} are allowed")
+        raise WrongOverride(ONLY_PLAIN_REFERENCES)
     if value.startswith(("'", '"', "[", "{")) or "," in value:
         raise WrongOverride(
             f"cannot be read: put text in quotes, as '{key}=\"...\"', and a list in brackets, as [a,b]"
         )
     # Letters beyond ASCII, a lone quote, a bracket: nothing else can be meant by such a value.
-    override = parser.parse_override(f"{key}=text")
-    override._value = value
-    return override
+    return Override(OverrideType.CHANGE, key, ValueType.ELEMENT, value)
 
 
 def _not_an_override(word: str, search_path: SearchPath) -> str:
@@ -161,12 +159,17 @@ def _element(key: str, text: str) -> Any:
             "names several values: add -m to run each, write one list as [a,b], or put text with a comma in quotes"
         )
     value = override.value()
-    _check_plain(value)
+    check_plain(value)
     return value
 
 
-def _check_plain(value: Any) -> None:
-    if isinstance(value, (Sweep, ValueType)):
+def check_plain(value: Any) -> None:
+    """Check that a value is made of what a spec may hold.
+
+    Raises:
+        WrongOverride: it holds a sweep, a key that is none, or a number beyond reason.
+    """
+    if isinstance(value, (Sweep, Glob)):
         raise WrongOverride("values to run one after the other cannot stand inside a list")
     if isinstance(value, int) and abs(value) >= MAX_INTEGER:
         raise WrongOverride("is too large a number")
@@ -175,12 +178,15 @@ def _check_plain(value: Any) -> None:
             if not isinstance(key, str) or not _NAME.match(key):
                 raise WrongOverride(f"'{key}' is not a key: a key is letters, digits, - and _, from a letter")
     for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        _check_plain(inner)
+        check_plain(inner)
 
 
 def _take_recipe(line: CommandLine, text: str, search_path: SearchPath) -> None:
-    if isinstance(_element(RECIPE_GROUP, text), (list, dict)):
+    value = _element(RECIPE_GROUP, text)
+    if isinstance(value, (list, dict)):
         raise WrongOverride("name one recipe; to join two, write a recipe that extends both")
+    if isinstance(value, str):
+        text = value  # without its quotes
     if not is_option_name(text.rpartition("/")[2]) or search_path.find(f"{RECIPE_GROUP}/{text}") is None:
         raise WrongOverride(no_such_option(RECIPE_GROUP, text, search_path))
     if line.recipe is not None and line.recipe != text:
@@ -189,10 +195,13 @@ def _take_recipe(line: CommandLine, text: str, search_path: SearchPath) -> None:
 
 
 def _take_choice(line: CommandLine, group: str, text: str, search_path: SearchPath) -> None:
-    if isinstance(_element(group, text), (list, dict)):
+    value = _element(group, text)
+    if isinstance(value, (list, dict)):
         raise WrongOverride(
             f"choose one option by name, as {group}=OPTION, and set keys as {group}.KEY=VALUE"
         )
+    if isinstance(value, str):
+        text = value  # without its quotes
     if not is_option_name(text) or search_path.find(f"{group}/{text}") is None:
         raise WrongOverride(no_such_option(group, text, search_path))
     if line.choices.get(group, text) != text:

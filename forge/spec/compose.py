@@ -68,7 +68,7 @@ def compose_spec(overrides: Sequence[str], search_path: SearchPath | None = None
 
     names = tuple(file.config_path.removeprefix(f"{RECIPE_GROUP}/") for file in recipes.files)
     notes = tuple(
-        f"note: {file.shown} hides forge's own recipe of that name"
+        f"{file.shown} hides forge's own recipe of that name"
         for name, file in zip(names, recipes.files, strict=True)
         if search_path.shadowed(name)
     )

@@ -104,10 +104,12 @@ def _read(file: SpecFile) -> Iterator[Entry | Problem]:
         yield Problem(file.shown, line, f"defaults: is a list: write `- {_form(file)}` lines below it")
         return
     chosen: dict[str, int] = {}
+    self_line: int | None = None
     for index, item in enumerate(listed):
-        if item == "_self_":
-            continue
         line = document.lines.get(("defaults", index), 1)
+        if item == "_self_":
+            self_line = line
+            continue
         entry = _extend(file, item, line) if isinstance(item, str) else _choose(file, item, line)
         if isinstance(entry, Entry) and entry.kind == "choose":
             if entry.target in chosen:
@@ -116,6 +118,10 @@ def _read(file: SpecFile) -> Iterator[Entry | Problem]:
             else:
                 chosen[entry.target] = line
         yield entry
+        comes_before = isinstance(entry, Entry) and (entry.kind == "extend" or not is_recipe(file))
+        if self_line is not None and comes_before:
+            yield Problem(file.shown, self_line, "_self_: what a file sets itself wins here: drop the line")
+            self_line = None
 
 
 def _choose(file: SpecFile, item: Any, line: int) -> Entry | Problem:
@@ -157,7 +163,7 @@ def _extend(file: SpecFile, item: str, line: int) -> Entry | Problem:
             return Problem(
                 file.shown, line, f"{written}: an option extends options beside it and chooses nothing"
             )
-        chosen = target.split("/") if target.count("/") == 1 else ()
+        chosen = target.split("/") if re.fullmatch(r"[^/]+/[^/]+", target) else ()
         return Problem(file.shown, line, f"{written}: to choose an option write `- {_form(file, *chosen)}`")
     return Entry("extend", target, target.rpartition("/")[2], line)
 

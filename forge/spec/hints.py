@@ -63,18 +63,18 @@ def no_such_option(group: str, option: str, search_path: SearchPath) -> str:
     noun = group.partition("/")[0]
     options = search_path.options(group)
     shown = shortened(printable(option))
-    if search_path.find(f"{group}/{option}") is not None and not is_option_name(option.rpartition("/")[2]):
-        if option.startswith("_"):
+    folder, _, name = option.rpartition("/")
+    if search_path.find(f"{group}/{option}") is not None and not is_option_name(name):
+        if name.startswith("_"):
             return f"{noun} '{shown}' cannot be chosen: a name that begins with _ is a part of others"
         return f"{noun} '{shown}' cannot be chosen: its name reads as a number or a constant: rename the file"
     if noun == RECIPE_GROUP and option.endswith((".yaml", ".yml")):
-        option = PurePosixPath(option).stem
-        if option in options:
-            return f"a recipe is named without its folder and .yaml: {option}"
+        stem = PurePosixPath(option).stem
+        if stem in options:
+            return f"a recipe is named without its folder and .yaml: {stem}"
     misnamed = search_path.misnamed(group, option)
     if misnamed is not None:
         return f"there is no {noun} '{shown}': rename {misnamed} to {shown}.yaml"
-    folder, _, name = option.rpartition("/")
     if folder:
         options = tuple(f"{folder}/{other}" for other in search_path.options(f"{group}/{folder}")) + options
     hint = did_you_mean(option, options) or did_you_mean(name, options)

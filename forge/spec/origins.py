@@ -37,9 +37,13 @@ def replay(files: Sequence[tuple[SpecFile, KeyPath]], settings: Sequence[Setting
 
 
 def _origins_in(file: SpecFile, package: KeyPath, order: int) -> Callable[[KeyPath, Any], Origin]:
+    lines = file.document.lines
+
     def origin(path: KeyPath, value: Any) -> Origin:
-        line = file.document.lines.get(path[len(package) :], 1)
-        return Origin(f"{file.shown}:{line}", file.trust, value, order)
+        # A name such as hardware=64xh100 stands for values that no file holds: it is their place, without a line.
+        made_up = bool(file.document.values) and not lines
+        where = file.shown if made_up else f"{file.shown}:{lines.get(path[len(package) :], 1)}"
+        return Origin(where, file.trust, value, order)
 
     return origin
 

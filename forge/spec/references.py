@@ -1,4 +1,4 @@
-"""References between values: `${train.tokens}`. Plain paths only: no resolver is ever called.
+"""References between values: `${train.tokens}`. Plain paths only: no resolver is ever called. `\\${` is not one.
 
 Each reference must name a value there is, none may go in a circle, and the text that comes out is bounded, so that
 no spec can make compiling slow.
@@ -21,7 +21,12 @@ MAX_TEXT_CHARACTERS = 20_000
 MAX_TOTAL_CHARACTERS = 200_000
 """Of all such values of a spec."""
 
-_REFERENCE = re.compile(r"\$\{([^{}$]*)\}")
+ONLY_PLAIN_REFERENCES = (
+    r"only plain references like ${train.tokens} are allowed (\${ stands for the characters themselves)"
+)
+
+_REFERENCE = re.compile(r"(?<!\\)\$\{([^{}$]*)\}")
+_OPENING = re.compile(r"(?<!\\)\$\{")
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_-]*(\.[A-Za-z][A-Za-z0-9_-]*)*\Z")
 
 
@@ -69,8 +74,8 @@ class _Resolver:
         whole = _REFERENCE.fullmatch(value)
         if whole:
             return self._follow(whole[1], trail)
-        if "${" in _REFERENCE.sub("", value):
-            raise _Unresolvable(f"{shown(value)}: only plain references like ${{train.tokens}} are allowed")
+        if _OPENING.search(_REFERENCE.sub("", value)):
+            raise _Unresolvable(f"{shown(value)}: {ONLY_PLAIN_REFERENCES}")
         return self._text(value, trail)
 
     def _text(self, value: str, trail: tuple[str, ...]) -> str:
@@ -79,7 +84,7 @@ class _Resolver:
         for match in _REFERENCE.finditer(value):
             inner = self._single(match[0], trail)
             text = inner if isinstance(inner, str) else shown(inner)
-            pieces += [value[end : match.start()], text]
+            pieces += [_unescaped(value[end : match.start()]), text]
             length, end = length + match.start() - end + len(text), match.end()
             if length > MAX_TEXT_CHARACTERS:
                 raise _Unresolvable(f"its references expand to more than {MAX_TEXT_CHARACTERS} characters")
@@ -88,7 +93,7 @@ class _Resolver:
             raise _Unresolvable(
                 f"the spec's references expand to more than {MAX_TOTAL_CHARACTERS} characters"
             )
-        return "".join([*pieces, value[end:]])
+        return "".join([*pieces, _unescaped(value[end:])])
 
     def _single(self, value: Any, trail: tuple[str, ...]) -> Any:
         """Expand what must become one value: an item of a list, a reference inside text."""
@@ -102,7 +107,7 @@ class _Resolver:
     def _follow(self, name: str, trail: tuple[str, ...]) -> Any:
         short = shortened(name)
         if not _PLAIN.match(name):
-            raise _Unresolvable(f"'${{{short}}}': only plain references like ${{train.tokens}} are allowed")
+            raise _Unresolvable(f"'${{{short}}}': {ONLY_PLAIN_REFERENCES}")
         if name not in self._known:
             if any(key.startswith(f"{name}.") for key in self._known):
                 raise _Unresolvable(f"${{{name}}} is a group: refer to one of its keys")
@@ -115,6 +120,10 @@ class _Resolver:
         if name not in self._followed:
             self._followed[name] = self.expand(self._known[name], (*trail, name))
         return self._followed[name]
+
+
+def _unescaped(text: str) -> str:
+    return text.replace("\\${", "${")
 
 
 def _leaves(tree: dict[str, Any], path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:

@@ -122,28 +122,42 @@ _RULES = (
 )
 
 
+_BUDGETS: tuple[KeyPath, ...] = (
+    ("train", "tokens"),
+    ("train", "steps"),
+    ("train", "epochs"),
+    ("train", "hours"),
+    ("train", "budget_usd"),
+)
+
+
 def _budget(
     values: dict[str, Any], origins: Origins, refused: Collection[KeyPath]
 ) -> tuple[Origins, list[Problem]]:
-    """Tokens or steps: who speaks later says how the budget is given; twice from one mouth is a contradiction."""
-    tokens, steps = ("train", "tokens"), ("train", "steps")
-    if _is_refused(tokens, refused) or _is_refused(steps, refused):
+    """Who speaks last says how the budget is given; two ways from one mouth are a contradiction."""
+    if any(_is_refused(key, refused) for key in _BUDGETS):
         return origins, []
     train = values["train"]
-    if train["tokens"] is None and train["steps"] is None:
-        return origins, [
-            _broken([tokens, steps], origins, "there is no budget: give train.tokens or train.steps")
-        ]
-    if train["tokens"] is None or train["steps"] is None:
-        return origins, []
-    if _order(origins, tokens) == _order(origins, steps):
-        message = "the budget is given as train.tokens and as train.steps: give one, the other null"
-        return origins, [_broken([tokens, steps], origins, message)]
-    kept, dropped = sorted((tokens, steps), key=lambda key: _order(origins, key), reverse=True)
-    train[dropped[1]] = None
+    given = sorted(
+        (key for key in _BUDGETS if train[key[1]] is not None),
+        key=lambda key: _order(origins, key),
+        reverse=True,
+    )
+    if not given:
+        ways = " or ".join((", ".join(map(dotted, _BUDGETS[:-1])), dotted(_BUDGETS[-1])))
+        return origins, [_broken(list(_BUDGETS), origins, f"there is no budget: give {ways}")]
+    kept, *dropped = given
+    together = [key for key in _BUDGETS if key in given and _order(origins, key) == _order(origins, kept)]
+    if len(together) > 1:
+        ways = " and as ".join(map(dotted, together))
+        message = f"the budget is given as {ways}: give one, the other{'s' * (len(together) > 2)} null"
+        return origins, [_broken(together, origins, message)]
     speaker = origins[kept][0]
     origin = Origin(speaker.where, speaker.trust, None, speaker.order)
-    return {**origins, dropped: (origin, *origins[dropped])}, []
+    for key in dropped:
+        train[key[1]] = None
+        origins = {**origins, key: (origin, *origins[key])}
+    return origins, []
 
 
 def _broken(keys: list[KeyPath], origins: Origins, message: str) -> Problem:

@@ -19,7 +19,7 @@ from forge.spec.types import KeyPath, Origin, Spec, dotted
 INDENT = "  "
 COMMENT_COLUMN = 48
 
-_FLOAT_WITHOUT_POINT = re.compile(r"(-?\d+)(e[+-]\d+)\Z")
+_FLOAT_WITHOUT_POINT = re.compile(r"\A(-?\d+)(e[+-]\d+)\Z")
 
 
 def spec_to_yaml(spec: Spec) -> str:

@@ -6,9 +6,9 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 
-from hydra.core.override_parser.types import Glob, Override, RangeSweep
+from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, RangeSweep
 
-from forge.spec.command_line import WrongOverride, parse_value, split_override, wrong_override
+from forge.spec.command_line import WrongOverride, check_plain, parse_value, split_override, wrong_override
 from forge.spec.problems import Problem, raise_problems
 from forge.spec.search_path import SearchPath, default_search_path
 
@@ -64,6 +64,8 @@ def _swept(override: Override, search_path: SearchPath) -> Iterator[str]:
         return
     if isinstance(swept, RangeSweep):
         _check_range(swept)
+    if isinstance(swept, ChoiceSweep):
+        check_plain(swept.list)
     yield from override.sweep_string_iterator()
 
 

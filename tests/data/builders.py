@@ -12,16 +12,14 @@ import pyarrow.parquet as parquet
 from forge.data.corpus import build_corpus
 from forge.data.lake import build_lake
 from forge.progress import SilentProgress
+from tests.factories import corpus_defaults
 
 LAKE: dict[str, Any] = {"metadata_allow": {}, "max_file_bytes": 1_000_000}
 CORPUS: dict[str, Any] = {
+    **corpus_defaults(),
     "min_words": 5,
-    "min_alphabetic_fraction": 0.5,
-    "max_repeated_line_fraction": 0.5,
     "shingle_words": 3,
-    "near_duplicate_jaccard": 0.8,
     "held_out_fraction": 0.2,
-    "held_out_group_jaccard": 0.5,
     "seed": 7,
 }
 SYLLABLES = "ba ce di fo gu ha ke li mo nu pa re si to vu".split()

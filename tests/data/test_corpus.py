@@ -1,8 +1,11 @@
+import itertools
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as parquet
 import pytest
 
+from forge.data import passes
 from forge.data.corpus import build_corpus
 from forge.data.shingles import Shingler
 from forge.data.words import split_words
@@ -161,3 +164,81 @@ def test_a_damaged_lake_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(StageError, match="not a whole lake") as error:
         build_corpus(tmp_path / "lake", CORPUS, tmp_path, SilentProgress())
     assert len(error.value.lines) == 1
+
+
+def test_workers_and_the_order_of_rows_change_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = [*CORPUS["curate"], "paragraphs"]
+    out, _ = make_corpus(mixed(), tmp_path, curate=steps)
+    table = parquet.read_table(tmp_path / "lake" / "lake.parquet")
+    (tmp_path / "shuffled").mkdir()
+    # Backwards and in many row groups: other files in another order make other tasks.
+    parquet.write_table(
+        table.take(list(range(len(table)))[::-1]), tmp_path / "shuffled" / "lake.parquet", row_group_size=7
+    )
+    monkeypatch.setattr(passes, "BUCKET_BYTES", 4_000)
+    again = tmp_path / "again"
+    again.mkdir()
+    parameters = CORPUS | {"curate": steps}
+    build_corpus(tmp_path / "shuffled", parameters, again, SilentProgress(), workers=2)
+    for name in ("set_aside.parquet", "changed.parquet"):
+        assert (again / name).read_bytes() == (out / name).read_bytes()
+    # The number of buckets sets the row groups: the rows are the same.
+    assert rows(again / "corpus.parquet") == rows(out / "corpus.parquet")
+    assert not (again / "work").exists()
+
+
+def test_each_step_accounts_for_what_it_took_and_changed(tmp_path: Path) -> None:
+    out, summary = make_corpus(mixed() | {"secret.txt": f"{prose(2000)} AKIAIOSFODNN7EXAMPLE"}, tmp_path)
+    steps = summary["steps"]
+    assert [step["step"] for step in steps] == CORPUS["curate"]
+    assert steps[0]["documents_in"] == summary["documents_in"]
+    for one, two in itertools.pairwise(steps):
+        assert two["documents_in"] == one["documents_in"] - one["set_aside"]
+    assert steps[-1]["documents_in"] - steps[-1]["set_aside"] == summary["documents"]
+    aside, changed = rows(out / "set_aside.parquet"), rows(out / "changed.parquet")
+    for step in steps:
+        assert (
+            step["set_aside"]
+            == sum(row["step"] == step["step"] for row in aside)
+            == sum(step["reasons"].values())
+        )
+        assert step["changed"] == sum(row["step"] == step["step"] for row in changed)
+        assert len(step["samples"]) >= min(1, step["set_aside"] + step["changed"])
+    assert {(row["path"], row["step"]) for row in changed} == {
+        ("broken.txt", "repair"),
+        ("secret.txt", "redact"),
+    }
+    (secret,) = [row for row in changed if row["step"] == "redact"]
+    assert secret["detail"] == "1 aws_key"
+    (kept,) = [row for row in rows(out / "corpus.parquet") if row["path"] == "secret.txt"]
+    assert kept["text"] == f"{prose(2000)} <AWS_KEY_1>"
+
+
+def test_a_step_that_is_not_named_is_not_done(tmp_path: Path) -> None:
+    out, summary = make_corpus(mixed(), tmp_path, curate=[])
+    assert summary["set_aside"] == {}
+    assert len(rows(out / "corpus.parquet")) == summary["documents_in"]
+
+
+def test_boilerplate_versions_paragraphs_and_caps(tmp_path: Path) -> None:
+    shared = prose(900, 30)
+    files: dict[str, str | bytes] = {
+        f"{number:02}.txt": f"ACME page {number}\n\n{prose(number)}\n\n{shared}\n\nAll rights reserved"
+        for number in range(20)
+    }
+    files |= {"plan_v1.md": prose(50), "plan_v2.md": prose(50, 70)}
+    out, _ = make_corpus(
+        files, tmp_path, curate=["boilerplate", "superseded", "paragraphs", "cap"], source_cap_bytes=4_000
+    )
+    aside = rows(out / "set_aside.parquet")
+    assert {row["path"] for row in aside if row["reason"] == "superseded"} == {"plan_v1.md"}
+    corpus = rows(out / "corpus.parquet")
+    texts = [row["text"] for row in corpus]
+    assert not any("ACME" in text or "rights" in text for text in texts)
+    assert sum(shared in text for text in texts) <= 1
+    capped = [row for row in aside if row["reason"] == "over the cap"]
+    assert capped
+    assert all(row["score"] > 0 for row in capped)
+    assert len(corpus) + len(aside) == 22

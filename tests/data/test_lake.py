@@ -2,12 +2,15 @@ import json
 import os
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from forge.data.lake import build_lake
 from forge.errors import StageError
 from forge.progress import SilentProgress
 from tests.data.builders import LAKE, make_lake, rows, write_folder
+from tests.data.formats.files import zip_of
+from tests.data.formats.test_slack import T0, said
 
 MIXED: dict[str, str | bytes] = {
     "a.txt": "one document",
@@ -44,6 +47,7 @@ def test_every_file_and_document_is_accounted_for(tmp_path: Path) -> None:
         ("b.jsonl", 1),
         ("b.jsonl", 3),
         ("g.md", 0),
+        ("h.parquet", 0),
         ("sub/j.txt", 0),
     ]
     assert {(row["path"], row["part"], row["reason"]) for row in aside} == {
@@ -54,7 +58,6 @@ def test_every_file_and_document_is_accounted_for(tmp_path: Path) -> None:
         ("d.bin", 0, "unsupported format"),
         ("e.txt", 0, "binary"),
         ("f.txt", 0, "empty"),
-        ("h.parquet", 0, "broken parquet"),
         ("i.jsonl", 0, "empty"),
         ("large.txt", 0, "too large"),
     }
@@ -104,10 +107,10 @@ def test_metadata_chooses_documents(tmp_path: Path) -> None:
     lines = [{"text": "a", "kind": "law"}, {"text": "b", "kind": "novel"}, {"text": "c"}]
     write_folder(tmp_path / "in", {"a.jsonl": "\n".join(map(json.dumps, lines)), "b.txt": "no metadata"})
     summary = make_lake(tmp_path / "in", tmp_path / "out", metadata_allow={"kind": ["law"]})
-    assert [row["text"] for row in rows(tmp_path / "out" / "lake.parquet")] == ["a"]
-    assert summary["set_aside"] == {"metadata kind not allowed": 3}
+    assert [row["text"] for row in rows(tmp_path / "out" / "lake.parquet")] == ["a", "c", "no metadata"]
+    assert summary["set_aside"] == {"metadata kind not allowed": 1}
     details = [row["detail"] for row in rows(tmp_path / "out" / "set_aside.parquet")]
-    assert details == ["kind is novel", "no kind", "no kind"]
+    assert details == ["kind is novel"]
 
 
 class Vanishing(SilentProgress):
@@ -160,7 +163,66 @@ def test_an_empty_folder_is_one_line(tmp_path: Path) -> None:
 
 
 def test_files_but_no_document_is_one_line_with_counts(tmp_path: Path) -> None:
-    folder = write_folder(tmp_path / "in", {"a.bin": "x", "b.doc": "x", "c.txt": b"\0"})
+    folder = write_folder(tmp_path / "in", {"a.bin": b"\0", "b.doc": b"\xff", "c.txt": b"\0"})
     (folder / "folder.txt").mkdir()
     line = failure(tmp_path, [str(folder)])
     assert "no document in 3 files (2 unsupported format, 1 binary)" in line
+
+
+def test_a_slack_export_that_lies_unpacked_is_read_as_one(tmp_path: Path) -> None:
+    root = f"{T0:.6f}"
+    files = {
+        "a.txt": "before",
+        "chat/users.json": [{"id": "U1", "real_name": "Jane Doe"}],
+        "chat/channels.json": [{"id": "C1", "name": "general"}],
+        "chat/general/2024-01-05.json": [said(0, "Ship?")],
+        "chat/general/2024-01-06.json": [said(1_500, "Shipped.", thread_ts=root)],
+        "chat/general/2024-01-07.json": "no list",
+        "chat/general/notes.json": {"text": "not of the chat"},
+        "z.txt": "after",
+    }
+    folder = write_folder(tmp_path / "in", {name: json.dumps(content) for name, content in files.items()})
+    summary = make_lake(folder, tmp_path / "out")
+    found = {row["path"]: row["text"] for row in rows(tmp_path / "out" / "lake.parquet")}
+    assert list(found) == ["a.txt", "chat/general/notes.json", "z.txt", "chat/general/2024-01-05.json"]
+    assert found["chat/general/2024-01-05.json"] == (
+        "[2024-01-05 09:12] Jane Doe: Ship?\n    [2024-01-06 10:12] Jane Doe: Shipped."
+    )
+    assert {row["path"]: row["reason"] for row in rows(tmp_path / "out" / "set_aside.parquet")} == {
+        "chat/channels.json": "index of an export",
+        "chat/users.json": "index of an export",
+        "chat/general/2024-01-06.json": "replies only",
+        "chat/general/2024-01-07.json": "broken json",
+    }
+    assert (summary["files"], summary["files_with_documents"]) == (8, 4)
+
+
+def test_a_dataset_folder_is_its_rows(tmp_path: Path) -> None:
+    folder = write_folder(
+        tmp_path / "in",
+        {
+            "data/train/dataset_info.json": '{"features": {}}',
+            "data/train/state.json": '{"_data_files": []}',
+            "data/dataset_dict.json": '{"splits": ["train"]}',
+        },
+    )
+    table = pa.table({"text": ["one", "two"], "label": [0, 1]})
+    with pa.ipc.new_stream(str(folder / "data/train/data-00000-of-00001.arrow"), table.schema) as stream:
+        stream.write_table(table)
+    summary = make_lake(folder, tmp_path / "out")
+    assert (summary["documents"], summary["set_aside"]) == (2, {"dataset description": 3})
+    assert [row["part"] for row in rows(tmp_path / "out" / "lake.parquet")] == [1, 2]
+
+
+@pytest.mark.parametrize("paths", [["data.zip", "data.zip/a.txt"], ["data.zip/a.txt", "data.zip"]])
+def test_ids_differ_where_an_archive_has_the_path_of_a_folder(tmp_path: Path, paths: list[str]) -> None:
+    packed = zip_of({"a.txt": "same"})
+    sources = []
+    for number, path in enumerate(paths):
+        content: dict[str, str | bytes] = {path: "same" if path.endswith(".txt") else packed}
+        sources.append(str(write_folder(tmp_path / str(number), content)))
+    (tmp_path / "out").mkdir()
+    build_lake(sources, LAKE, tmp_path / "out", SilentProgress())
+    found = rows(tmp_path / "out" / "lake.parquet")
+    assert [row["path"] for row in found] == ["data.zip/a.txt"] * 2
+    assert len({row["document_id"] for row in found}) == 2

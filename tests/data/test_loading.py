@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from forge.data.loading import TokenShard, batch_sequence_indices, load_batch, sequence_count
 from forge.errors import StageError
 
-FIRST_BATCH = [8, 1, 6, 2, 0, 3, 5, 7]
+FIRST_BATCH = [4, 2, 3, 9, 5, 6, 8, 1]
 
 
 def write(folder: Path, tokens: list[int], dtype: str = "uint16") -> Path:
@@ -72,7 +72,7 @@ def test_targets_are_inputs_one_token_later(tmp_path: Path) -> None:
     assert inputs.dtype == targets.dtype == np.int64
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(
     sequences=st.integers(1, 40),
     batch=st.integers(1, 64),

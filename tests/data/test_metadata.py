@@ -44,13 +44,13 @@ def test_endless_nesting_is_cut_and_said() -> None:
     [
         ({"category": "Permissive"}, True),
         ({"category": "Commercial"}, False),
-        ({}, False),
+        ({}, True),
         ({"category": ["Commercial", "Permissive"]}, True),
-        ({"category": []}, False),
-        ({"category": None}, False),
+        ({"category": []}, True),
+        ({"category": None}, True),
     ],
 )
-def test_a_field_must_have_an_allowed_value(metadata: dict[str, Any], allowed: bool) -> None:
+def test_a_field_that_is_there_must_have_an_allowed_value(metadata: dict[str, Any], allowed: bool) -> None:
     assert (refusal(metadata, {"category": ["Permissive", "Copyleft"]}) is None) == allowed
 
 
@@ -59,7 +59,6 @@ def test_the_reason_names_field_and_value() -> None:
         "metadata category not allowed",
         "category is Commercial",
     )
-    assert refusal({}, {"category": ["Permissive"]}) == ("metadata category not allowed", "no category")
 
 
 def test_numbers_match_their_digits() -> None:

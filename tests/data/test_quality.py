@@ -2,14 +2,17 @@ from typing import Any
 
 import pytest
 
-from forge.data.quality import Finding, first_finding
-from forge.data.words import split_words
+from forge.data.draft import Finding
+from forge.data.quality import first_finding
+from forge.data.word_codes import word_codes
+from tests.data.builders import CORPUS
 
-LIMITS = {"min_words": 3, "min_alphabetic_fraction": 0.5, "max_repeated_line_fraction": 0.5}
+LIMITS = CORPUS | {"min_words": 3}
 
 
 def judge(text: str, **limits: Any) -> Finding | None:
-    return first_finding(text, len(split_words(text)), LIMITS | limits)
+    (words,) = word_codes([text])
+    return first_finding(text, words, LIMITS | limits)
 
 
 @pytest.mark.parametrize("text", ["three words here", "契約書", "a b c\na b c", "1 2 three seven eight nine"])
@@ -18,20 +21,26 @@ def test_good_text_passes(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "reason", "detail"),
+    ("text", "reason", "score", "detail"),
     [
-        (" \n", "empty", "nothing but control characters and white space"),
-        ("two words", "too few words", "2 words, min_words is 3"),
-        ("1 2 3 45678 abc", "too few letters", "0.273 of it is letters, min_alphabetic_fraction is 0.5"),
+        (" \n", "empty", 0.0, "nothing but control characters and white space"),
+        ("two words", "too few words", 2.0, "2 words, min_words is 3"),
+        (
+            "1 2 3 45678 abc",
+            "too few letters",
+            3 / 11,
+            "0.273 of it is letters, min_alphabetic_fraction is 0.5",
+        ),
         (
             "one two three\n\nsame\nsame\n same\nsame\n",
             "repeated lines",
+            pytest.approx(0.6),
             "0.600 of 5 lines repeat an earlier one, max_repeated_line_fraction is 0.5",
         ),
     ],
 )
-def test_bad_text_says_why_with_numbers(text: str, reason: str, detail: str) -> None:
-    assert judge(text) == Finding(reason, detail)
+def test_bad_text_says_why_with_numbers(text: str, reason: str, score: float, detail: str) -> None:
+    assert judge(text) == Finding(reason, detail, score)
 
 
 def test_a_limit_itself_is_allowed() -> None:

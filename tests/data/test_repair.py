@@ -38,6 +38,12 @@ def test_what_a_machine_broke_is_mended(broken: str, mended: str) -> None:
     assert repair(broken) == mended
 
 
-@given(st.text(st.characters(max_codepoint=127)))
-def test_the_quick_way_for_plain_text_changes_nothing(text: str) -> None:
+@given(
+    st.one_of(
+        st.text(st.characters(max_codepoint=127)),
+        st.text(alphabet="a –—‘’“”…•→"),
+        st.text(alphabet="ab\n\r\x1b[m\u0301éâ€™\u2028\x85\ud800"),
+    )
+)
+def test_the_quick_way_for_plain_lines_changes_nothing(text: str) -> None:
     assert repair(text) == ftfy.fix_text(text, FIXES)

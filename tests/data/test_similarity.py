@@ -1,5 +1,6 @@
 import itertools
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forge.data import similarity
+from forge.data.sets import Sets
 from forge.data.similarity import similar_pairs
 
 Found = dict[tuple[int, int], float]
@@ -109,3 +111,29 @@ def test_a_large_clique_comes_in_bounded_blocks() -> None:
     blocks = [len(pairs.first) for pairs in similar_pairs(arrays(sets), 0.8)]
     assert sum(blocks) == 700 * 699 // 2
     assert max(blocks) <= 700 * similarity.BLOCK_SETS
+
+
+def test_parts_in_files_find_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    sets = near_copies(4, families=6, copies=30, size=40)
+    whole = by_join(sets, 0.6)
+    monkeypatch.setattr(similarity, "PART_POSTINGS", 700)
+    monkeypatch.setattr(similarity, "COUNTER_BITS", (4, 4))
+    monkeypatch.setattr(similarity, "MARK_BITS", 3)
+    assert by_join(sets, 0.6) == whole == by_force(sets, 0.6)
+
+
+def test_sets_in_files_are_the_sets(tmp_path: Path) -> None:
+    sets = arrays(near_copies(5, families=3, copies=10, size=30))
+    counts = np.array([len(one) for one in sets])
+    files = [tmp_path / "a", tmp_path / "b"]
+    for path, some in zip(files, (sets[:11], sets[11:]), strict=True):
+        np.concatenate(some).tofile(path)
+    stored = Sets.in_files(files, counts)
+    assert [one.tolist() for one in stored] == [one.tolist() for one in sets]
+    stored.release()
+    assert stored.take(np.array([3, 1])).gather(np.array([1, 0])).tolist() == [
+        *sets[1].tolist(),
+        *sets[3].tolist(),
+    ]
+    found = [(pairs.first.tolist(), pairs.second.tolist()) for pairs in similar_pairs(stored, 0.5)]
+    assert found == [(pairs.first.tolist(), pairs.second.tolist()) for pairs in similar_pairs(sets, 0.5)]

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -7,16 +8,19 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 import transformers
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, settings
+from hypothesis import given as examples
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from forge.data.tokenizer import BOS, EOS, PAD, QWEN2_PATTERN, load_for_documents, train_tokenizer
+from forge.data.encoding import Encoder, load_tokenizer
+from forge.data.tokenizer import BOS, EOS, PAD, QWEN2_PATTERN, train_tokenizer
 from forge.errors import StageError
 from forge.progress import SilentProgress
 from tests.data.builders import make_corpus, prose_files
+from tests.factories import tokenizer_defaults
 
-PARAMETERS: dict[str, Any] = {"kind": "byte_level_bpe", "pattern": "qwen2", "vocab_size": 320}
+PARAMETERS: dict[str, Any] = tokenizer_defaults() | {"vocab_size": 320, "special_tokens": None}
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +78,9 @@ def test_transformers_reads_it_the_same(trained: Path) -> None:
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(text=st.text())
+@examples(text=st.text())
 def test_any_text_comes_back_to_the_byte(trained: Path, text: str) -> None:
-    tokenizer = load_for_documents(trained)
+    tokenizer = load_tokenizer(trained)
     assert (
         tokenizer.decode(tokenizer.encode(text, add_special_tokens=False).ids, skip_special_tokens=False)
         == text
@@ -85,7 +89,7 @@ def test_any_text_comes_back_to_the_byte(trained: Path, text: str) -> None:
 
 @pytest.mark.parametrize("token", [BOS, EOS, PAD])
 def test_a_document_that_spells_a_special_token_is_text(trained: Path, token: str) -> None:
-    tokenizer = load_for_documents(trained)
+    tokenizer = load_tokenizer(trained)
     ids = tokenizer.encode(f"before {token} after {token}", add_special_tokens=False).ids
     assert not {0, 1, 2} & set(ids)
     assert tokenizer.decode(ids, skip_special_tokens=False) == f"before {token} after {token}"
@@ -139,5 +143,66 @@ def test_a_damaged_tokenizer_is_one_line(tmp_path: Path, content: str | None) ->
     if content is not None:
         (tmp_path / "tokenizer.json").write_text(content)
     with pytest.raises(StageError, match="train the tokenizer again") as error:
-        load_for_documents(tmp_path)
+        load_tokenizer(tmp_path)
     assert "\n" not in error.value.lines[0]
+
+
+def test_chat_tokens_come_after_the_others_and_no_text_spells_them(corpus: Path, tmp_path: Path) -> None:
+    chat = ["<|user|>", "<|end|>"]
+    train_tokenizer(corpus, PARAMETERS | {"special_tokens": chat}, tmp_path, SilentProgress())
+    tokenizer = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    assert [tokenizer.token_to_id(token) for token in (BOS, EOS, PAD, *chat)] == [0, 1, 2, 3, 4]
+    assert not {3, 4} & set(
+        load_tokenizer(tmp_path).encode("<|user|> x <|end|>", add_special_tokens=False).ids
+    )
+    config = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    assert config["additional_special_tokens"] == chat
+
+
+def test_a_sample_is_of_the_size_asked_and_of_the_seed(corpus: Path, tmp_path: Path) -> None:
+    train_bytes = train_tokenizer(corpus, PARAMETERS, tmp_path, SilentProgress())["sample_bytes"]
+    found = set()
+    for seed in range(6):
+        parameters = PARAMETERS | {"sample_bytes": train_bytes // 2, "seed": seed, "vocab_size": 280}
+        summary = train_tokenizer(corpus, parameters, tmp_path, SilentProgress())
+        assert 0 < summary["sample_bytes"] < train_bytes
+        found.add((summary["sample_bytes"], summary["sample_documents"]))
+    assert len(found) > 1
+
+
+def given(folder: Path, config: dict[str, Any]) -> Path:
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    return folder
+
+
+def test_a_given_tokenizer_is_taken_as_it_is(corpus: Path, trained: Path, tmp_path: Path) -> None:
+    shutil.copy(trained / "tokenizer.json", tmp_path)
+    given(tmp_path, {"eos_token": {"content": EOS}, "pad_token": PAD, "chat_template": "x"})
+    (tmp_path / "out").mkdir()
+    parameters = PARAMETERS | {"path": str(tmp_path), "reference": str(trained)}
+    summary = train_tokenizer(corpus, parameters, tmp_path / "out", SilentProgress())
+    assert summary["kind"] == "given"
+    assert summary["held_out_bytes_per_token"] == summary["reference_held_out_bytes_per_token"] > 1
+    encoder = Encoder(tmp_path / "out")
+    assert (encoder.special.bos, encoder.special.eos, encoder.special.pad) == (1, 1, 2)
+    assert Tokenizer.from_file(str(tmp_path / "out" / "tokenizer.json")).encode("ba").ids[0] == 1
+    assert json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())["chat_template"] == "x"
+
+
+@pytest.mark.parametrize(
+    ("config", "change", "line"),
+    [
+        ({"eos_token": EOS, "pad_token": PAD}, {"vocab_size": 321}, "set tokenizer.vocab_size=320"),
+        ({"eos_token": EOS, "pad_token": EOS}, {}, "pad_token <|eos|> is also the eos_token"),
+        ({"pad_token": PAD}, {}, "no bos_token: name one"),
+        ({"eos_token": "<nowhere>", "pad_token": PAD}, {}, "no bos_token: name one"),
+    ],
+)
+def test_a_given_tokenizer_that_will_not_do_is_one_line(
+    corpus: Path, trained: Path, tmp_path: Path, config: dict[str, Any], change: dict[str, Any], line: str
+) -> None:
+    shutil.copy(trained / "tokenizer.json", tmp_path)
+    parameters = PARAMETERS | {"path": str(given(tmp_path, config))} | change
+    with pytest.raises(StageError) as error:
+        train_tokenizer(corpus, parameters, tmp_path, SilentProgress())
+    assert line in error.value.lines[0]

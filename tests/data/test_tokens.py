@@ -1,5 +1,6 @@
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,14 @@ import pyarrow.parquet as parquet
 import pytest
 
 from forge.data import tokens as module
-from forge.data.loading import TokenShard
-from forge.data.tokenizer import BOS, EOS, load_for_documents, train_tokenizer
+from forge.data.encoding import load_tokenizer
+from forge.data.loading import IGNORED, TokenShard, load_batch, sequence_count, trace_sample, verify_tokens
+from forge.data.tokenizer import BOS, EOS, train_tokenizer
 from forge.data.tokens import build_tokens
 from forge.errors import StageError
 from forge.progress import SilentProgress
 from tests.data.builders import make_corpus, prose, prose_files, rows
+from tests.factories import TOKENS, tokenizer_defaults
 
 FILES = ("train.bin", "held_out.bin", "documents.parquet", "tokens.json")
 
@@ -28,21 +31,23 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     make_corpus(files, place)
     (place / "tokenizer").mkdir()
-    parameters: dict[str, Any] = {"kind": "byte_level_bpe", "pattern": "qwen2", "vocab_size": 300}
+    parameters = tokenizer_defaults() | {"vocab_size": 300}
     train_tokenizer(place / "corpus", parameters, place / "tokenizer", SilentProgress())
     (place / "tokens").mkdir()
     build(place, place / "tokens")
     return place
 
 
-def build(place: Path, out: Path) -> dict[str, Any]:
-    return build_tokens(place / "corpus", place / "tokenizer", {}, out, SilentProgress())
+def build(place: Path, out: Path, workers: int | None = None, **parameters: Any) -> dict[str, Any]:
+    return build_tokens(
+        place / "corpus", place / "tokenizer", TOKENS | parameters, out, SilentProgress(), workers
+    )
 
 
 @pytest.mark.parametrize("split", ["train", "held_out"])
 def test_every_document_comes_back_from_its_place_in_the_stream(place: Path, split: str) -> None:
     shard = TokenShard.open(place / "tokens", split)
-    tokenizer = load_for_documents(place / "tokenizer")
+    tokenizer = load_tokenizer(place / "tokenizer")
     texts = {
         row["document_id"]: row for row in rows(place / "corpus" / "corpus.parquet") if row["split"] == split
     }
@@ -103,8 +108,9 @@ def test_a_large_vocabulary_takes_four_bytes_a_token(place: Path, tmp_path: Path
     vocabulary |= {f"filler {number}": number for number in range(len(vocabulary), 65_536)}
     (tmp_path / "tokenizer").mkdir()
     (tmp_path / "tokenizer" / "tokenizer.json").write_text(json.dumps(content))
+    shutil.copy(place / "tokenizer" / "tokenizer_config.json", tmp_path / "tokenizer")
     (tmp_path / "out").mkdir()
-    facts = build_tokens(place / "corpus", tmp_path / "tokenizer", {}, tmp_path / "out", SilentProgress())
+    facts = build_tokens(place / "corpus", tmp_path / "tokenizer", TOKENS, tmp_path / "out", SilentProgress())
     assert (facts["vocab_size"], facts["dtype"]) == (65_536, "uint32")
     wide = TokenShard.open(tmp_path / "out", "train")
     assert np.array_equal(
@@ -115,9 +121,81 @@ def test_a_large_vocabulary_takes_four_bytes_a_token(place: Path, tmp_path: Path
 def test_a_damaged_corpus_is_one_line(place: Path, tmp_path: Path) -> None:
     (tmp_path / "corpus.parquet").write_bytes(b"PAR1 not")
     with pytest.raises(StageError, match="not a whole corpus"):
-        build_tokens(tmp_path, place / "tokenizer", {}, tmp_path, SilentProgress())
+        build_tokens(tmp_path, place / "tokenizer", TOKENS, tmp_path, SilentProgress())
 
 
 def test_the_corpus_of_the_fixture_holds_the_hard_texts(place: Path) -> None:
     paths = parquet.read_table(place / "corpus" / "corpus.parquet", columns=["path"])["path"].to_pylist()
     assert {"special.txt", "spaces.txt", "scripts.txt"} <= set(paths)
+
+
+def test_workers_change_nothing(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BLOCK_BYTES", 2_000)
+    build(place, tmp_path, workers=2)
+    for name in FILES:
+        assert (tmp_path / name).read_bytes() == (place / "tokens" / name).read_bytes()
+
+
+def test_packed_sequences_hold_whole_documents_and_padding_is_not_learnt(place: Path, tmp_path: Path) -> None:
+    length = 512
+    summary = build(place, tmp_path, packing="best_fit", sequence_length=length)
+    shard = TokenShard.open(tmp_path, "train")
+    facts = json.loads((tmp_path / "tokens.json").read_text())
+    assert shard.packed_length == length
+    assert len(shard) % length == 1
+    assert facts["train_tokens"] == len(shard)
+    plain = TokenShard.open(place / "tokens", "train")
+    assert np.array_equal(np.sort(shard.tokens[shard.tokens != 2]), np.sort(plain.tokens))
+    assert summary["padding_fraction"] == pytest.approx(1 - len(plain) / (len(shard) - 1))
+    sequences = np.arange(sequence_count(len(shard), length))
+    inputs, targets = load_batch(shard, sequences, length)
+    assert (targets[:, -1] == IGNORED).all()
+    assert not (targets == 2).any()
+    learnt = targets[:, :-1] != IGNORED
+    assert np.array_equal(learnt, inputs[:, 1:] != 2)
+    assert np.array_equal(targets[:, :-1][learnt], inputs[:, 1:][learnt])
+    with pytest.raises(StageError, match="packed for sequences of 512, not 64"):
+        load_batch(shard, sequences[:1], 64)
+
+
+@pytest.mark.parametrize("packing", ["concatenate", "best_fit"])
+def test_a_training_sequence_is_traced_to_its_documents(place: Path, tmp_path: Path, packing: str) -> None:
+    length = 300
+    build(place, tmp_path, packing=packing, sequence_length=length)
+    shard = TokenShard.open(tmp_path, "train")
+    tokenizer = load_tokenizer(place / "tokenizer")
+    texts = {row["document_id"]: row["text"] for row in rows(place / "corpus" / "corpus.parquet")}
+    for index in range(sequence_count(len(shard), length)):
+        window = shard.window(index * length, length)
+        covered = np.zeros(length, dtype=bool)
+        for part in trace_sample(tmp_path, index, length):
+            covered[part.start : part.start + part.tokens] = True
+            whole = [0, *tokenizer.encode(texts[part.document_id], add_special_tokens=False).ids, 1]
+            found = window[part.start : part.start + part.tokens].tolist()
+            assert found == whole[part.document_offset : part.document_offset + part.tokens]
+        assert (window[~covered] == 2).all()
+    with pytest.raises(IndexError):
+        trace_sample(tmp_path, sequence_count(len(shard), length), length)
+
+
+def test_weights_of_sources_are_tokens_in_the_stream(place: Path, tmp_path: Path) -> None:
+    source = str(place / "source")
+    summary = build(place, tmp_path, source_weights={source: 1.5})
+    once = json.loads((place / "tokens" / "tokens.json").read_text())["train_tokens"]
+    longest = max(row["tokens"] for row in rows(place / "tokens" / "documents.parquet"))
+    assert abs(summary["train_tokens"] - 1.5 * once) <= longest / 2
+    assert (
+        summary["sources"][source]["train_tokens"]
+        == summary["train_tokens"]
+        == len(TokenShard.open(tmp_path, "train"))
+    )
+
+
+def test_a_changed_byte_is_found(place: Path, tmp_path: Path) -> None:
+    build(place, tmp_path)
+    verify_tokens(tmp_path)
+    content = bytearray((tmp_path / "train.bin").read_bytes())
+    content[7] ^= 1
+    (tmp_path / "train.bin").write_bytes(content)
+    with pytest.raises(StageError, match=r"train\.bin: is not what was written"):
+        verify_tokens(tmp_path)

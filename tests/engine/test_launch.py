@@ -193,7 +193,7 @@ def test_a_killed_parent_leaves_no_worker_and_the_same_command_goes_on_without_n
     finally:
         parent.kill()
         parent.wait()
-    wait_for(lambda: not processes(run_dir), patience_s=10)
+    wait_for(lambda: not processes(run_dir), patience_s=60)
     assert max(losses(run_dir)) < STEPS
 
     subprocess.run(command, env=environment, cwd=Path.cwd(), check=True)
@@ -222,7 +222,7 @@ def test_a_second_interrupt_stops_at_once(tmp_path: Path, tokens: Path) -> None:
     with pytest.raises(Interrupted, match=r"stopped at step \d+ of 1000000, at once") as stopped:
         launch(run_dir, tokens, Impatient(1, interrupt))
     assert stopped.value.exit_code == 130
-    wait_for(lambda: not processes(run_dir), patience_s=10)
+    wait_for(lambda: not processes(run_dir), patience_s=60)
 
 
 def test_a_disk_that_fills_while_a_checkpoint_is_written_is_named(tmp_path: Path, tokens: Path) -> None:
@@ -294,7 +294,7 @@ def test_workers_are_told_to_stay_off_the_hub_and_to_keep_their_threads(tmp_path
     assert json.loads(environment["FORGE_PARENT_PID"]) == os.getpid()
 
 
-def wait_for(condition: Callable[[], object], patience_s: float = 60.0) -> None:
+def wait_for(condition: Callable[[], object], patience_s: float = 300.0) -> None:
     give_up = time.monotonic() + patience_s
     while not condition():
         assert time.monotonic() < give_up, "waited in vain"

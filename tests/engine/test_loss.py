@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from forge.data.loading import IGNORED
 from forge.engine.loss import compute_loss_in_chunks, micro_batch_loss
 from forge.engine.model import build_config, build_model
 from tests.factories import tiny_plan
@@ -59,3 +60,18 @@ def test_the_loss_of_experts_adds_their_balance() -> None:
     # At the start the router is nearly even, so the term is near 2, times its weight in the config.
     weight = build_config(tiny_plan(model=FAMILIES[2]).model).router_aux_loss_coef
     assert float(sparse.loss - sparse.cross_entropy) == pytest.approx(2 * weight, rel=0.2)
+
+
+@pytest.mark.parametrize("loss_chunks", [1, 3])
+def test_padding_is_not_learnt(loss_chunks: int) -> None:
+    shape = tiny_plan().model
+    network = build_model(shape, seed=1)
+    tokens = torch.randint(shape.vocab_size, (1, 21), generator=torch.Generator().manual_seed(2))
+    targets = tokens[:, 1:].clone()
+    targets[:, 12:] = IGNORED
+    # Attention is causal: the loss over the first twelve is that of a sequence that ends there.
+    alone, _ = micro_batch_loss(Engine(network), tokens[:, :12], tokens[:, 1:13], shape.experts)
+    if loss_chunks > 1:
+        compute_loss_in_chunks(network, loss_chunks)
+    padded, _ = micro_batch_loss(Engine(network), tokens[:, :-1], targets, shape.experts, loss_chunks)
+    assert float(padded) == pytest.approx(float(alone), abs=1e-6)

@@ -12,7 +12,7 @@ import pyarrow.parquet as parquet
 import pytest
 import torch
 
-from forge.data.corpus import CORPUS
+from forge.data.corpus_tables import CORPUS
 from forge.data.loading import TokenShard
 from forge.data.tokens import build_tokens
 from forge.errors import StageError
@@ -21,6 +21,7 @@ from forge.evaluate.evaluate import evaluate_model
 from forge.plan.types import Plan
 from forge.progress import SilentProgress
 from tests.export.artifacts import VOCAB_SIZE, documents, planned, write_model, write_tokenizer
+from tests.factories import TOKENS
 
 TRAIN, HELD_OUT = documents(60, seed=1), documents(9, seed=2)
 PARAMETERS = {"prompts": ["the licence", "§ 7"], "sample_tokens": 6, "held_out_max_tokens": 100_000}
@@ -51,7 +52,7 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_corpus(folder / "corpus", TRAIN, HELD_OUT)
     write_tokenizer(folder / "tokenizer")
     (folder / "tokens").mkdir()
-    build_tokens(folder / "corpus", folder / "tokenizer", {}, folder / "tokens", SilentProgress())
+    build_tokens(folder / "corpus", folder / "tokenizer", TOKENS, folder / "tokens", SilentProgress())
     write_model(folder / "train", planned().model)
     return folder
 

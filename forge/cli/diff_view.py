@@ -1,0 +1,66 @@
+"""Two plans side by side: what was asked differently, what follows from it, what it does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from forge.plan.diff import Change, Effect, diff_plans
+from forge.plan.types import Plan
+from forge.run.display import amount, duration
+
+
+def show_diff(before: Plan, after: Plan) -> None:
+    """Print how plan `after` differs from plan `before`."""
+    console = Console(highlight=False)
+    diff = diff_plans(before, after)
+    console.print(f"[bold]{before.name}[/bold] {before.id}  →  [bold]{after.name}[/bold] {after.id}\n")
+    if diff.empty:
+        console.print("the same plan")
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in ("", "before", "after", "change"):
+        table.add_column(name, justify="left" if name == "" else "right", overflow="fold")
+    for title, changes in (("asked", diff.asked), ("decided", diff.decided)):
+        _section(table, title, changes)
+    if diff.effects:
+        table.add_row("[bold]what it does[/bold]")
+        for effect in diff.effects:
+            table.add_row(f"  {effect.name}", *_effect(effect))
+    console.print(table)
+    if diff.stages:
+        console.print(f"\nstages made anew: {', '.join(diff.stages)}", markup=False)
+
+
+def _section(table: Table, title: str, changes: tuple[Change, ...]) -> None:
+    if changes:
+        table.add_row(f"[bold]{title}[/bold]")
+    for change in changes:
+        table.add_row(f"  {change.key}", _text(change.before), _text(change.after))
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return (
+        f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else str(value)
+    )
+
+
+def _effect(effect: Effect) -> tuple[str, str, str]:
+    change = "" if effect.ratio is None else f"{(effect.ratio - 1) * 100:+.1f} %"
+    return _quantity(effect.before, effect.unit), _quantity(effect.after, effect.unit), change
+
+
+def _quantity(value: float | None, unit: str) -> str:
+    if value is None:
+        return "unknown"
+    if unit == "bytes":
+        return f"{amount(value, unit)}B"
+    if unit == "s":
+        return duration(value)
+    return f"${value:,.0f}" if unit == "USD" else f"{value:,.0f} {unit}"

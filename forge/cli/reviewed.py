@@ -1,0 +1,53 @@
+"""`forge-run plan=FILE`: carry out a plan that was reviewed, if what it says still holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from forge.cli.compiling import recompile
+from forge.errors import FitError, SpecError
+from forge.plan.drift import accept_drift, plan_drift
+from forge.plan.hardware import check_runnable
+from forge.plan.machine import probe_machine
+from forge.plan.types import Plan, load_plan
+
+
+def reviewed_plan(tokens: Sequence[str]) -> tuple[Path | None, Path]:
+    """Return the plan file a command line names (None where it names none) and the output folder.
+
+    Raises:
+        SpecError: something beside the plan and the output folder is said; a plan is run as it is.
+    """
+    values = dict(token.lstrip("+").partition("=")[::2] for token in tokens)
+    if "plan" not in values:
+        return None, Path()
+    others = [token for token in tokens if token.lstrip("+").partition("=")[0] not in ("plan", "output_dir")]
+    if others:
+        raise SpecError(
+            *(
+                f"command line: {other}: a plan is carried out as it is: compile another one"
+                for other in others
+            )
+        )
+    return Path(values["plan"]).expanduser(), Path(values.get("output_dir", "."))
+
+
+def ready(file: Path, accepts_drift: bool) -> tuple[Plan, tuple[str, ...]]:
+    """Return the plan of `file`, ready to be carried out here, and the drift that was accepted.
+
+    Raises:
+        SpecError: it is no plan, or its documents are not there.
+        FitError: code, documents or hardware are no longer what the plan says, and that is not accepted.
+    """
+    plan = load_plan(file)
+    machine = probe_machine()
+    now, hardware = recompile(plan, machine, str(file))
+    check_runnable(hardware, machine)
+    drift = tuple(plan_drift(plan, now))
+    if drift and not accepts_drift:
+        raise FitError(
+            *(f"{file}: {line}" for line in drift),
+            f"{file}: compile it again, or carry it out all the same with --accept-drift",
+        )
+    return (accept_drift(plan, now) if drift else plan), drift

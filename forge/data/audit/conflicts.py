@@ -1,0 +1,227 @@
+"""Conflicts: the same subject and attribute, and values that cannot both hold. Few and sure rather than many.
+
+Two claims conflict when they name the same things, are narrowed by the same words, say mostly the same about them, and
+differ in the value. Versions of one document do not conflict, the older one is stale; nor does what says it is stale.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from forge.data.audit.claims import Claim, names_in
+from forge.data.audit.words_of_claims import STOP, WORD, stem, synonym, weight
+
+RECORD = re.compile(r"\d{3}|\d[-./]\d")
+"""A title with a date or a number is of a record: what happened once is no subject of others."""
+LEAST_OVERLAP = 0.6
+"""Weight of the terms two claims share, of the one that has fewer."""
+LEAST_JACCARD = 0.3
+LEAST_OVERLAP_OF_NUMBERS = 0.75
+"""A bare number has no unit that would say what it is."""
+LEAST_SHARED_WEIGHT = 1.0
+MOST_CLAIMS_OF_A_SUBJECT = 400
+"""More claims of one kind about one thing are a table in prose, compared only with their neighbours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Two claims that cannot both hold, and whoever else says so."""
+
+    subject: str
+    attribute: str
+    first: Claim
+    second: Claim
+    others: tuple[Claim, ...]
+    """Further claims on the same, either value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What is known of the documents that claims come from."""
+
+    titles: Mapping[int, str]
+    talk: Collection[int]
+    """Documents that are about many things: chat and mail. Their titles are no subject."""
+    over: Collection[int]
+    """Stale documents; what they claim is not in force."""
+    family_of: Mapping[int, int]
+    copy_of: Mapping[int, int]
+    lower_words: Mapping[str, int]
+    """In how many documents a word stands in lower case."""
+
+
+def find_conflicts(claims: Sequence[Claim], about: Surroundings) -> list[Conflict]:
+    """Return the conflicts among `claims`, the order of subjects alphabetical."""
+    live = [claim for claim in claims if claim.document not in about.over]
+    subjects = _Subjects(live, about)
+    groups: dict[tuple[frozenset[str], str], list[Claim]] = defaultdict(list)
+    for claim in live:
+        subject = subjects(claim)
+        if subject:
+            groups[subject, claim.dimension].append(claim)
+    found = []
+    for (subject, _), group in groups.items():
+        if len(group) > 1:
+            found += _in_group(subject, group[:MOST_CLAIMS_OF_A_SUBJECT], about)
+    return sorted(found, key=lambda one: (one.subject, one.attribute, one.first.document))
+
+
+class _Subjects:
+    """Tells what a claim is about: the names in its sentence, or else the one its document is about."""
+
+    def __init__(self, claims: Sequence[Claim], about: Surroundings) -> None:
+        self._about = about
+        self._names: set[str] = set()
+        """What stands capitalised within a sentence somewhere: there it is a name."""
+        for claim in claims:
+            for sequence in claim.capitals:
+                if not _begins(claim, sequence):
+                    self._names.add(_levelled(sequence))
+        self._names.discard("")
+        self._titles: dict[int, frozenset[str]] = {}
+        for document, title in about.titles.items():
+            if document in about.talk or RECORD.search(title):
+                continue
+            candidates = [_levelled(name) for name in names_in(title)]
+            known: list[str] = [
+                name for name in candidates if name in self._names and not self._is_word(name)
+            ]
+            if known:
+                # Of 'Travel Policy' and 'Policy' the longer one; of two apart, the first.
+                best = known[0]
+                longer = [name for name in known if best in name]
+                self._titles[document] = frozenset([max(longer, key=len)])
+
+    def __call__(self, claim: Claim) -> frozenset[str]:
+        own = frozenset(name for sequence in claim.capitals if (name := self._name(sequence, claim)))
+        if not own:
+            return self._titles.get(claim.document, frozenset())
+        # 'This Agreement' is another one in each document: a capital alone makes no name of a word.
+        return own if any(not self._is_word(name) for name in own) else frozenset()
+
+    def _name(self, sequence: str, claim: Claim) -> str:
+        """Return the name in a capitalised sequence; '' when it is the first word of a sentence and nothing more."""
+        if not _begins(claim, sequence):
+            return _levelled(sequence)
+        words = sequence.split()
+        for place in range(1, len(words) - 1):
+            # 'Resellers of Blue Heron', where Blue Heron is known.
+            if words[place] in ("of", "for") and _levelled(" ".join(words[place + 1 :])) in self._names:
+                return _levelled(" ".join(words[place + 1 :]))
+        if len(words) > 1 and words[0].lower() in STOP and words[1][0].isupper() and not words[1].isupper():
+            return _levelled(" ".join(words[1:]))  # 'In Japan': what follows is within the sentence
+        while (
+            words
+            and not (len(words) == 2 and words[1].isdigit())
+            and (
+                words[0].lower() in STOP
+                or (
+                    (len(words) == 1 or _levelled(" ".join(words)) not in self._names)
+                    and self._is_word(words[0].lower())
+                )
+            )
+        ):
+            words = words[1:]
+        name = _levelled(" ".join(words))
+        if all(word.isupper() and len(word) <= 5 for word in words):
+            return ""
+        return name if len(words) > 1 or (name in self._names and not self._is_word(name)) else ""
+
+    def _is_word(self, name: str) -> bool:
+        """Whether a name is a word like any other, which documents write in lower case as well."""
+        return " " not in name and self._about.lower_words.get(name, 0) > 0
+
+
+def _begins(claim: Claim, sequence: str) -> bool:
+    """Whether a capitalised sequence begins its sentence, where a capital says nothing."""
+    return not claim.sentence[: max(0, claim.sentence.find(sequence.split()[0]))].strip(" \"'(*_-[")
+
+
+def _levelled(name: str) -> str:
+    words = name.lower().replace("’", "'").strip(" .,'\"*_").split()
+    return " ".join(words[1:] if words[:1] in (["the"], ["our"]) else words)
+
+
+def _in_group(subject: frozenset[str], group: list[Claim], about: Surroundings) -> list[Conflict]:
+    """Return the conflicts among claims of one subject and dimension: each pair of values once for an attribute."""
+    links: list[tuple[float, int, int]] = []
+    alike: dict[int, set[int]] = defaultdict(set)
+    for one, a in enumerate(group):
+        for other in range(one + 1, len(group)):
+            b = group[other]
+            overlap = _same_attribute(a, b)
+            if overlap <= 0:
+                continue
+            alike[one].add(other)
+            alike[other].add(one)
+            if not _same_value(a, b) and _apart(a, b, about):
+                links.append((overlap, one, other))
+    found: list[Conflict] = []
+    used: set[int] = set()
+    for _, one, other in sorted(links, key=lambda link: (-link[0], link[1], link[2])):
+        if one in used or other in used:
+            continue
+        others = sorted((alike[one] | alike[other]) - {one, other})
+        used |= {one, other, *others}
+        a, b = group[one], group[other]
+        found.append(
+            Conflict(", ".join(sorted(subject)), _attribute(a, b), a, b, tuple(group[n] for n in others))
+        )
+    return found
+
+
+def _attribute(a: Claim, b: Claim) -> str:
+    """Return what two claims are about in the words of the first."""
+    if a.role or b.role:
+        return " ".join(a.role if len(a.role) >= len(b.role) else b.role)
+    shared = a.terms & b.terms
+    words = [word.lower() for word in WORD.findall(a.sentence) if synonym(stem(word)) in shared]
+    return " ".join(dict.fromkeys(words)) or " ".join(sorted(shared))
+
+
+def _same_attribute(a: Claim, b: Claim) -> float:
+    """Return the overlap of what two claims say, 0 when they need not be about the same."""
+    if a.scope != b.scope or a.days != b.days:
+        return 0.0
+    if a.dimension == "person":
+        return 1.0 if _same_role(a.role, b.role) else 0.0
+    assert a.value is not None
+    assert b.value is not None
+    if a.value.per and b.value.per and not a.value.per & b.value.per:
+        return 0.0
+    shared = weight(a.terms & b.terms)
+    fewer = min(weight(a.terms), weight(b.terms))
+    least = LEAST_OVERLAP_OF_NUMBERS if a.dimension == "number" else LEAST_OVERLAP
+    if (
+        shared < LEAST_SHARED_WEIGHT
+        or shared < least * fewer
+        or shared < LEAST_JACCARD * weight(a.terms | b.terms)
+    ):
+        return 0.0
+    return shared / fewer
+
+
+def _same_role(a: tuple[str, ...], b: tuple[str, ...]) -> bool:
+    if not a or not b or a[-1] != b[-1]:
+        return False
+    return not a[:-1] or not b[:-1] or a[:-1] == b[:-1]
+
+
+def _same_value(a: Claim, b: Claim) -> bool:
+    if a.value is None or b.value is None:
+        one, other = a.person.lower().split(), b.person.lower().split()
+        # 'J. Smith' and 'Smith' may be John Smith.
+        return one == other or one[-1] == other[-1]
+    return a.value.same_as(b.value)
+
+
+def _apart(a: Claim, b: Claim, about: Surroundings) -> bool:
+    """Whether two claims come from documents that should agree: neither one document, nor versions or copies of one."""
+    one, other = (about.copy_of.get(claim.document, claim.document) for claim in (a, b))
+    if one == other:
+        return False
+    families = about.family_of.get(one), about.family_of.get(other)
+    return families[0] is None or families[0] != families[1]

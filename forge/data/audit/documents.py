@@ -1,0 +1,123 @@
+"""The documents of a lake as the audit sees them: one light record each, texts streamed and let go."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as parquet
+
+from forge.data.audit.dates import parse_day
+from forge.errors import StageError
+from forge.progress import Progress
+
+READ_ROWS = 256
+
+NEEDED = ("document_id", "source", "path", "part", "mime", "title", "language", "text", "bytes", "metadata")
+WHERE_KNOWN = ("author", "created", "modified")
+"""Columns of later lakes; the same names in the metadata are looked at too."""
+
+CREATED_FIELDS = ("created", "date", "creation_date", "published", "issued", "sent")
+MODIFIED_FIELDS = (
+    "modified",
+    "updated",
+    "last_modified",
+    "last_updated",
+    "lastmod",
+    "reviewed",
+    "last_reviewed",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One row of the lake."""
+
+    number: int
+    """Place in the lake, from 0: what findings name documents by."""
+    document_id: str
+    source: str
+    path: str
+    part: int
+    mime: str
+    title: str
+    language: str | None
+    text: str
+    size_bytes: int
+    created: date | None
+    modified: date | None
+    """What the document says of itself; never the file's time, which copying changes."""
+
+    @property
+    def is_chat(self) -> bool:
+        """Whether it is talk: messages and mail speak of other documents, not of themselves."""
+        return "slack" in self.mime or "message" in self.mime or "mbox" in self.mime or "rfc822" in self.mime
+
+    @property
+    def is_code(self) -> bool:
+        """Whether it is source code."""
+        return self.mime.startswith("text/x-") or self.mime in ("application/json", "application/javascript")
+
+
+def lake_texts(lake: Path, progress: Progress) -> Iterator[Text]:
+    """Yield the documents of a lake in its order, a few in memory at a time.
+
+    Raises:
+        StageError: there is no whole lake.
+    """
+    try:
+        file = parquet.ParquetFile(lake / "lake.parquet")
+    except (OSError, pa.ArrowException) as error:
+        raise StageError(
+            f"{lake}: not a whole lake ({str(error).splitlines()[0]}): run the audit again"
+        ) from None
+    with file:
+        progress.start(file.metadata.num_rows, "documents")
+        columns = [*NEEDED, *(name for name in WHERE_KNOWN if name in file.schema_arrow.names)]
+        number = 0
+        for batch in file.iter_batches(READ_ROWS, columns=columns):
+            for row in batch.to_pylist():
+                yield _text(number, row)
+                number += 1
+                progress.advance()
+
+
+def _text(number: int, row: dict[str, Any]) -> Text:
+    metadata = json.loads(row["metadata"])
+    fields = {
+        str(name).lower().replace(" ", "_").replace("-", "_"): value for name, value in metadata.items()
+    }
+    return Text(
+        number,
+        row["document_id"],
+        row["source"],
+        row["path"],
+        row["part"],
+        row["mime"],
+        row["title"],
+        row["language"],
+        row["text"],
+        row["bytes"],
+        _day(row.get("created"), *(fields.get(name) for name in CREATED_FIELDS)),
+        _day(row.get("modified"), *(fields.get(name) for name in MODIFIED_FIELDS)),
+    )
+
+
+def _day(*values: Any) -> date | None:
+    for value in values:
+        if isinstance(value, date):
+            return date(value.year, value.month, value.day)  # a datetime is a date as well
+        if isinstance(value, str) and (found := parse_day(value)):
+            return found
+    return None
+
+
+def set_aside(lake: Path) -> list[dict[str, Any]]:
+    """Return the rows of what could not be read: source, path, part, reason, detail."""
+    rows: list[dict[str, Any]] = parquet.read_table(lake / "set_aside.parquet").to_pylist()
+    return rows

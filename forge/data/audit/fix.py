@@ -1,0 +1,100 @@
+"""A spec fragment that acts on the findings of an audit: the steps of curation they call for, and why each is there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+REDACT_KINDS = {
+    "private key": "private_key",
+    "aws access key": "aws_key",
+    "github token": "github_token",
+    "gitlab token": "gitlab_token",
+    "slack token": "slack_token",
+    "stripe key": "stripe_key",
+    "google api key": "google_key",
+    "openai key": "openai_key",
+    "jwt": "jwt",
+    "connection string": "url_password",
+    "password": "password",
+    "email": "email",
+    "iban": "iban",
+    "credit card": "card",
+    "us ssn": "us_ssn",
+    "phone": "phone",
+    "ip address": "ip_address",
+}
+"""The audit's kinds as `data.redact_kinds` names them."""
+
+
+def fix_spec(report: Mapping[str, Any]) -> str:
+    """Return YAML to put into a recipe: `data:` with the steps, what each acts on, and what a person has to settle."""
+    steps: list[tuple[str, str]] = [("repair", "broken encodings, control characters")]
+    settings: dict[str, Any] = {}
+    if report["boilerplate"]:
+        steps.append(("boilerplate", f"{len(report['boilerplate'])} lines that many documents share"))
+    steps.append(("quality", "the limits of data.*"))
+    if report["versions"]:
+        older = sum(len(family["members"]) - 1 for family in report["versions"])
+        steps.append(("superseded", f"{older} older versions in {len(report['versions'])} families"))
+    duplicates = report["duplicates"]
+    if duplicates["exact"]:
+        steps.append(("exact_duplicates", f"{_extra(duplicates['exact'])} copies"))
+    if duplicates["near"]:
+        near = [one["documents"] for one in duplicates["near"]]
+        steps.append(("near_duplicates", f"{_extra(near)} near copies"))
+    kinds = report["secrets"]["by_kind"]
+    if kinds:
+        steps.append(("redact", f"{sum(kind['values'] for kind in kinds)} secrets and personal data"))
+        settings["redact_kinds"] = sorted(REDACT_KINDS[kind["kind"]] for kind in kinds)
+    head = (
+        f"# From the audit of {', '.join(report['paths'])} on {report['as_of']}: put it into a recipe, "
+        "or give the keys as overrides."
+    )
+    paths = report["paths"]
+    body = [head, "data:", *_yaml({"path": paths[0] if len(paths) == 1 else paths})]
+    body += ["  curate:", *(f"    - {name}  # {why}" for name, why in steps), *_yaml(settings)]
+    return "\n".join([*body, *_by_hand(report)]) + "\n"
+
+
+def _extra(groups: list[Any]) -> int:
+    return sum(len(group) - 1 for group in groups)
+
+
+def _yaml(values: Mapping[str, Any]) -> list[str]:
+    if not values:
+        return []
+    text = yaml.safe_dump(dict(values), allow_unicode=True, default_flow_style=False)
+    return [f"  {line}" for line in text.splitlines()]
+
+
+def _by_hand(report: Mapping[str, Any]) -> list[str]:
+    """Return comments on what no step can settle: which side of a conflict is right, what is over alone."""
+    lines = []
+    if report["conflicts"]:
+        lines.append(
+            f"# {len(report['conflicts'])} conflicts: correct one side of each in the documents themselves."
+        )
+        lines += [
+            f"#   {_one_line(one['subject'])}, {_one_line(one['attribute'])}: {_side(one['first'])} or "
+            f"{_side(one['second'])}"
+            for one in report["conflicts"]
+        ]
+    families = {member["id"] for family in report["versions"] for member in family["members"]}
+    alone = [one for one in report["stale"] if one["document"]["id"] not in families]
+    if alone:
+        lines.append(
+            f"# {len(alone)} stale documents that no newer version replaces: move them out of data.path, or mend them."
+        )
+        lines += [f"#   {_one_line(one['document']['path'])}: {one['reasons'][0]['reason']}" for one in alone]
+    return lines
+
+
+def _side(claim: Mapping[str, Any]) -> str:
+    return f"{_one_line(claim['value'])} ({_one_line(claim['document']['path'])})"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

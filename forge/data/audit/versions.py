@@ -1,0 +1,172 @@
+"""Families of versions: which documents are states of one document, and which of them is the newest."""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import PurePosixPath
+
+from forge.data.audit.copies import RELATED_JACCARD, Fingerprints, Pair, clusters
+from forge.data.audit.naming import Name, in_old_folder, parse_name
+
+NAMED_JACCARD = 0.2
+"""Two files of one name but for a version mark are versions from here on: the mark says it, the text need not."""
+DATED_JACCARD = 0.35
+"""Two files of one name but for a date are versions from here on; minutes and reports of a series share less."""
+MANY_OF_A_NAME = 64
+"""A name that more documents share (index, readme) is no sign of anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dated:
+    """What versions are told by."""
+
+    number: int
+    source: str
+    path: str
+    part: int
+    title: str
+    version: tuple[int, ...]
+    """As the text states it."""
+    day: date | None
+    """As the text or its properties state it."""
+    talk: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Versions of one document, oldest first."""
+
+    members: tuple[int, ...]
+    why: str
+    """What told their order."""
+
+    @property
+    def newest(self) -> int:
+        """The number of the newest."""
+        return self.members[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    document: Dated
+    file: Name
+    title: Name
+
+
+def find_families(
+    documents: Sequence[Dated], fingerprints: Fingerprints, pairs: Sequence[Pair]
+) -> list[Family]:
+    """Return the families among `documents`; mail and chat have none, they quote each other."""
+    known = {one.number: _known(one) for one in documents if not one.talk}
+    joined = [
+        (pair.first, pair.second)
+        for pair in pairs
+        if pair.first in known
+        and pair.second in known
+        and _are_versions(known[pair.first], known[pair.second], pair.jaccard)
+    ]
+    joined += _by_name(known, fingerprints)
+    copies = _copies_by_name(known, fingerprints)
+    return [_ordered([known[number] for number in group]) for group in clusters([*joined, *copies])]
+
+
+def _known(document: Dated) -> _Known:
+    stem = PurePosixPath(document.path).name
+    for suffix in PurePosixPath(stem).suffixes[::-1][:1]:
+        stem = stem.removesuffix(suffix)
+    # Rows and mails of one file share its name, which then says nothing.
+    name = parse_name(stem if not document.part else "", in_old_folder(document.path))
+    return _Known(document, name, parse_name(document.title))
+
+
+def _are_versions(one: _Known, other: _Known, jaccard: float) -> bool:
+    same_stem = bool(one.file.stem) and one.file.stem == other.file.stem
+    same_title = bool(one.title.stem) and one.title.stem == other.title.stem
+    if not (same_stem or same_title):
+        return False
+    if jaccard < RELATED_JACCARD:
+        return False
+    a, b = one.document, other.document
+    if same_stem and (one.file.marks != other.file.marks or _differ(one.file.day, other.file.day)):
+        return True
+    if same_title and (one.title.marks != other.title.marks or _differ(one.title.day, other.title.day)):
+        return True
+    if a.version and b.version and a.version != b.version:
+        return True
+    return jaccard < 1 and _differ(a.day, b.day)
+
+
+def _differ(one: date | None, other: date | None) -> bool:
+    return one is not None and other is not None and one != other
+
+
+def _by_name(known: dict[int, _Known], fingerprints: Fingerprints) -> Iterator[tuple[int, int]]:
+    """Yield neighbours among documents whose names differ in a version mark alone, though their texts differ much."""
+    groups: dict[tuple[str, tuple[str, ...]], list[_Known]] = defaultdict(list)
+    for one in known.values():
+        if one.file.stem and not one.document.part:
+            groups[one.document.source, one.file.stem].append(one)
+    for group in groups.values():
+        if not 2 <= len(group) <= MANY_OF_A_NAME:
+            continue
+        group.sort(
+            key=lambda one: (one.file.numbers, one.file.rank, one.file.day or date.min, one.document.path)
+        )
+        for one, other in itertools.pairwise(group):
+            pair = one.document.number, other.document.number
+            if one.file.marks != other.file.marks:
+                least = NAMED_JACCARD
+            elif _differ(one.file.day, other.file.day):
+                least = DATED_JACCARD
+            else:
+                continue
+            if fingerprints.jaccard(*pair) >= least:
+                yield pair
+
+
+def _copies_by_name(known: dict[int, _Known], fingerprints: Fingerprints) -> Iterator[tuple[int, int]]:
+    """Yield exact copies that bear different version marks: `v2` that was made `final` as it was."""
+    for group in fingerprints.exact_groups():
+        members = [known[number] for number in group if number in known]
+        for other in members[1:]:
+            one = members[0]
+            if one.file.stem and one.file.stem == other.file.stem and one.file.marks != other.file.marks:
+                yield one.document.number, other.document.number
+
+
+def _ordered(members: list[_Known]) -> Family:
+    """Put versions in order by the best sign that all of them bear, the next ones breaking ties."""
+
+    def have(values: Sequence[object]) -> bool:
+        return all(values) and len(set(values)) > 1
+
+    numbers = [one.file.numbers or one.title.numbers for one in members]
+    days = [one.file.day or one.title.day for one in members]
+    stated = [one.document.version for one in members]
+    own_days = [one.document.day for one in members]
+    ranks = [one.file.rank or one.title.rank for one in members]
+    signs: list[tuple[str, list[object]]] = []
+    if have(numbers):
+        signs.append(("version numbers in the names", list(numbers)))
+    if have(days):
+        signs.append(("dates in the names", list(days)))
+    if have(stated):
+        signs.append(("versions stated in the text", list(stated)))
+    if len(set(ranks)) > 1:
+        signs.append(("words like draft and final in the names", list(ranks)))
+    if have(own_days):
+        signs.append(("dates the documents state", list(own_days)))
+    if any(numbers):
+        signs.append(("version numbers in some of the names", [one or () for one in numbers]))
+    if any(own_days):
+        signs.append(("dates some of the documents state", [one or date.min for one in own_days]))
+    order = sorted(
+        range(len(members)),
+        key=lambda place: (*(values[place] for _, values in signs), members[place].document.path),
+    )
+    why = signs[0][0] if signs else "no sign but their paths"
+    return Family(tuple(members[place].document.number for place in order), why)

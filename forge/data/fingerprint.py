@@ -1,0 +1,154 @@
+"""The identity of a source: what it holds, as one hash. Standard library only, but for addresses."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from forge.data.listing import SourceFile
+from forge.data.remote import is_address
+from forge.data.sources import fetched, list_files
+from forge.progress import Progress, SilentProgress
+
+RACY_NS = 2_000_000_000
+"""A file changed this shortly ago (ns) may change again within one tick of its clock: its hash is not remembered."""
+
+HASH_BLOCK_BYTES = 1024 * 1024
+COMMIT_FILES = 10_000
+"""Hashes kept from one commit to the next: what an interruption loses."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFingerprint:
+    """What a source holds."""
+
+    files: int
+    bytes: int
+    sha256: str
+    """Over the sorted relative paths and each file's SHA-256, or its problem when it is not read."""
+
+
+def fingerprint(source: str, cache: Path | None, progress: Progress | None = None) -> SourceFingerprint:
+    """Return how many files and bytes `source` holds and a SHA-256 of it all.
+
+    `cache`, a SQLite file of hashes by path, size and time of change, spares reading what has not changed; a
+    damaged one is made anew. A file elsewhere (`s3://...`) is known by its size and time of
+    change where its store tells them, for to hash it would be to fetch it.
+
+    Raises:
+        StageError: the source is not there.
+    """
+    shown = progress or SilentProgress()
+    listing = list_files(source)
+    shown.start(listing.bytes, "bytes")
+    digest = hashlib.sha256()
+    now_ns = time.time_ns()
+    with _remembered(cache) as hashes:
+        for file in listing:
+            content = file.problem or _identity(file, hashes, now_ns)
+            digest.update(f"{file.relative}\0{content}\n".encode())
+            shown.advance(file.bytes)
+    return SourceFingerprint(len(listing), listing.bytes, digest.hexdigest())
+
+
+def _identity(file: SourceFile, hashes: Hashes, now_ns: int) -> str:
+    if is_address(file.location) and file.mtime_ns:
+        return f"{file.bytes} {file.mtime_ns}"
+    known = hashes.get(file)
+    if known is not None:
+        return known
+    content = _file_sha256(file)
+    if content != "unreadable" and 0 < file.mtime_ns < now_ns - RACY_NS:
+        hashes.put(file, content)
+    return content
+
+
+def _file_sha256(file: SourceFile) -> str:
+    digest = hashlib.sha256()
+    try:
+        with fetched(file) as path, path.open("rb") as stream:
+            while block := stream.read(HASH_BLOCK_BYTES):
+                digest.update(block)
+    except OSError:
+        return "unreadable"
+    return digest.hexdigest()
+
+
+class Hashes:
+    """Hashes remembered by path, size and time of change. It only saves time: whatever fails, nothing is remembered."""
+
+    def __init__(self, database: sqlite3.Connection | None) -> None:
+        self._database = database
+        self._fresh = 0
+
+    def get(self, file: SourceFile) -> str | None:
+        """Return what is remembered of a file as it is now, or None."""
+        if self._database is None:
+            return None
+        try:
+            found = self._database.execute(
+                "SELECT sha256 FROM hashes WHERE path = ? AND bytes = ? AND mtime_ns = ?",
+                (os.fsencode(file.location), file.bytes, file.mtime_ns),
+            ).fetchone()
+        except sqlite3.Error:
+            return None
+        sha256 = found[0] if found else None
+        return sha256 if isinstance(sha256, str) and len(sha256) == 64 else None
+
+    def put(self, file: SourceFile, sha256: str) -> None:
+        """Remember the hash of a file."""
+        if self._database is None:
+            return
+        try:
+            self._database.execute(
+                "INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?)",
+                (os.fsencode(file.location), file.bytes, file.mtime_ns, sha256),
+            )
+            self._fresh += 1
+            if self._fresh % COMMIT_FILES == 0:
+                self._database.commit()
+        except sqlite3.Error:
+            self._database = None
+
+
+@contextmanager
+def _remembered(cache: Path | None) -> Iterator[Hashes]:
+    database = None if cache is None else _opened(cache)
+    try:
+        yield Hashes(database)
+        if database is not None:
+            with contextlib.suppress(sqlite3.Error):
+                database.commit()
+    finally:
+        if database is not None:
+            database.close()
+
+
+def _opened(cache: Path) -> sqlite3.Connection | None:
+    """Return the cache, open; None where it can't be. A damaged one is removed first."""
+    for _ in range(2):
+        database = None
+        try:
+            database = sqlite3.connect(cache, timeout=10)
+            database.execute(
+                "CREATE TABLE IF NOT EXISTS hashes "
+                "(path BLOB PRIMARY KEY, bytes INTEGER, mtime_ns INTEGER, sha256 TEXT) WITHOUT ROWID"
+            )
+            # It need not outlive a power cut: it is checked by size and time, and a damaged one is made anew.
+            database.execute("PRAGMA synchronous = OFF")
+            return database
+        except sqlite3.DatabaseError as error:
+            if database is not None:
+                database.close()
+            if isinstance(error, sqlite3.OperationalError):
+                return None  # no such folder, no permission, busy
+            with contextlib.suppress(OSError):
+                cache.unlink()
+    return None

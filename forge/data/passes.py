@@ -1,0 +1,318 @@
+"""Carrying documents through the steps of curation in bounded memory, on all cores.
+
+Steps that look at one document at a time run in workers, a few thousand documents each. A step that looks at all
+documents (duplicates, boilerplate) decides from what the workers noted of each, never from the texts: so only notes are
+held in memory, and a pass over the texts is needed only where a decision changes texts that a later step looks at.
+
+Between two passes documents lie in buckets by document_id, a hash: a bucket is one worker's next task, and sorting
+within each puts all documents in order, whatever the order of files or the number of workers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.ipc as ipc
+import pyarrow.parquet as parquet
+
+from forge.data import boilerplate, paragraphs
+from forge.data.document_steps import DOCUMENT_STEPS, fill_words
+from forge.data.draft import Draft
+from forge.data.duplicates import levelled
+from forge.data.shingles import shingles
+from forge.data.word_codes import Uint64
+from forge.data.workers import map_in_order
+from forge.progress import Progress
+
+SLICE_ROWS = 512
+BUCKET_BYTES = 8 * 1024 * 1024
+MOST_BUCKETS = 1024
+EDITING = ("boilerplate", "paragraphs")
+"""Steps over all documents that change texts; the others only set documents aside."""
+
+DRAFTS = pa.schema(
+    [
+        pa.field("document_id", pa.string()),
+        pa.field("source", pa.string()),
+        pa.field("path", pa.string()),
+        pa.field("mime", pa.string()),
+        pa.field("date", pa.string()),
+        pa.field("text", pa.large_string()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One way through all texts, and what is then decided from the notes taken."""
+
+    document_steps: tuple[str, ...]
+    corpus_steps: tuple[str, ...]
+
+
+def plan_passes(steps: Iterable[str]) -> list[Pass]:
+    """Return the passes that carry out `steps` in their order; the last one leaves nothing to decide."""
+    passes: list[Pass] = []
+    documents: list[str] = []
+    decisions: list[str] = []
+    for step in steps:
+        one_by_one = step in DOCUMENT_STEPS
+        if decisions and (one_by_one or any(decision in EDITING for decision in decisions)):
+            passes.append(Pass(tuple(documents), tuple(decisions)))
+            documents, decisions = [], []
+        (documents if one_by_one else decisions).append(step)
+    passes.append(Pass(tuple(documents), tuple(decisions)))
+    return [*passes, Pass((), ())] if decisions else passes
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What one worker does with one part of the documents."""
+
+    number: int
+    inputs: tuple[Path, ...]
+    """Bucket files; or the lake, of which row group `number` is meant."""
+    from_lake: bool
+    edits: Path | None
+    """What was decided of this bucket's documents."""
+    lines: Path | None
+    """Boilerplate to remove."""
+    document_steps: tuple[str, ...]
+    notes: frozenset[str]
+    """What to note: 'exact', 'shingles', 'lines', 'paragraphs', 'words'."""
+    out: Path
+    buckets: int
+    parameters: dict[str, Any]
+
+
+@dataclass
+class Notes:
+    """What is known of the documents a worker passed on, in its order."""
+
+    number: int
+    documents_in: int = 0
+    document_ids: list[str] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
+    dates: list[str] = field(default_factory=list)
+    sizes_bytes: list[int] = field(default_factory=list)
+    words: list[int] = field(default_factory=list)
+    levelled: list[bytes] = field(default_factory=list)
+    paragraphs: list[Uint64] = field(default_factory=list)
+    lines: dict[str, Counter[bytes]] = field(default_factory=dict)
+    line_documents: Counter[str] = field(default_factory=Counter)
+    shingle_counts: list[int] = field(default_factory=list)
+    shingles_path: Path | None = None
+    aside: list[tuple[Any, ...]] = field(default_factory=list)
+    changes: list[tuple[Any, ...]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Edits:
+    """What was decided of the documents of one bucket."""
+
+    removed: frozenset[str]
+    paragraphs: dict[str, list[int]]
+
+
+def run_tasks(pool: ProcessPoolExecutor | None, tasks: list[Task], progress: Progress) -> list[Notes]:
+    """Carry out `tasks`; return their notes in the order of the tasks.
+
+    Raises:
+        StageError: a worker was killed.
+    """
+    done = []
+    results = (
+        ((task, run_task(task)) for task in tasks)
+        if pool is None
+        else map_in_order(pool, run_task, tasks, lambda task: (task,))
+    )
+    for _, notes in results:
+        done.append(notes)
+        progress.advance(notes.documents_in)
+    return done
+
+
+def bucket_count(total_bytes: int) -> int:
+    """Return how many buckets documents of `total_bytes` are put in."""
+    return max(1, min(MOST_BUCKETS, -(-total_bytes // BUCKET_BYTES)))
+
+
+def bucket_of(document_id: str, buckets: int) -> int:
+    """Return the bucket of a document; buckets in order hold ids in order. Ids begin with eight hexadecimal digits."""
+    return int(document_id[:8], 16) * buckets >> 32
+
+
+def bucket_files(folder: Path, bucket: int) -> tuple[Path, ...]:
+    """Return the files that hold a bucket."""
+    return tuple(sorted(folder.glob(f"{bucket:05}-*.arrow")))
+
+
+def read_bucket(files: Iterable[Path]) -> pa.Table:
+    """Return the documents of a bucket, in the order of their ids."""
+    batches: list[pa.RecordBatch] = []
+    for path in files:
+        with path.open("rb") as file:
+            size_bytes = path.stat().st_size
+            while file.tell() < size_bytes:
+                batches.extend(ipc.open_stream(file))
+    return pa.Table.from_batches(batches, DRAFTS).sort_by("document_id")
+
+
+def write_edits(folder: Path, buckets: int, removed: Iterable[str], edited: dict[str, list[int]]) -> None:
+    """Write what was decided of each bucket's documents."""
+    removed_of: list[set[str]] = [set() for _ in range(buckets)]
+    for document_id in removed:
+        removed_of[bucket_of(document_id, buckets)].add(document_id)
+    paragraphs_of: list[dict[str, list[int]]] = [{} for _ in range(buckets)]
+    for document_id, places in edited.items():
+        paragraphs_of[bucket_of(document_id, buckets)][document_id] = places
+    folder.mkdir()
+    for bucket in range(buckets):
+        content = {"removed": sorted(removed_of[bucket]), "paragraphs": paragraphs_of[bucket]}
+        (folder / str(bucket)).write_text(json.dumps(content), encoding="utf-8")
+
+
+def _read_edits(path: Path | None) -> Edits:
+    if path is None:
+        return Edits(frozenset(), {})
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return Edits(frozenset(content["removed"]), content["paragraphs"])
+
+
+def write_lines(path: Path, lines: boilerplate.Lines) -> None:
+    """Write which lines are boilerplate."""
+    content = {group: sorted(line.hex() for line in some) for group, some in lines.items()}
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def _read_lines(path: Path | None) -> boilerplate.Lines | None:
+    if path is None:
+        return None
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return {group: frozenset(map(bytes.fromhex, some)) for group, some in content.items()}
+
+
+def run_task(task: Task) -> Notes:
+    """Carry out one task: edit, step, note, and write what is left to its buckets."""
+    notes = Notes(task.number)
+    edits, lines = _read_edits(task.edits), _read_lines(task.lines)
+    found_shingles: list[Uint64] = []
+    for table in _slices(task):
+        notes.documents_in += len(table)
+        drafts = [draft for draft in _drafts(table) if draft.document_id not in edits.removed]
+        for draft in drafts:
+            if lines is not None:
+                boilerplate.remove(draft, lines, task.parameters)
+            if draft.document_id in edits.paragraphs:
+                paragraphs.remove(draft, edits.paragraphs[draft.document_id])
+        drafts = _step(drafts, task, notes)
+        _note(drafts, task, notes, found_shingles)
+        _write(drafts, task)
+    if "shingles" in task.notes:
+        notes.shingles_path = task.out.with_name(f"shingles-{task.out.name}-{task.number}.u8")
+        np.concatenate([*found_shingles, np.empty(0, np.uint64)]).tofile(notes.shingles_path)
+    return notes
+
+
+def _step(drafts: list[Draft], task: Task, notes: Notes) -> list[Draft]:
+    for step in task.document_steps:
+        kept = []
+        run = DOCUMENT_STEPS[step](drafts, task.parameters)
+        for draft, finding in zip(drafts, run, strict=True):
+            if finding is None:
+                kept.append(draft)
+            else:
+                notes.aside.append(
+                    (draft.document_id, draft.path, step, finding.reason, finding.detail, finding.score, None)
+                )
+        drafts = kept
+    for draft in drafts:
+        notes.changes += [
+            (draft.document_id, draft.path, change.step, change.detail, change.score)
+            for change in draft.changes
+        ]
+    return drafts
+
+
+def _note(drafts: list[Draft], task: Task, notes: Notes, found_shingles: list[Uint64]) -> None:
+    if "shingles" in task.notes or "words" in task.notes:
+        fill_words(drafts)
+    for draft in drafts:
+        notes.document_ids.append(draft.document_id)
+        notes.sources.append(draft.source)
+        notes.paths.append(draft.path)
+        notes.dates.append(draft.date)
+        notes.sizes_bytes.append(len(draft.text.encode()))
+        if "words" in task.notes:
+            notes.words.append(len(draft.words))
+        if "exact" in task.notes:
+            notes.levelled.append(levelled(draft.text))
+        if "shingles" in task.notes:
+            found = shingles(draft.words.codes, task.parameters["shingle_words"])
+            found_shingles.append(found)
+            notes.shingle_counts.append(len(found))
+        if "paragraphs" in task.notes:
+            notes.paragraphs.append(
+                paragraphs.paragraph_hashes(draft.text, task.parameters["min_paragraph_words"])
+            )
+        if "lines" in task.notes:
+            group = boilerplate.group_of(draft)
+            notes.lines.setdefault(group, Counter()).update(boilerplate.edge_hashes(draft.text))
+            notes.line_documents[group] += 1
+
+
+def _slices(task: Task) -> Iterator[pa.Table]:
+    if not task.from_lake:
+        table = read_bucket(task.inputs)
+        for start in range(0, len(table), SLICE_ROWS):
+            yield table.slice(start, SLICE_ROWS)
+        return
+    with parquet.ParquetFile(task.inputs[0]) as file:
+        dates = [name for name in ("modified", "created") if name in file.schema_arrow.names]
+        columns = ["document_id", "source", "path", "mime", "text", *dates]
+        for batch in file.iter_batches(SLICE_ROWS, row_groups=[task.number], columns=columns):
+            yield pa.Table.from_batches([batch])
+
+
+def _drafts(table: pa.Table) -> list[Draft]:
+    columns = {name: table[name].to_pylist() for name in table.column_names}
+    empty: list[Any] = [None] * len(table)
+    dates = [
+        given or str(modified or created or "")
+        for given, modified, created in zip(
+            columns.get("date", empty),
+            columns.get("modified", empty),
+            columns.get("created", empty),
+            strict=True,
+        )
+    ]
+    names = ("document_id", "source", "path", "mime")
+    return [
+        Draft(*values)
+        for values in zip(*(columns[name] for name in names), dates, columns["text"], strict=True)
+    ]
+
+
+def _write(drafts: list[Draft], task: Task) -> None:
+    parts: dict[int, list[Draft]] = {}
+    for draft in drafts:
+        parts.setdefault(bucket_of(draft.document_id, task.buckets), []).append(draft)
+    for bucket, part in parts.items():
+        columns = [[getattr(draft, name) for draft in part] for name in DRAFTS.names]
+        arrays = [pa.array(values, kind.type) for values, kind in zip(columns, DRAFTS, strict=True)]
+        # Each process has files of its own; the order within a bucket is made when it is read.
+        with (
+            (task.out / f"{bucket:05}-{os.getpid()}.arrow").open("ab") as file,
+            ipc.new_stream(file, DRAFTS) as stream,
+        ):
+            stream.write_batch(pa.RecordBatch.from_arrays(arrays, schema=DRAFTS))

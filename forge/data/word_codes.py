@@ -1,0 +1,113 @@
+"""The words of many texts at once, as 64-bit numbers: what counting and comparing need, in NumPy.
+
+A word is what `forge.data.words.split_words` says it is; equal words have equal codes, whatever the process or the
+order. The code is a polynomial over random 64-bit values of the characters, then mixed: two different words collide
+with a chance of about 2^-64.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from forge.data.words import character_kinds
+
+Uint64 = npt.NDArray[np.uint64]
+Ints = npt.NDArray[np.int64]
+
+BLOCK_CHARACTERS = 1 << 18
+"""Texts worked on at once: the arrays of a block stay in the processor's cache."""
+
+# splitmix64 (Steele, Lea, Flood 2014): every bit of the input moves every bit of the output.
+MIX_1, MIX_2, MIX_3 = (
+    np.uint64(value) for value in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
+)
+FACTOR = 0x5851F42D4C957F2D
+"""Odd, so it has an inverse modulo 2^64."""
+
+
+@dataclass(frozen=True, slots=True)
+class WordCodes:
+    """The words of one text, in order."""
+
+    codes: Uint64
+    lengths: Ints
+    """Characters of each word, cases levelled."""
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+
+def mix(values: Uint64) -> Uint64:
+    """Return each value hashed to 64 bits."""
+    values = values + MIX_1
+    values = (values ^ (values >> np.uint64(30))) * MIX_2
+    values = (values ^ (values >> np.uint64(27))) * MIX_3
+    return values ^ (values >> np.uint64(31))
+
+
+def word_codes(texts: Sequence[str]) -> Iterator[WordCodes]:
+    """Yield the words of each text."""
+    block: list[str] = []
+    characters = 0
+    for text in texts:
+        block.append(text.lower() if text.isascii() else text.casefold())
+        characters += len(block[-1]) + 1
+        if characters >= BLOCK_CHARACTERS:
+            yield from _block(block)
+            block, characters = [], 0
+    if block:
+        yield from _block(block)
+
+
+def _block(texts: list[str]) -> Iterator[WordCodes]:
+    joined = "\n".join(texts) + "\n"
+    points = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32)
+    starts, ends = _borders(points, joined.isascii())
+    powers, inverses = _powers(max(len(points) + 1, BLOCK_CHARACTERS))
+    sums = np.zeros(len(points) + 1, np.uint64)
+    np.cumsum(_character_values()[points] * powers[: len(points)], out=sums[1:])
+    lengths = ends - starts
+    codes = mix((sums[ends] - sums[starts]) * inverses[starts] + lengths.astype(np.uint64))
+    borders = np.searchsorted(starts, np.cumsum([0] + [len(text) + 1 for text in texts]))
+    for first, last in zip(borders[:-1].tolist(), borders[1:].tolist(), strict=True):
+        yield WordCodes(codes[first:last], lengths[first:last])
+
+
+def _borders(points: npt.NDArray[np.uint32], ascii_only: bool) -> tuple[Ints, Ints]:
+    """Return where words start and where they end. The last character is no part of a word."""
+    kinds = character_kinds()[points]
+    inside = kinds > 0
+    begins = inside.copy()
+    begins[1:] &= ~inside[:-1]
+    if not ascii_only and (kinds > 1).any():
+        # A character of an unspaced script is a word with the marks on it, and what follows begins another.
+        marks = kinds == 3
+        owners = np.maximum.accumulate(np.where(marks, 0, np.arange(len(kinds))))
+        single = kinds[owners] == 2
+        begins |= kinds == 2
+        begins[1:] |= (kinds[1:] == 1) & single[:-1]
+    starts = np.flatnonzero(begins)
+    outside = np.flatnonzero(~inside)
+    ends = outside[np.searchsorted(outside, starts)] if len(starts) else starts
+    ends = np.minimum(ends, np.append(starts[1:], len(points)))
+    return starts, ends
+
+
+@functools.lru_cache(maxsize=1)
+def _character_values() -> Uint64:
+    return mix(np.arange(sys.maxunicode + 1, dtype=np.uint64) * MIX_3)
+
+
+@functools.lru_cache(maxsize=2)
+def _powers(count: int) -> tuple[Uint64, Uint64]:
+    """Return FACTOR^i and its inverse modulo 2^64, for i below `count`."""
+    factors = np.full(count, FACTOR, np.uint64)
+    inverses = np.full(count, pow(FACTOR, -1, 1 << 64), np.uint64)
+    factors[0] = inverses[0] = 1
+    return np.multiply.accumulate(factors), np.multiply.accumulate(inverses)

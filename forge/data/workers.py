@@ -1,0 +1,81 @@
+"""Processes for work on text: one a core, where there is enough to do."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, TypeVar
+
+import pyarrow as pa
+
+from forge.errors import StageError
+
+Item = TypeVar("Item")
+
+ALONE_BYTES = 8 * 1024 * 1024
+"""Below it starting workers costs more than they save."""
+WAITING = 3
+"""Tasks in hand for each core: none of them idle, and little in memory."""
+
+
+def core_count() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def make_pool(workers: int | None, total_bytes: int) -> AbstractContextManager[ProcessPoolExecutor | None]:
+    """Return a pool of `workers` processes (None: all cores), or None where one process does it as well."""
+    count = workers or core_count()
+    if count == 1 or (workers is None and total_bytes <= ALONE_BYTES):
+        return nullcontext(None)
+    # Forked from a process without threads, which has loaded what the work needs.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["forge.data.passes", "forge.data.tokens"])
+    return ProcessPoolExecutor(count, mp_context=context, initializer=_start)
+
+
+def map_in_order(
+    pool: ProcessPoolExecutor,
+    work: Callable[..., Any],
+    items: Iterable[Item],
+    arguments: Callable[[Item], tuple[Any, ...]],
+) -> Iterator[tuple[Item, Any]]:
+    """Yield each item with what `work` makes of it, in order, a few at a time in hand.
+
+    Raises:
+        StageError: a worker was killed.
+    """
+    waiting: deque[tuple[Item, Future[Any]]] = deque()
+    limit = WAITING * core_count()
+    try:
+        for item in items:
+            waiting.append((item, pool.submit(work, *arguments(item))))
+            if len(waiting) >= limit:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        while waiting:
+            first, future = waiting.popleft()
+            yield first, future.result()
+    except BrokenProcessPool:
+        raise StageError(killed()) from None
+    finally:
+        for _, future in waiting:
+            future.cancel()
+
+
+def killed() -> str:
+    """Return what to say when a worker is gone."""
+    return "data: a worker was killed, most often for want of memory: free some, or split large documents"
+
+
+def _start() -> None:
+    # Ctrl-C is the parent's to answer; and there is a worker for each core already.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    pa.set_cpu_count(1)
+    pa.set_io_thread_count(1)

@@ -1,0 +1,45 @@
+"""Time of one optimizer step on CPUs."""
+
+from __future__ import annotations
+
+from forge.plan.hardware import Hardware
+from forge.plan.layout import Layout
+from forge.plan.model import attention_flops_per_token, matmul_flops_per_token
+from forge.plan.step import StepTime
+from forge.plan.types import ModelPlan
+
+CPU_STEP_OVERHEAD_S = 0.03
+"""DeepSpeed's own time a micro-batch on a CPU. Measured by benchmarks/cpu_rate.py, November 2026."""
+
+CPU_ADAM_BYTES = 28
+"""AdamW on fp32 states: reads weight, two moments, gradient; writes weight and moments."""
+
+
+def cpu_step(model: ModelPlan, layout: Layout, hardware: Hardware, sequence_length: int) -> StepTime:
+    """Return a step on CPUs: products at the measured rate of a training step, which holds the rest of a layer.
+
+    SDPA on a CPU computes the masked half of attention too.
+    """
+    tokens = layout.micro_batch_sequences * sequence_length
+    steps = layout.gradient_accumulation_steps
+    rate = hardware.matmul_flops[layout.precision]
+    matmul = steps * tokens * matmul_flops_per_token(model) / rate
+    attention = steps * tokens * attention_flops_per_token(model, sequence_length) / rate
+    again = 1 / 3 if layout.activation_checkpointing == "full" else 0.0
+    world = hardware.world_size
+    width = 4 if layout.precision == "fp32" else 2
+    volume = (3 if layout.zero_stage == 3 else 2) * width * model.parameters * (world - 1) / world
+    transfer = volume / hardware.link_bytes_per_s
+    owned = model.parameters / (world if layout.zero_stage >= 1 else 1)
+    return StepTime(
+        matmul_s=matmul,
+        attention_s=attention,
+        memory_bound_s=0.0,
+        recompute_s=again * (matmul + attention),
+        launch_s=steps * CPU_STEP_OVERHEAD_S,
+        communication_s=transfer * (steps if layout.zero_stage >= 2 else 1),
+        all_to_all_s=0.0,
+        optimizer_s=CPU_ADAM_BYTES * owned / hardware.memory_bytes_per_s,
+        offload_s=0.0,
+        loader_s=0.0,
+    )

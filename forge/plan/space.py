@@ -1,0 +1,220 @@
+"""The space of layouts: what the spec leaves open, less what forge's engine cannot run."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from forge.errors import SpecError
+from forge.plan.hardware import Hardware
+from forge.plan.layout import Layout
+
+MAX_MICRO_BATCH_SEQUENCES = 8192
+"""Larger micro-batches are not searched: no device is faster with more."""
+
+BUCKET_BYTES = (25_000_000, 100_000_000, 200_000_000)
+"""Small buckets overlap better, large ones use links better (Rajbhandari 2020, §5.2, has 0.5 GB)."""
+
+LOSS_CHUNKS = (1, 8)
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """All choices of a layout but the micro-batch and, with it, the accumulation."""
+
+    zero_stage: Literal[0, 1, 2, 3]
+    activation_checkpointing: Literal["none", "selective", "full"]
+    offload_optimizer: Literal["none", "cpu", "nvme"]
+    offload_parameters: Literal["none", "cpu", "nvme"]
+    hpz_partition_size: int
+    loss_chunks: int
+    bucket_bytes: int
+    precision: Literal["bf16", "fp32"]
+    attention: Literal["sdpa", "flash", "eager"]
+
+    def layout(self, micro_batch_sequences: int, gradient_accumulation_steps: int) -> Layout:
+        """Return the layout of this shape with a micro-batch."""
+        return Layout(
+            self.zero_stage,
+            micro_batch_sequences,
+            gradient_accumulation_steps,
+            self.activation_checkpointing,
+            self.offload_optimizer,
+            self.precision,
+            self.bucket_bytes,
+            self.offload_parameters,
+            self.hpz_partition_size,
+            1,
+            self.attention,
+            self.loss_chunks,
+        )
+
+    @property
+    def tricks(self) -> int:
+        """What it does to save memory; of two layouts as fast as each other the plainer one is chosen."""
+        return (
+            (self.activation_checkpointing != "none")
+            + (self.offload_optimizer != "none")
+            + (self.offload_parameters != "none")
+            + (self.hpz_partition_size > 1)
+            + (self.loss_chunks > 1)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Every layout that may be chosen: each shape with each micro-batch."""
+
+    shapes: tuple[Shape, ...]
+    micro_batches: tuple[tuple[int, int], ...]
+    """(micro-batch, accumulation), ascending; each makes up the global batch exactly."""
+
+    @property
+    def candidates(self) -> int:
+        """Layouts in all."""
+        return len(self.shapes) * len(self.micro_batches)
+
+
+def layout_space(hardware: Hardware, engine: dict[str, Any], train: dict[str, Any]) -> Space:
+    """Return the layouts that a spec allows on its hardware.
+
+    Raises:
+        SpecError: what is pinned contradicts itself or the hardware, or forge's engine cannot run it; or the global
+            batch cannot be shared by the devices.
+    """
+    precision = resolve_precision(hardware, train)
+    _refuse(hardware, engine, precision)
+    micro_batches = _micro_batches(hardware, engine, train)
+    on_gpu = hardware.device == "cuda"
+    # Stage 0 replicates what stage 1 shards and saves nothing for it, so it is never chosen, only obeyed.
+    choices = itertools.product(
+        _open(engine["zero_stage"], (1, 2, 3)),
+        _open(engine["activation_checkpointing"], ("none", "selective", "full")),
+        _open(engine["offload_optimizer"], ("none", "cpu") if on_gpu else ("none",)),
+        _open(engine["offload_parameters"], ("none", "cpu") if on_gpu else ("none",)),
+        _open(engine["hpz_partition_size"], _hpz_sizes(hardware)),
+        _open(engine["loss_chunks"], LOSS_CHUNKS),
+        _open(engine["bucket_bytes"], BUCKET_BYTES if hardware.world_size > 1 else BUCKET_BYTES[:1]),
+    )
+    attention: Literal["sdpa", "flash", "eager"] = (
+        "sdpa" if engine["attention"] == AUTO else engine["attention"]
+    )
+    shapes = (Shape(*choice, precision, attention) for choice in choices)
+    return Space(tuple(shape for shape in shapes if _consistent(shape)), micro_batches)
+
+
+def resolve_precision(hardware: Hardware, train: dict[str, Any]) -> Literal["bf16", "fp32"]:
+    """Return the precision: what the spec pins, else bf16 where the hardware multiplies it natively."""
+    if train["precision"] == AUTO:
+        return "bf16" if hardware.native_bf16 else "fp32"
+    precision: Literal["bf16", "fp32"] = train["precision"]
+    return precision
+
+
+def _open(value: Any, choices: tuple[Any, ...]) -> tuple[Any, ...]:
+    return choices if value == AUTO else (value,)
+
+
+def _hpz_sizes(hardware: Hardware) -> tuple[int, ...]:
+    """A second copy within each machine spares the network between machines; within one machine it gains nothing."""
+    if hardware.device == "cuda" and hardware.nodes > 1 and hardware.devices_per_node > 1:
+        return (1, hardware.devices_per_node)
+    return (1,)
+
+
+def _consistent(shape: Shape) -> bool:
+    if shape.offload_parameters != "none" and (shape.zero_stage != 3 or shape.offload_optimizer == "none"):
+        return False
+    if shape.offload_optimizer != "none" and shape.zero_stage == 0:
+        return False
+    return shape.hpz_partition_size == 1 or shape.zero_stage == 3
+
+
+def _refuse(hardware: Hardware, engine: dict[str, Any], precision: str) -> None:
+    """Raise for every pin that contradicts another or the hardware, or that forge's engine cannot run."""
+    problems = [f"engine.{key}: {problem}" for key, problem in _contradictions(hardware, engine, precision)]
+    if precision == "bf16" and hardware.device == "cuda" and not hardware.native_bf16:
+        problems.append(f"train.precision: {hardware.gpu} does not multiply bf16: use fp32")
+    if problems:
+        raise SpecError(*problems)
+
+
+def _contradictions(hardware: Hardware, engine: dict[str, Any], precision: str) -> Iterator[tuple[str, str]]:
+    stage, optimizer, parameters = (
+        engine["zero_stage"],
+        engine["offload_optimizer"],
+        engine["offload_parameters"],
+    )
+    hpz, degree, attention = (
+        engine["hpz_partition_size"],
+        engine["sequence_parallel_degree"],
+        engine["attention"],
+    )
+    if stage == 0 and precision == "bf16":
+        yield (
+            "zero_stage",
+            "ZeRO stage 0 in bf16 takes a wrong first step in DeepSpeed 0.19: "
+            "use stage 1, or train.precision=fp32",
+        )
+    for key, place in (("offload_optimizer", optimizer), ("offload_parameters", parameters)):
+        if place == "nvme":
+            yield key, "forge's engine does not offload to NVMe yet: use cpu"
+        elif place == "cpu" and hardware.device == "cpu":
+            yield key, f"hardware={hardware.name} has no GPU to offload from: use none"
+    if optimizer == "cpu" and stage == 0:
+        yield "offload_optimizer", "DeepSpeed offloads what ZeRO shards: use engine.zero_stage=1 or more"
+    if parameters not in (AUTO, "none"):
+        if stage not in (AUTO, 3):
+            yield "offload_parameters", "only ZeRO stage 3 keeps parameters apart: use engine.zero_stage=3"
+        if optimizer == "none":
+            yield "offload_parameters", "goes together with the optimizer's: use engine.offload_optimizer=cpu"
+    if hpz not in (AUTO, 1):
+        if stage not in (AUTO, 3):
+            yield "hpz_partition_size", "only ZeRO stage 3 gathers parameters: use engine.zero_stage=3"
+        if hardware.world_size % hpz:
+            yield "hpz_partition_size", f"{hpz} does not divide {hardware.world_size} devices"
+    if degree not in (AUTO, 1):
+        yield (
+            "sequence_parallel_degree",
+            "forge's engine does not split sequences over devices yet: use 1, and "
+            "engine.activation_checkpointing=full for long sequences",
+        )
+    if attention == "flash" and hardware.device == "cpu":
+        yield "attention", f"hardware={hardware.name} has no GPU for flash-attn: use sdpa"
+
+
+def _micro_batches(
+    hardware: Hardware, engine: dict[str, Any], train: dict[str, Any]
+) -> tuple[tuple[int, int], ...]:
+    """Return (micro-batch, accumulation) pairs that make up the global batch exactly."""
+    batch_tokens, world = train["global_batch_tokens"], hardware.world_size
+    sequences = batch_tokens // train["sequence_length"]
+    if sequences % world:
+        near = max(sequences // world, 1) * world * train["sequence_length"]
+        raise SpecError(
+            f"train.global_batch_tokens: {batch_tokens} is {sequences} sequences, which {world} devices cannot share "
+            f"equally: use {near}"
+        )
+    share = sequences // world
+    takes = (
+        f"the {share} sequences that each of {world} devices takes of a global batch of {batch_tokens} tokens"
+    )
+    size, accumulation = engine["micro_batch_sequences"], engine["gradient_accumulation_steps"]
+    if size != AUTO and accumulation != AUTO and size * accumulation != share:
+        raise SpecError(
+            f"engine.gradient_accumulation_steps: {accumulation} micro-batches of {size} are not {takes}: "
+            "leave one of the two auto"
+        )
+    for key, value in (("micro_batch_sequences", size), ("gradient_accumulation_steps", accumulation)):
+        if value != AUTO and share % value:
+            raise SpecError(f"engine.{key}: {value} does not divide {takes}")
+    if size != AUTO:
+        return ((size, share // size),)
+    if accumulation != AUTO:
+        return ((share // accumulation, accumulation),)
+    largest = min(share, MAX_MICRO_BATCH_SEQUENCES)
+    return tuple((size, share // size) for size in range(1, largest + 1) if share % size == 0)

@@ -1,0 +1,1 @@
+"""The report room: what a person reads afterwards, one HTML file each."""

@@ -1,0 +1,60 @@
+from forge.data.formats.page_text import declared_charset, read_page
+
+
+def text_of(html: str) -> str:
+    return read_page(html)[0]
+
+
+def test_inline_elements_do_not_cut_words() -> None:
+    assert text_of("<p>un<b>break</b>able and <i>so</i> on</p>") == "unbreakable and so on"
+
+
+def test_blocks_end_lines_and_white_space_collapses() -> None:
+    assert text_of("<div><h1>A\n  title</h1><p>one  two<br>three</p>\n\n<p>four</p></div>") == (
+        "A title\none two\nthree\nfour"
+    )
+
+
+def test_pre_keeps_its_shape() -> None:
+    assert text_of("<p>code:</p><pre>if x:\n    y()\n</pre><p>end") == "code:\nif x:\n    y()\nend"
+
+
+def test_tables_keep_cells_apart() -> None:
+    assert text_of("<table><tr><td>a<td>b<tr><th>c<td>d</table>") == "a\tb\nc\td"
+
+
+def test_what_is_not_seen_is_left_out() -> None:
+    assert (
+        text_of("<style>x{}</style><script>bad()</script><p>seen<!-- not --></p><template>t</template>")
+        == "seen"
+    )
+
+
+def test_entities_are_what_they_stand_for() -> None:
+    assert text_of("<p>a &lt; b &amp; c&nbsp;d</p>") == "a < b & c\xa0d"
+
+
+def test_title_and_language() -> None:
+    page = "<html lang='de-AT'><head><title> Ein\nTitel </title></head><body>Text</body></html>"
+    assert read_page(page) == ("Text", "Ein Titel", "de-AT")
+    assert read_page("<p>x") == ("x", "", None)
+
+
+def test_a_page_of_nothing() -> None:
+    assert read_page("") == ("", "", None)
+
+
+def test_nesting_deeper_than_python_recurses() -> None:
+    assert text_of("<div>" * 5_000 + "deep" + "</div>" * 5_000) == "deep"
+
+
+def test_the_declared_charset() -> None:
+    assert declared_charset(b'<meta charset="windows-1251">') == "windows-1251"
+    page = b"<META http-equiv='Content-Type' content='text/html; charset=iso-8859-2'>"
+    assert declared_charset(page) == "iso-8859-2"
+    assert declared_charset(b"<p>charset=x</p>") is None
+
+
+def test_lists_and_navigation_are_kept() -> None:
+    page = "<nav><ul><li>Home</ul></nav><main><p>First.</p><ol><li>one<li>two</ol></main>"
+    assert text_of(page).split("\n") == ["Home", "First.", "one", "two"]

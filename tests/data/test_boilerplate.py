@@ -1,0 +1,59 @@
+from collections import Counter
+
+from forge.data.boilerplate import LEAST_DOCUMENTS, edge_hashes, group_of, remove, repeated
+from forge.data.draft import Draft
+from tests.data.builders import CORPUS, prose
+
+
+def draft(number: int, text: str) -> Draft:
+    return Draft(f"{number:016x}", "docs", f"a/{number}.txt", "text/plain", "", text)
+
+
+def page(number: int) -> str:
+    return f"ACME  Handbook, page {number} of 40\n\n{prose(number)}\n{prose(number + 100)}\n\n© ACME {number}"
+
+
+def cleaned(drafts: list[Draft], fraction: float = 0.5) -> list[Draft]:
+    group = group_of(drafts[0])
+    counts: Counter[bytes] = Counter()
+    for one in drafts:
+        counts.update(edge_hashes(one.text))
+    lines = repeated({group: counts}, {group: len(drafts)}, fraction)
+    for one in drafts:
+        remove(one, lines, CORPUS)
+    return drafts
+
+
+def test_headers_and_footers_go_whatever_their_page_number() -> None:
+    drafts = cleaned([draft(number, page(number)) for number in range(20)])
+    for number, one in enumerate(drafts):
+        assert one.text == f"{prose(number)}\n{prose(number + 100)}"
+        assert one.changes[0].score == 2
+
+
+def test_few_documents_prove_nothing() -> None:
+    drafts = cleaned([draft(number, page(number)) for number in range(LEAST_DOCUMENTS - 1)])
+    assert [one.text for one in drafts] == [page(number) for number in range(LEAST_DOCUMENTS - 1)]
+
+
+def test_a_line_of_the_body_stays_however_often_it_is_said() -> None:
+    clause = "THE SOFTWARE IS PROVIDED AS IS"
+    texts = [
+        "\n".join(
+            [
+                *(prose(10 * number + line) for line in range(5)),
+                clause,
+                *(prose(500 + 10 * number + line) for line in range(5)),
+            ]
+        )
+        for number in range(20)
+    ]
+    assert [one.text for one in cleaned([draft(number, text) for number, text in enumerate(texts)])] == texts
+
+
+def test_what_the_pages_of_one_document_share_goes() -> None:
+    text = "\f".join(f"Report 7\n{prose(number)}\n{number}/9" for number in range(6))
+    one = draft(0, text)
+    remove(one, {}, CORPUS)
+    assert one.text == "\f".join(prose(number) for number in range(6))
+    assert one.changes[0].score == 12

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from forge.errors import FitError
+from tests.plan.specs import compiled
+
+
+def _lines(*overrides: str) -> tuple[str, ...]:
+    with pytest.raises(FitError) as caught:
+        compiled(*overrides)
+    assert caught.value.exit_code == 3
+    return caught.value.lines
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("model=llama_7b", "hardware=1xa10g"),
+        ("model=llama_7b", "hardware=1xh100", "engine.zero_stage=1", "engine.offload_optimizer=none"),
+        (
+            "model=llama_1b",
+            "hardware=8xh100",
+            "train.sequence_length=65536",
+            "train.global_batch_tokens=524288",
+            "engine.activation_checkpointing=none",
+            "engine.loss_chunks=1",
+        ),
+        ("model=llama_1b", "hardware=cpu"),
+        (
+            "model=mixtral_8x1b",
+            "hardware=2x4xrtx4090",
+            "engine.zero_stage=2",
+            "engine.offload_optimizer=none",
+        ),
+        ("model=llama_7b", "hardware=local"),
+    ],
+)
+def test_every_change_named_makes_it_fit(overrides: tuple[str, ...]) -> None:
+    first, *changes = _lines(*overrides)
+    assert "does not fit: the leanest layout (" in first
+    assert changes
+    for line in changes:
+        match = re.search(r": fits (?:with|on) (?P<settings>[^,]+)(?:, [\d.]+x slower)?\Z", line)
+        assert match is not None, line
+        settings = match["settings"].split()
+        keys = {setting.split("=")[0] for setting in settings}
+        kept = [override for override in overrides if override.split("=")[0] not in keys]
+        compiled(*kept, *settings)
+
+
+def test_freeing_a_pin_says_what_it_costs() -> None:
+    changes = _lines(
+        "model=llama_1b",
+        "hardware=1xa10g",
+        "hardware.gpu_memory_gib=12",
+        "engine.offload_optimizer=none",
+        "train.global_batch_tokens=1024",
+    )
+    assert re.search(r"fits with engine.offload_optimizer=cpu, [\d.]+x slower", changes[1])
+
+
+def test_the_smallest_number_of_gpus_is_named() -> None:
+    lines = _lines(
+        "model=llama_7b", "hardware=1xh100", "engine.offload_optimizer=none", "engine.zero_stage=3"
+    )
+    (more,) = [line for line in lines if re.search(r"fits on hardware=\d+xh100$", line)]
+    count = int(more.rpartition("=")[2].removesuffix("xh100"))
+    assert count > 1
+    for fewer in (1, 2, 4):
+        if fewer < count:
+            _lines(
+                "model=llama_7b",
+                f"hardware={fewer}xh100",
+                "engine.offload_optimizer=none",
+                "engine.zero_stage=3",
+            )
+
+
+def test_what_nothing_mends_is_one_line() -> None:
+    lines = _lines(
+        "model=llama_7b",
+        "model.layers=1000",
+        "model.hidden_size=65536",
+        "model.attention_heads=512",
+        "model.kv_heads=512",
+        "hardware=1xa10g",
+    )
+    assert len(lines) == 1

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.spec.workspace import Workspace
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["train.global_batch_tokens=1024", "train.sequence_length=512"],
+        ["train.global_batch_tokens=512", "train.sequence_length=512", "train.tokens=512"],
+        ["train.learning_rate_schedule=wsd", "train.warmup_fraction=0.5", "train.decay_fraction=0.5"],
+        ["train.learning_rate_schedule=cosine", "train.warmup_fraction=0.5", "train.decay_fraction=0.9"],
+        ["model.hidden_size=390", "model.head_dim=64"],
+        ["model.kv_heads=3"],
+        ["model=mixtral_8x1b", "model.experts_per_token=8"],
+        ["data.held_out_group_jaccard=0.8"],
+        ["engine.zero_stage=0", "train.precision=fp32"],
+        ["engine.zero_stage=0", "train.precision=auto"],
+        ["engine.zero_stage=1", "train.precision=bf16"],
+        ["train.tokens=1000000", "train.steps=null"],
+        ["train.tokens=null", "train.steps=5"],
+    ],
+)
+def test_what_is_at_the_limit_is_allowed(workspace: Workspace, overrides: list[str]) -> None:
+    assert workspace.complaints(*overrides) == ()
+
+
+def test_who_speaks_later_says_how_the_budget_is_given(workspace: Workspace) -> None:
+    workspace.write("recipes/base.yaml", "train:\n  tokens: 2000000\n")
+    workspace.write("recipes/x.yaml", "defaults:\n  - base\ntrain:\n  steps: 7\n")
+
+    by_base = workspace.compose("recipe=base").values["train"]
+    assert (by_base["tokens"], by_base["steps"]) == (2_000_000, None)
+
+    by_child = workspace.compose("recipe=x")
+    assert (by_child.values["train"]["tokens"], by_child.values["train"]["steps"]) == (None, 7)
+    assert by_child.where(("train", "tokens")) == "recipes/x.yaml:4"
+
+    by_user = workspace.compose("recipe=x", "train.tokens=3000000")
+    assert (by_user.values["train"]["tokens"], by_user.values["train"]["steps"]) == (3_000_000, None)
+    assert [origin.where for origin in by_user.origins[("train", "steps")]] == [
+        "command line",
+        "recipes/x.yaml:4",
+        "conf/train/pretrain.yaml:3",
+    ]
+
+
+def test_one_s_own_option_speaks_later_than_the_one_it_extends(workspace: Workspace) -> None:
+    workspace.write("my_conf/train/mine.yaml", "defaults:\n  - pretrain\nsteps: 7\n")
+    train = workspace.compose("train=mine").values["train"]
+    assert (train["tokens"], train["steps"]) == (None, 7)
+
+
+def test_a_rule_stands_at_the_key_that_was_set_last(workspace: Workspace) -> None:
+    workspace.write("recipes/x.yaml", "train:\n  global_batch_tokens: 8192\n")
+    assert workspace.complaints("recipe=x", "train.sequence_length=1000") == (
+        "command line: train.sequence_length: global_batch_tokens 8192 is not a multiple of "
+        "sequence_length 1000: use 8000 or 9000",
+    )
+
+
+def test_a_rule_needs_good_values(workspace: Workspace) -> None:
+    assert workspace.complaints("train.sequence_length=0") == (
+        "command line: train.sequence_length: 0 tokens is below the least allowed, 8 "
+        "(over conf/train/pretrain.yaml:5)",
+    )
+
+
+def test_a_rule_waits_until_every_key_of_the_group_is_one(workspace: Workspace) -> None:
+    """The misspelled key may be the very one that would have kept the rule."""
+    workspace.write("recipes/x.yaml", "train:\n  global_batch_tokens: 1000\n  sequence_lenght: 500\n")
+    assert workspace.complaints("recipe=x") == (
+        "recipes/x.yaml:3: train.sequence_lenght: no such key. did you mean train.sequence_length?",
+    )
+
+
+def test_equal_values_are_spelled_equally(workspace: Workspace) -> None:
+    whole = workspace.compose("train.steps=1e3", "train.learning_rate=1", "seed=7.0", "engine.zero_stage=2.0")
+    plain = workspace.compose("train.steps=1000", "train.learning_rate=1.0", "seed=7", "engine.zero_stage=2")
+    assert repr(whole.values) == repr(plain.values)
+    assert isinstance(whole.values["train"]["steps"], int)
+    assert isinstance(whole.values["train"]["learning_rate"], float)
+
+
+def test_the_order_of_keys_is_the_schema_s_whoever_set_them(workspace: Workspace) -> None:
+    workspace.write("my_conf/export/hf.yaml", "dtype: auto\nformats: [hf]\n")
+    assert list(workspace.compose().values["export"]) == ["formats", "dtype"]
+    assert list(workspace.compose().values)[:4] == ["name", "seed", "output_dir", "data"]

@@ -1,0 +1,84 @@
+"""The README's commands: each is run here, or named here with the test that runs it; what it shows is what comes."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+ELSEWHERE = {
+    "make demo": "installs and takes minutes: tests/run/test_whole.py runs the same path on a small folder",
+    "make test": "runs this test",
+    "python3 -m venv .venv": "tests/test_wheel.py makes an environment and installs forge",
+    ".venv/bin/pip install -e '.[demo]'": "tests/test_wheel.py",
+    ".venv/bin/forge-run +recipe=legal_tiny": "tests/run/test_whole.py",
+    "forge-run +recipe=legal_tiny data.path=/my/folder": "tests/run/test_whole.py",
+}
+
+PLAN_ID = re.compile(r"\b[0-9a-f]{12}\b")
+
+
+def commands() -> dict[str, str]:
+    """Return each command of the README with the output shown below it, '' where none is."""
+    found: dict[str, str] = {}
+    for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL):
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            command, _, shown = part.partition("\n")
+            found[command] = shown
+    return found
+
+
+RUN_HERE = {command: shown for command, shown in commands().items() if command not in ELSEWHERE}
+
+
+def test_every_command_named_elsewhere_is_still_there() -> None:
+    assert set(ELSEWHERE) <= set(commands())
+
+
+def test_there_are_commands_to_run() -> None:
+    assert any(command.startswith("forge plan") for command in RUN_HERE)
+
+
+@pytest.mark.parametrize("command", sorted(RUN_HERE))
+def test_a_command_shows_what_the_readme_shows(command: str, tmp_path: Path) -> None:
+    program, *arguments = shlex.split(command)
+    assert program in ("forge", "forge-run")
+    entry = {"forge": "main", "forge-run": "run_main"}[program]
+    done = subprocess.run(
+        [sys.executable, "-c", f"from forge.cli.main import {entry}; {entry}()", *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    shown = RUN_HERE[command]
+    assert done.returncode in (0, 2, 3)
+    came = PLAN_ID.sub("PLAN", done.stderr + done.stdout)
+    assert [line.rstrip() for line in came.splitlines()] == [
+        line.rstrip() for line in PLAN_ID.sub("PLAN", shown).splitlines()
+    ]
+
+
+def test_the_recipe_shown_composes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from forge.spec.compose import compose_spec
+
+    (text,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "mine.yaml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    spec = compose_spec(["+recipe=mine"])
+    assert spec.choices["model"] == "llama_25m"
+    assert spec.values["train"]["learning_rate"] == 2.0e-3
+
+
+def test_the_tree_shown_is_there() -> None:
+    (tree,) = re.findall(r"```\n(forge/\n.*?)```", README, re.DOTALL)
+    for line in tree.splitlines():
+        name = line.split()[0]
+        assert (ROOT / ("forge" if line.startswith("  ") else "") / name).is_dir(), line
