@@ -21,6 +21,7 @@ from typing import Any
 from benchmarks.memory_configurations import CONFIGURATIONS, QUICK, Configuration
 from benchmarks.memory_oracle import measure
 from benchmarks.memory_published import Row, published_rows
+from forge.plan.host_memory import offloaded_bytes
 from forge.plan.memory import allocated_bytes, saved_bytes, state_bytes
 
 PUBLISHED = Path("../shared/published/measured.csv")
@@ -41,6 +42,9 @@ class Line:
     saved_error: float
     states_error: float
     peak_error: float
+    host_mib: float
+    """Offloaded states of one process; 0 where nothing is offloaded."""
+    host_error: float
     oracle_s: float
 
 
@@ -62,6 +66,8 @@ def compare(configuration: Configuration) -> Line:
         saved / real.saved_bytes - 1,
         states / real.states_bytes - 1,
         peak / real.peak_bytes - 1,
+        real.host_bytes / MIB,
+        offloaded_bytes(model, layout, world)[0] / real.host_bytes - 1 if real.host_bytes else 0.0,
         real.seconds,
     )
 
@@ -108,6 +114,12 @@ def table(lines: list[Line]) -> str:
                 f"({figures['worst_configuration']})  "
             )
     rows.append(f"{len(lines)} configurations")
+    offloaded = [line for line in lines if line.host_mib]
+    if offloaded:
+        rows += ["", "| offloaded, a process | host MiB | error |", "|---|---:|---:|"]
+        rows += [
+            f"| {line.configuration} | {line.host_mib:,.1f} | {line.host_error:+.2%} |" for line in offloaded
+        ]
     return "\n".join(rows)
 
 

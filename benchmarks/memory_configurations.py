@@ -49,6 +49,8 @@ class Configuration:
                 (f"loss in {layout.loss_chunks}", layout.loss_chunks > 1),
                 ("eager", layout.attention == "eager"),
                 (f"bucket {layout.bucket_bytes / 1e6:.0f} MB", layout.bucket_bytes != 100_000_000),
+                ("optimizer on the host", layout.offload_optimizer != "none"),
+                ("parameters on the host", layout.offload_parameters != "none"),
             )
             if wanted
         ]
@@ -98,13 +100,16 @@ def configuration(
         micro_batch_sequences=micro,
         gradient_accumulation_steps=more.pop("gradient_accumulation_steps", 1),
         activation_checkpointing=checkpointing,
-        offload_optimizer="none",
+        offload_optimizer=more.pop("offload_optimizer", "none"),
         precision=precision,
         bucket_bytes=more.pop("bucket_bytes", 100_000_000),
         **more,
     )
     return Configuration(model, layout, world, length)
 
+
+_OPTIMIZER = {"offload_optimizer": "cpu"}
+_BOTH = {"offload_optimizer": "cpu", "offload_parameters": "cpu"}
 
 _ROWS: list[tuple[Any, ...]] = [
     ("10M", 0, "fp32", "none", 512, 1, 1),
@@ -180,6 +185,17 @@ _ROWS: list[tuple[Any, ...]] = [
     ("MoE 1.5B", 3, "bf16", "full", 8192, 2, 64),
     ("8x7B", 3, "bf16", "full", 4096, 2, 64),
     ("8x7B", 2, "bf16", "full", 4096, 1, 128),
+    ("20M", 3, "bf16", "full", 512, 1, 2, _OPTIMIZER | {"gradient_accumulation_steps": 2}),
+    ("20M", 3, "bf16", "none", 512, 1, 8, _BOTH),
+    ("125M", 1, "bf16", "none", 1024, 2, 1, _OPTIMIZER | {"gradient_accumulation_steps": 2}),
+    ("125M", 1, "bf16", "none", 1024, 2, 8, _OPTIMIZER | {"gradient_accumulation_steps": 2}),
+    ("125M", 2, "bf16", "full", 1024, 2, 1, _OPTIMIZER),
+    ("125M", 2, "bf16", "none", 1024, 2, 8, _OPTIMIZER | {"gradient_accumulation_steps": 2}),
+    ("125M", 3, "bf16", "none", 1024, 2, 8, _OPTIMIZER),
+    ("350M", 3, "bf16", "selective", 2048, 1, 8, _BOTH),
+    ("1B", 2, "bf16", "full", 2048, 1, 8, _OPTIMIZER),
+    ("7B", 3, "bf16", "full", 2048, 1, 8, _OPTIMIZER),
+    ("MoE 0.5B", 2, "bf16", "none", 1024, 2, 4, _OPTIMIZER),
 ]
 
 CONFIGURATIONS = [configuration(*row[:7], **(row[7] if len(row) > 7 else {})) for row in _ROWS]

@@ -6,7 +6,8 @@ loss, optimizer and DeepSpeed config. Counting the storages that are alive gives
 of rank 0, as torch's allocator would count them on a GPU. Not counted: the CUDA context, NCCL, workspaces of
 kernels, fragmentation.
 
-What had to be patched, and why, stands at `_patch`.
+What had to be patched, and why, stands at `_patch`. Where states are offloaded the device is called `cpu:0` and the
+host `cpu`: to torch those are two devices, and it refuses to mix them, so what lies where is never a guess.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ os.environ.update(DS_ACCELERATOR="cpu", LOCAL_RANK="0", RANK="0", WORLD_SIZE="1"
 import deepspeed
 import torch
 import transformers
+from deepspeed.accelerator import get_accelerator
+from deepspeed.ops.adam import DeepSpeedCPUAdam
 from deepspeed.runtime.zero import partition_parameters, partitioned_param_coordinator, stage3
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.testing._internal.distributed.fake_pg import FakeStore
@@ -45,6 +48,8 @@ from forge.plan.hardware import Hardware
 from forge.plan.layout import Layout
 from forge.plan.lowering import deepspeed_config
 from forge.plan.types import ModelPlan
+
+DEVICE, HOST = torch.device("cpu:0"), torch.device("cpu")
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
@@ -64,14 +69,18 @@ class Measured:
     peak_bytes: int
     """The most at any moment of the second step."""
     peak_phase: str
+    host_bytes: int
+    """Offloaded states of one rank in host memory, between two steps; 0 where nothing is offloaded."""
     seconds: float
 
 
 class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Adds up the storages that are alive. `kind` labels what is made from now on."""
 
-    def __init__(self, trace: bool = False) -> None:
+    def __init__(self, trace: bool = False, offloads: bool = False) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self.offloads = offloads
+        self.host_bytes = 0
         self.live: dict[int, tuple[int, str]] = {}
         self.by_kind: Counter[str] = Counter()
         self.now_bytes = self.peak_bytes = 0
@@ -101,6 +110,11 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if key in self.live:
             return
         kind = self.kind
+        if self.offloads and tensor.device == HOST:
+            self.live[key] = (storage.nbytes(), "host")
+            self.host_bytes += storage.nbytes()
+            weakref.finalize(storage, self._forget, key)
+            return
         if self.trace:
             kind = f"{self.phase:8} {func.name():40} {str(tensor.dtype)[6:]:9} {_site()}"
         self.live[key] = (storage.nbytes(), kind)
@@ -114,6 +128,9 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _forget(self, key: int) -> None:
         size, kind = self.live.pop(key)
+        if kind == "host":
+            self.host_bytes -= size
+            return
         self.now_bytes -= size
         self.by_kind[kind] -= size
 
@@ -166,6 +183,31 @@ def _patch(live: LiveBytes, attention: str) -> None:
             return fetch(self, *arguments, **options)
 
     coordinator.fetch_sub_module = labelled
+    if live.offloads:
+        _patch_offload()
+
+
+def _patch_offload() -> None:
+    """Tell device and host apart, and let AdamW on the host keep its states without its compiled kernel."""
+    accelerator = type(get_accelerator())
+    accelerator.device_name = lambda *_: str(DEVICE)
+    accelerator.current_device_name = lambda *_: str(DEVICE)
+    accelerator.on_accelerator = lambda _, tensor: tensor.device == DEVICE
+
+    def construct(self: Any, groups: Any, **options: Any) -> None:
+        torch.optim.Optimizer.__init__(self, groups, {"lr": options["lr"], "betas": options["betas"]})
+
+    def step(self: Any, closure: Any = None) -> None:
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None and not self.state[parameter]:
+                    for name in ("exp_avg", "exp_avg_sq"):
+                        self.state[parameter][name] = torch.zeros_like(parameter.data, device=HOST)
+
+    DeepSpeedCPUAdam.__init__ = construct
+    DeepSpeedCPUAdam.add_param_group = torch.optim.Optimizer.add_param_group
+    DeepSpeedCPUAdam.__del__ = lambda self: None
+    DeepSpeedCPUAdam.step = step
 
 
 def hardware(world_size: int) -> Hardware:
@@ -199,17 +241,21 @@ def measure(
     torch.distributed.init_process_group(
         "fake", store=FakeStore(), rank=world_size - 1, world_size=world_size
     )
-    live = LiveBytes(trace)
+    offloads = layout.offload_optimizer != "none" or layout.offload_parameters != "none"
+    live = LiveBytes(trace, offloads)
     _patch(live, layout.attention)
     config = deepspeed_config(layout, hardware(world_size), GRADIENT_CLIP, model.hidden_size)
     rates = SimpleNamespace(
         weight_decay=0.1, learning_rate=1e-3, adam_beta1=0.9, adam_beta2=0.95, adam_epsilon=1e-8
     )
-    saved = gathered = 0
+    saved = gathered = host = 0
+    # Where DeepSpeed names no device it means the host; where a model does, the device.
+    on_device = DEVICE if offloads else contextlib.nullcontext()
     with FakeTensorMode(allow_non_fake_inputs=True), live:
-        network = transformers.AutoModelForCausalLM.from_config(
-            build_config(model, layout.attention), dtype=DTYPES[layout.precision]
-        )
+        with on_device:
+            network = transformers.AutoModelForCausalLM.from_config(
+                build_config(model, layout.attention), dtype=DTYPES[layout.precision]
+            )
         checkpoint_activations(network, layout.activation_checkpointing)
         if layout.loss_chunks > 1:
             compute_loss_in_chunks(network, layout.loss_chunks)
@@ -217,13 +263,15 @@ def measure(
         engine, *_ = deepspeed.initialize(model=network, optimizer=optimizer, config=config)
         for step in range(2):
             live.peak_bytes = 0
-            states = live.now_bytes
+            states, host = live.now_bytes, live.host_bytes
             for micro_batch in range(layout.gradient_accumulation_steps):
-                inputs = torch.zeros(layout.micro_batch_sequences, sequence_length, dtype=torch.int64)
+                shape = (layout.micro_batch_sequences, sequence_length)
+                inputs = torch.zeros(*shape, dtype=torch.int64, device=DEVICE if offloads else HOST)
                 targets = torch.zeros_like(inputs)
                 before, before_gathered = live.now_bytes, live.by_kind["gathered"]
                 live.phase = f"{step}.{micro_batch} fwd"
-                loss, _ = micro_batch_loss(engine, inputs, targets, model.experts, layout.loss_chunks)
+                with on_device:
+                    loss, _ = micro_batch_loss(engine, inputs, targets, model.experts, layout.loss_chunks)
                 gathered = live.by_kind["gathered"]
                 saved = live.now_bytes - before - (gathered - before_gathered)
                 live.phase = f"{step}.{micro_batch} bwd"
@@ -236,4 +284,5 @@ def measure(
             for kind, part in kinds.most_common(28):
                 if part:
                     print(f"{part / 2**20:10.2f} {kind}")
-    return Measured(states, saved, gathered, live.peak_bytes, live.peak_phase, time.perf_counter() - began_s)
+    seconds = time.perf_counter() - began_s
+    return Measured(states, saved, gathered, live.peak_bytes, live.peak_phase, host, seconds)

@@ -14,14 +14,21 @@ from forge.plan.types import AlternativePlan, Estimates, MemoryItem, Plan
 from forge.run.display import duration
 
 BAR_CELLS = 30
+MIB = 1024**2
 
 
 def show_plan(compiled: Compiled, output: Path) -> None:
     """Print a plan and where it was written."""
-    console = Console(highlight=False)
-    plan = compiled.plan
-    for note in (*compiled.notes, *plan.estimates.warnings):
+    for note in (*compiled.notes, *compiled.plan.estimates.warnings):
         print(f"note: {note}", file=sys.stderr)
+    console = Console(highlight=False)
+    plan_screen(compiled, console)
+    console.print(f"written to {output}", markup=False, soft_wrap=True)
+
+
+def plan_screen(compiled: Compiled, console: Console) -> None:
+    """Print a plan."""
+    plan = compiled.plan
     console.print(f"[bold]{plan.name}[/bold]  plan {plan.id}\n")
     console.print(_facts(compiled))
     console.print()
@@ -39,7 +46,6 @@ def show_plan(compiled: Compiled, output: Path) -> None:
             markup=False,
         )
     console.print(f"\nstages {' → '.join(stage.name for stage in plan.stages)}", markup=False)
-    console.print(f"written to {output}", markup=False, soft_wrap=True)
 
 
 def count(value: float) -> str:
@@ -48,6 +54,23 @@ def count(value: float) -> str:
         if value >= size:
             return f"{value / size:.3g}{name}"
     return f"{value:.0f}"
+
+
+def small(value: float) -> str:
+    """Return a figure in three digits, never as a power of ten: 0.0123, 54.3, 4,740."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def dollars(value: float) -> str:
+    """Return an amount of money, with cents where they matter."""
+    return f"${value:,.2f}" if value < 100 else f"${value:,.0f}"
+
+
+def times(passes: float) -> str:
+    """Return how often a text is read, in words."""
+    if 0.95 <= passes < 1.05:
+        return "once"
+    return f"{small(round(passes, 1) if passes >= 0.1 else passes)} times"
 
 
 def _facts(compiled: Compiled) -> Table:
@@ -68,7 +91,7 @@ def _facts(compiled: Compiled) -> Table:
         "training",
         f"{schedule.steps:,} steps of {schedule.global_batch_tokens:,} tokens "
         f"({schedule.global_batch_sequences:,} × {schedule.sequence_length:,}): {count(schedule.tokens)} tokens, "
-        f"{plan.estimates.tokens_per_parameter:.0f} a parameter",
+        f"{small(plan.estimates.tokens_per_parameter)} a parameter",
     )
     table.add_row("data", _data(plan))
     table.add_row("time", _time(plan.estimates))
@@ -82,7 +105,9 @@ def _hardware(plan: Plan) -> str:
     layout = plan.layout
     if layout.device == "cpu":
         processes = "one process" if layout.world_size == 1 else f"{layout.world_size} processes"
-        return f"{layout.hardware}: {processes} on the CPU, {layout.threads_per_process} threads each"
+        threads = "1 thread" if layout.threads_per_process == 1 else f"{layout.threads_per_process} threads"
+        each = " each" if layout.world_size > 1 else ""
+        return f"{layout.hardware}: {processes} on the CPU, {threads}{each}"
     machines = "one machine" if layout.nodes == 1 else f"{layout.nodes} machines"
     return f"{layout.hardware}: {machines} with {layout.processes_per_node} × {layout.gpu}"
 
@@ -113,39 +138,44 @@ def _layout(plan: Plan) -> str:
 def _data(plan: Plan) -> str:
     estimates = plan.estimates
     tokens = count(estimates.corpus_tokens)
-    passes = "" if estimates.corpus_passes is None else f", read {estimates.corpus_passes:.1f} times"
+    passes = "" if estimates.corpus_passes is None else f", read {times(estimates.corpus_passes)}"
     if plan.sources:
         files = sum(source.files for source in plan.sources)
-        return f"{files:,} files, about {tokens} tokens{passes}"
+        held = f"{files:,} files" if files != 1 else "1 file"
+        # Filters and duplicates leave less; how much, only reading the documents tells.
+        return f"{held}, at most {tokens} tokens{passes}"
     return f"not at hand; {tokens} tokens assumed{passes}" if estimates.corpus_tokens else "not at hand"
 
 
 def _time(estimates: Estimates) -> str:
+    utilization = estimates.model_flops_utilization
+    mfu = "" if utilization is None else f", {utilization:.0%} MFU"
     return (
         f"{duration(estimates.wall_clock_s)} ± {estimates.time_error_fraction:.0%}: "
-        f"{estimates.step_time_s:.3g} s a step, {estimates.tokens_per_second:,.0f} tokens/s, "
-        f"{estimates.model_flops_utilization:.0%} MFU"
+        f"{small(estimates.step_time_s)} s a step, {estimates.tokens_per_second:,.0f} tokens/s{mfu}"
     )
 
 
 def _cost(estimates: Estimates) -> str:
     band = f" ± {estimates.time_error_fraction:.0%}"
-    money = "price unknown" if estimates.cost_usd is None else f"${estimates.cost_usd:,.0f}{band}"
-    energy = "" if estimates.energy_kwh is None else f", {estimates.energy_kwh:,.0f} kWh"
-    return f"{money}: {estimates.gpu_hours:,.0f} GPU-hours{energy}"
+    money = "price unknown" if estimates.cost_usd is None else f"{dollars(estimates.cost_usd)}{band}"
+    energy = "" if estimates.energy_kwh is None else f", the GPUs' boards {small(estimates.energy_kwh)} kWh"
+    return f"{money}: {small(estimates.gpu_hours)} GPU-hours{energy}"
 
 
 def _risk(plan: Plan) -> str:
     estimates = plan.estimates
-    parts = [f"{estimates.expected_failures:.1f} faults expected"]
-    if estimates.best_checkpoint_interval_s is not None:
-        own_s = plan.schedule.checkpoint_every_steps * estimates.step_time_s
-        parts.append(
-            f"checkpoint every {duration(own_s)} (best: {duration(estimates.best_checkpoint_interval_s)}, "
-            f"{estimates.checkpoint_bytes / 1e9:.3g} GB each)"
-        )
-    parts.append(f"goodput {estimates.goodput_fraction:.1%}")
-    return ", ".join(parts)
+    every_s = plan.schedule.checkpoint_every_steps * estimates.step_time_s
+    best_s = estimates.best_checkpoint_interval_s
+    # Rarer or more frequent is only worth a word where it is the user's choice and costs something.
+    asked = plan.spec["train"]["checkpoint_every_steps"] is not None
+    far = asked and best_s is not None and not 0.5 < every_s / best_s < 2
+    best = f", best every {duration(best_s)}" if far and best_s is not None else ""
+    faults = f"{estimates.expected_failures:.1f}" if estimates.expected_failures >= 0.05 else "no"
+    return (
+        f"{faults} faults expected, a checkpoint of {estimates.checkpoint_bytes / GIB:,.1f} GiB "
+        f"every {duration(every_s)}{best}, goodput {estimates.goodput_fraction:.1%}"
+    )
 
 
 def _memory(compiled: Compiled) -> Table:
@@ -153,26 +183,35 @@ def _memory(compiled: Compiled) -> Table:
     estimates = plan.estimates
     table = Table(box=None, pad_edge=False)
     table.add_column("memory a " + ("GPU" if plan.layout.device == "cuda" else "process"), no_wrap=True)
-    table.add_column("GiB", justify="right")
+    unit, unit_bytes = _unit(estimates.peak_memory_bytes)
+    table.add_column(unit, justify="right")
     table.add_column("")
     scale = BAR_CELLS / max(hardware.device_memory_bytes, estimates.peak_memory_bytes)
     before = 0.0
     for item in estimates.memory:
         start, end = round(before * scale), round((before + item.bytes) * scale)
-        table.add_row(item.name, f"{item.bytes / GIB:.2f}", " " * start + "█" * max(end - start, 0))
+        table.add_row(item.name, _amount(item.bytes, unit_bytes), " " * start + "█" * max(end - start, 0))
         before += item.bytes
     total = round(before * scale)
     room = round(hardware.device_memory_bytes * scale) - total
     table.add_row(
         "[bold]peak[/bold]",
-        f"[bold]{estimates.peak_memory_bytes / GIB:.2f}[/bold]",
+        f"[bold]{_amount(estimates.peak_memory_bytes, unit_bytes)}[/bold]",
         f"[bold]{'█' * total}[/bold]{'░' * max(room, 0)}",
     )
-    free = f"of {hardware.device_memory_bytes / GIB:.1f}"
-    table.add_row(
-        "[dim]may be used[/dim]", f"{estimates.available_memory_bytes / GIB:.2f}", f"[dim]{free}[/dim]"
-    )
+    free = f"of {_amount(hardware.device_memory_bytes, unit_bytes)}"
+    available = _amount(estimates.available_memory_bytes, unit_bytes)
+    table.add_row("[dim]may be used[/dim]", available, f"[dim]{free}[/dim]")
     return table
+
+
+def _unit(size: float) -> tuple[str, int]:
+    """Return the unit in which such a size is easily read, and its bytes."""
+    return ("GiB", GIB) if size >= 2 * GIB else ("MiB", MIB)
+
+
+def _amount(size: float, unit_bytes: int) -> str:
+    return f"{size / GIB:.2f}" if unit_bytes == GIB else f"{size / MIB:,.0f}"
 
 
 def _host_and_disk(compiled: Compiled) -> Table:
@@ -189,8 +228,12 @@ def _host_and_disk(compiled: Compiled) -> Table:
 
 def _itemised(items: tuple[MemoryItem, ...]) -> str:
     total = sum(item.bytes for item in items)
-    parts = [f"{item.name} {item.bytes / GIB:,.1f}" for item in items if item.bytes >= total / 100]
-    return f"{total / GIB:,.1f} GiB ({', '.join(parts)})"
+    unit, unit_bytes = _unit(total)
+    digits = 1 if unit_bytes == GIB else 0
+    parts = [
+        f"{item.name} {item.bytes / unit_bytes:,.{digits}f}" for item in items if item.bytes >= total / 100
+    ]
+    return f"{total / unit_bytes:,.{digits}f} {unit} ({', '.join(parts)})"
 
 
 def _alternatives(plan: Plan) -> Table:
@@ -204,15 +247,18 @@ def _alternatives(plan: Plan) -> Table:
         nodes=plan.layout.nodes,
         peak_memory_bytes=estimates.peak_memory_bytes,
         step_time_s=estimates.step_time_s,
-        training_time_s=estimates.training_time_s,
+        wall_clock_s=estimates.wall_clock_s,
         cost_usd=estimates.cost_usd,
     )
+    shown: list[tuple[str, ...]] = []
     for other in (chosen, *plan.search.alternatives):
-        table.add_row(
-            other.layout,
+        figures = (
             f"{other.peak_memory_bytes / GIB:.1f}",
-            f"{other.step_time_s:.3g}",
-            duration(other.training_time_s),
-            "" if other.cost_usd is None else f"${other.cost_usd:,.0f}",
+            small(other.step_time_s),
+            duration(other.wall_clock_s),
+            "" if other.cost_usd is None else dollars(other.cost_usd),
         )
+        if figures not in shown:  # on one GPU some ZeRO stages are the same thing
+            table.add_row(other.layout, *figures)
+        shown.append(figures)
     return table

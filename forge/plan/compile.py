@@ -9,7 +9,7 @@ from forge import __version__
 from forge.errors import FitError
 from forge.plan.budget import budget_steps
 from forge.plan.disk import disk_items
-from forge.plan.hardware import resolve_hardware
+from forge.plan.hardware import Hardware, resolve_hardware
 from forge.plan.host_memory import host_memory_items
 from forge.plan.lowering import deepspeed_config
 from forge.plan.machine import Machine
@@ -19,7 +19,10 @@ from forge.plan.outlook import (
     MEMORY_ERROR_FRACTION,
     OPTIMAL_TOKENS_PER_PARAMETER,
     TIME_ERROR_FRACTION,
+    Risk,
+    best_checkpoint_interval_s,
     disk_warnings,
+    precision_warnings,
     risk,
     token_warnings,
 )
@@ -27,6 +30,7 @@ from forge.plan.remedies import smallest_changes
 from forge.plan.schedule import plan_schedule
 from forge.plan.search import Candidate, choose_layout, usable_memory_bytes, why_nothing_fits
 from forge.plan.stages import plan_stages
+from forge.plan.time import checkpoint_stall_s
 from forge.plan.types import (
     PLAN_FORMAT,
     AlternativePlan,
@@ -100,9 +104,7 @@ def _compile(
     step_time_s = choice.winner.step_time_s
     corpus_tokens = _corpus_tokens(spec, sources)
     training_tokens = round(corpus_tokens * (1 - spec["data"]["held_out_fraction"]))
-    goodput = risk(model, hardware, 0.0)
-    steps = budget_steps(train, hardware, step_time_s, goodput.goodput_fraction, training_tokens)
-    schedule = plan_schedule(train, steps, step_time_s, goodput.best_checkpoint_interval_s)
+    schedule = _schedule(model, hardware, train, step_time_s, training_tokens)
     layout = _layout_plan(choice.winner)
     deepspeed = deepspeed_config(
         choice.winner.layout, hardware, train["gradient_clip"], model.hidden_size, engine["deepspeed"]
@@ -140,12 +142,30 @@ def _compile(
         search=SearchPlan(
             objective=train["objective"],
             candidates=choice.candidates,
-            alternatives=tuple(_alternative(each, schedule) for each in choice.alternatives),
-            rejected=tuple(_alternative(each, schedule) for each in choice.rejected),
+            alternatives=tuple(_alternative(each, model, schedule) for each in choice.alternatives),
+            rejected=tuple(_alternative(each, model, schedule) for each in choice.rejected),
         ),
         spec=content,
     )
     return replace(plan, id=plan_id(plan))
+
+
+def _schedule(
+    model: ModelPlan, hardware: Hardware, train: dict[str, Any], step_time_s: float, training_tokens: int
+) -> SchedulePlan:
+    """Return the schedule that the budget pays for.
+
+    How much of a budget of hours is progress depends on how often a checkpoint is written, which may depend on the
+    number of steps: that number is worked out once without, and once with what the first found.
+    """
+    stall_s, best_s = checkpoint_stall_s(model, hardware), best_checkpoint_interval_s(model, hardware)
+    goodput = 1.0
+    for _ in range(2):
+        steps = budget_steps(train, hardware, step_time_s, goodput, training_tokens)
+        schedule = plan_schedule(train, steps, step_time_s, stall_s, best_s)
+        interval_s = schedule.checkpoint_every_steps * step_time_s
+        goodput = risk(model, hardware, steps * step_time_s, interval_s).goodput_fraction
+    return schedule
 
 
 def _corpus_tokens(spec: dict[str, Any], sources: tuple[SourcePlan, ...]) -> int:
@@ -153,19 +173,27 @@ def _corpus_tokens(spec: dict[str, Any], sources: tuple[SourcePlan, ...]) -> int
     return known or spec["data"]["assumed_tokens"] or 0
 
 
-def _alternative(candidate: Candidate, schedule: SchedulePlan) -> AlternativePlan:
+def _alternative(candidate: Candidate, model: ModelPlan, schedule: SchedulePlan) -> AlternativePlan:
     hardware = candidate.hardware
-    training_time_s = schedule.steps * candidate.step_time_s
-    hours = hardware.world_size * training_time_s / 3600
+    wall_clock_s = _wall_clock(candidate, model, schedule)[0]
+    hours = hardware.world_size * wall_clock_s / 3600
     price = hardware.usd_per_gpu_hour
     return AlternativePlan(
         layout=str(candidate.layout),
         nodes=hardware.nodes,
         peak_memory_bytes=candidate.peak_memory_bytes,
         step_time_s=candidate.step_time_s,
-        training_time_s=training_time_s,
+        wall_clock_s=wall_clock_s,
         cost_usd=None if price is None or hardware.device == "cpu" else hours * price,
     )
+
+
+def _wall_clock(candidate: Candidate, model: ModelPlan, schedule: SchedulePlan) -> tuple[float, Risk]:
+    """Return seconds from the first step to the last, checkpoints and faults included, and what those are."""
+    training_time_s = schedule.steps * candidate.step_time_s
+    interval_s = schedule.checkpoint_every_steps * candidate.step_time_s
+    faults = risk(model, candidate.hardware, training_time_s, interval_s)
+    return training_time_s / faults.goodput_fraction, faults
 
 
 def _layout_plan(chosen: Candidate) -> LayoutPlan:
@@ -206,9 +234,8 @@ def _estimates(
     on_gpu = hardware.device == "cuda"
     tokens_per_second = schedule.global_batch_tokens / chosen.step_time_s
     flops_per_second = tokens_per_second * model_flops_per_token(model, schedule.sequence_length)
-    training_time_s = schedule.steps * chosen.step_time_s
-    faults = risk(model, hardware, training_time_s)
-    wall_clock_s = training_time_s / faults.goodput_fraction
+    peak_flops = hardware.peak_flops * hardware.world_size
+    wall_clock_s, faults = _wall_clock(chosen, model, schedule)
     gpu_hours = hardware.world_size * wall_clock_s / 3600 if on_gpu else 0.0
     price, power = hardware.usd_per_gpu_hour, hardware.power_watts
     return Estimates(
@@ -224,8 +251,9 @@ def _estimates(
         disk_available_bytes=hardware.disk_bytes,
         step_time_s=chosen.step_time_s,
         tokens_per_second=tokens_per_second,
-        model_flops_utilization=flops_per_second / (hardware.peak_flops * hardware.world_size),
-        training_time_s=training_time_s,
+        # Of a CPU no datasheet says a peak, and its measured rate is that of such a step.
+        model_flops_utilization=flops_per_second / peak_flops if on_gpu else None,
+        training_time_s=schedule.steps * chosen.step_time_s,
         time_error_fraction=TIME_ERROR_FRACTION[hardware.device],
         goodput_fraction=faults.goodput_fraction,
         wall_clock_s=wall_clock_s,
@@ -242,6 +270,7 @@ def _estimates(
         compute_optimal_tokens=round(OPTIMAL_TOKENS_PER_PARAMETER * model.active_parameters),
         warnings=(
             *token_warnings(model, schedule.tokens, training_tokens),
+            *precision_warnings(hardware, chosen.layout.precision),
             *disk_warnings(sum(item.bytes for item in disk), hardware.disk_bytes),
         ),
     )

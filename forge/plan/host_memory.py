@@ -50,7 +50,7 @@ def host_memory_items(
         worker = sum(item.bytes for item in memory_items(model, layout, hardware, sequence_length))
         return _items([("workers", float(processes * worker)), loader])
     workers: tuple[str, float] = ("workers", processes * CUDA_PROCESS_BYTES)
-    offloaded, pinned = _offloaded_bytes(model, layout, hardware.world_size)
+    offloaded, pinned = offloaded_bytes(model, layout, hardware.world_size)
     training = [
         workers,
         ("offloaded states", processes * offloaded),
@@ -76,11 +76,12 @@ def _loader_bytes(layout: Layout, sequence_length: int, training_tokens: int) ->
     return order + 2 * 8 * layout.micro_batch_sequences * sequence_length
 
 
-def _offloaded_bytes(model: ModelPlan, layout: Layout, world: int) -> tuple[float, float]:
+def offloaded_bytes(model: ModelPlan, layout: Layout, world: int) -> tuple[float, float]:
     """Return (states, what pinning adds) of one process, in host memory.
 
     On the host are fp32 weights, both moments and an fp32 gradient; stages 1 and 2 add a copy in the precision of
-    training and one gradient, stage 3 a gradient in that precision. torch rounds a pinned buffer up to a power of
+    training and one gradient, stage 2 the sums of earlier micro-batches, stage 3 a gradient in that precision (each
+    seen in benchmarks/memory_oracle.py). torch rounds a pinned buffer up to a power of
     two (CachingHostAllocator), and DeepSpeed pins all but the moments.
     """
     w = WIDTH_BYTES[layout.precision]
@@ -92,6 +93,8 @@ def _offloaded_bytes(model: ModelPlan, layout: Layout, world: int) -> tuple[floa
         if layout.zero_stage < 3:
             weights = weights_of(model)
             pinned_buffers.append(w * max(weights.embedding, *weights.layer_matrices))
+        if layout.zero_stage == 2 and layout.gradient_accumulation_steps > 1:
+            pinned_buffers.append(w * owned)
     elif layout.offload_optimizer == "nvme":
         swapped = min(owned, SUB_GROUP_ELEMENTS)
         pinned_buffers += [4 * swapped] * NVME_BUFFERS + [w * owned]

@@ -154,8 +154,13 @@ def saved_bytes(model: ModelPlan, layout: Layout, sequence_length: int) -> int:
 def state_bytes(model: ModelPlan, layout: Layout, world_size: int) -> int:
     """Return what a device holds between two steps: weights, optimizer states, what stage 3 keeps allocated."""
     states = _states(model, layout.precision, layout.zero_stage, world_size, layout.offload_optimizer)
-    bucket = layout.bucket_bytes if layout.zero_stage == 3 else 0
-    return round(sum(states) + bucket)
+    kept = layout.bucket_bytes if layout.zero_stage == 3 else 0
+    if layout.offload_optimizer != "none" and layout.zero_stage < 3:
+        kept = BYTES[layout.precision] * _largest_weight(weights_of(model))
+    parameters = states.parameters
+    if layout.offload_parameters != "none":
+        parameters = BYTES[layout.precision] * weights_of(model).vectors
+    return round(parameters + states.gradients + states.optimizer + kept)
 
 
 def checkpoint_bytes(model: ModelPlan, precision: str, zero_stage: int = 1) -> int:
@@ -245,7 +250,8 @@ def _moments(
         parameters += w * model.parameters / hpz_partition_size
     if offload_parameters != "none" and stage == 3:
         parameters = w * weights.vectors
-    gradients = _Gradients(weights, model.layers, w, stage, world, bucket_bytes, accumulates)
+    offloads = offload_optimizer != "none"
+    gradients = _Gradients(weights, model.layers, w, stage, world, bucket_bytes, accumulates, offloads)
     whole = Gathered(0, ((model.layers - 1, 0),), ((0, 0), (model.layers - 1, 0)))
     if stage == 3:
         whole = gathered_elements(model, bucket_bytes // w, checkpointing != "none", loss_chunks, world)
@@ -361,10 +367,21 @@ class _Gradients:
     moved into the two buckets as they come, larger ones stay. Stage 2: reduced and freed as they come. In both, whole
     weights that touch the device's own part are copied to a buffer of their own. Stage 3: a buffer of the device's
     part is always there (not counted here).
+
+    With the optimizer on the host gradients go there as they are reduced, through one buffer of the largest weight at
+    stages 1 and 2, and nothing of the step is left on the device but the norm.
     """
 
     def __init__(
-        self, weights: Weights, layers: int, w: int, stage: int, world: int, bucket: int, accumulates: bool
+        self,
+        weights: Weights,
+        layers: int,
+        w: int,
+        stage: int,
+        world: int,
+        bucket: int,
+        accumulates: bool,
+        offloads: bool,
     ) -> None:
         limit = bucket // w
         every = weights.head + layers * weights.layer_elements + (0 if weights.tied else weights.embedding)
@@ -379,7 +396,7 @@ class _Gradients:
         self._last = (w * last[0], w * last[1])
         self._pending = stays or last[0] > limit
         touched, largest_slice = _touched(weights, layers, part)
-        own = w * touched if stage in (1, 2) else 0.0
+        own = w * touched if stage in (1, 2) and not offloads else 0.0
         self._own, self._copies = own, stage == 1 and world > 1 and not weights.tied
 
         self.before = 0.0
@@ -392,8 +409,11 @@ class _Gradients:
         self._moved_layer = w * (weights.layer_elements - large) if moves else 0.0
         self._kept_before = self.before if stage == 2 else 0.0
         self._kept = 0.0 if stays else own + self._kept_before
+        through = w * _largest_weight(weights) if offloads and stage < 3 else 0.0
         self.buckets = 0.0 if stage == 0 else 2.0 * bucket if stage < 3 and world > 1 else float(bucket)
         self.buckets_before = self.buckets if stage == 3 or (stage == 1 and accumulates) else 0.0
+        self.buckets += through
+        self.buckets_before += through
 
         # A bucket of several weights is copied to be reduced; a large weight alone is so at stages 1 and 2 where it
         # lies in several devices' parts.
@@ -414,8 +434,10 @@ class _Gradients:
             self.reducing_head = max(w * _copied(weights.head, part, limit), own)
         # Where gradients are summed in place, the head's new one is gone by now.
         self.with_head = self.before + (0.0 if self._whole else w * weights.head)
-        self.reducing_all = 2 * w * every if stage == 1 and world == 1 else 0.0
+        self.reducing_all = 0.0
         """Stage 1 on one device copies every gradient when all are there."""
+        if stage == 1 and world == 1:
+            self.reducing_all = w * every * (1 if offloads else 2)
 
         # The step: the owned part, once more flat when it is made of several weights, and in fp32.
         self.owned = own if stage in (1, 2) else w * every if stage == 0 else 0.0
@@ -429,6 +451,8 @@ class _Gradients:
         else:
             self.norm = 8 * largest_slice
             self.step = (4 if w == 2 else 0) * part + (w * part if several else 0)
+        if offloads:
+            self.step = 0.0
 
     def after(self, layers: int, more: int = 0) -> float:
         """Return gradients alive when those of the head, of `layers` layers and of `more` weights have been made."""
@@ -454,6 +478,10 @@ class _Gradients:
         if weights < 2:
             return self._last[0] if weights else 0.0
         return sum(self._last) if self._pending else max(self._last)
+
+
+def _largest_weight(weights: Weights) -> int:
+    return max(weights.embedding, *weights.layer_matrices)
 
 
 def _copied(elements: int, part: float, limit: int) -> float:

@@ -43,21 +43,40 @@ class Risk:
     """Share of the wall-clock time that is progress: the rest is checkpoints, lost work and restarts."""
 
 
-def risk(model: ModelPlan, hardware: Hardware, training_time_s: float) -> Risk:
-    """Return what faults do to a run of `training_time_s` seconds of progress.
+def best_checkpoint_interval_s(model: ModelPlan, hardware: Hardware) -> float | None:
+    """Return the seconds between checkpoints that lose least; None where no faults are expected (a CPU).
 
-    The best interval between checkpoints is sqrt(2 d M) - d, for checkpoints of d seconds and a mean time M between
-    faults of the whole machine (Young 1974, with Daly 2006's correction, eq. 20 to first order).
+    sqrt(2 d M) - d, for checkpoints of d seconds and a mean time M between faults of the whole machine (Young 1974,
+    with Daly 2006's correction, eq. 20 to first order).
+    """
+    if hardware.device == "cpu":
+        return None
+    stall_s = checkpoint_stall_s(model, hardware)
+    return max(math.sqrt(2 * stall_s * _seconds_between_faults(hardware)) - stall_s, stall_s)
+
+
+def risk(model: ModelPlan, hardware: Hardware, training_time_s: float, checkpoint_interval_s: float) -> Risk:
+    """Return what checkpoints and faults do to a run.
+
+    Args:
+        model: the network, which decides how long a checkpoint takes.
+        hardware: devices and their mean time between faults.
+        training_time_s: seconds of progress.
+        checkpoint_interval_s: seconds of progress between two checkpoints.
     """
     stall_s = checkpoint_stall_s(model, hardware)
-    if hardware.device == "cpu":
-        return Risk(0.0, None, stall_s, 1.0)
-    between_s = hardware.gpu_hours_between_failures * 3600 / hardware.world_size
-    interval_s = max(math.sqrt(2 * stall_s * between_s) - stall_s, stall_s)
+    stalled = stall_s / checkpoint_interval_s
+    best_s = best_checkpoint_interval_s(model, hardware)
+    if best_s is None:
+        return Risk(0.0, None, stall_s, 1 / (1 + stalled))
+    between_s = _seconds_between_faults(hardware)
     # A fault costs half an interval of work and a restart.
-    lost = stall_s / interval_s + (interval_s / 2 + RESTART_S) / between_s
-    goodput = 1 / (1 + lost)
-    return Risk(training_time_s / goodput / between_s, interval_s, stall_s, goodput)
+    goodput = 1 / (1 + stalled + (checkpoint_interval_s / 2 + RESTART_S) / between_s)
+    return Risk(training_time_s / goodput / between_s, best_s, stall_s, goodput)
+
+
+def _seconds_between_faults(hardware: Hardware) -> float:
+    return hardware.gpu_hours_between_failures * 3600 / hardware.world_size
 
 
 def token_warnings(model: ModelPlan, tokens: int, corpus_tokens: int) -> list[str]:
@@ -81,6 +100,13 @@ def token_warnings(model: ModelPlan, tokens: int, corpus_tokens: int) -> list[st
             "are not (Muennighoff 2023)"
         )
     return warnings
+
+
+def precision_warnings(hardware: Hardware, precision: str) -> list[str]:
+    """Return what is lost with a GPU that has no bf16."""
+    if hardware.device == "cpu" or hardware.native_bf16 or precision != "fp32":
+        return []
+    return [f"{hardware.gpu} does not multiply bf16: the run is in fp32, slower by far (forge has no fp16)"]
 
 
 def disk_warnings(needed_bytes: int, disk_bytes: int | None) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from forge.errors import UserError
@@ -28,6 +28,15 @@ PINS = (
 )
 """Keys of group `engine` that a user may have pinned, the one that changes least first."""
 
+ASCENDING: dict[str, tuple[Any, ...]] = {
+    "loss_chunks": (1, 8),
+    "activation_checkpointing": ("none", "selective", "full"),
+    "zero_stage": (0, 1, 2, 3),
+    "offload_optimizer": ("none", "cpu"),
+    "offload_parameters": ("none", "cpu"),
+}
+"""Values of a key, the one that takes most memory of a GPU first."""
+
 SHORTEST_SEQUENCE = 256
 MOST_GPUS = 4096
 SLOWER_WORTH_SAYING = 1.1
@@ -38,10 +47,11 @@ _COUNT = re.compile(r"(?:(?P<nodes>\d+)x)?(?P<gpus>\d+)x(?P<chip>\w+)\Z")
 def smallest_changes(
     spec: dict[str, Any], hardware_name: str, tokens_per_second: float, compile_spec: Compile
 ) -> list[str]:
-    """Return `fits with ...` or `fits on ...`, once for each kind of change that makes the spec fit.
+    """Return `fits with ...` or `fits on ...`, the smallest change of each kind that makes the spec fit.
 
-    The kinds: free one pinned key, free all, shorten the sequence, take more of the GPUs, take larger ones. Of each
-    kind the smallest change that fits is named, and how much slower it is on the same machine.
+    The kinds: move one pinned key to the nearest value that fits, one line a key; where no single one does, free all
+    that is pinned; shorten the sequence; take more of the GPUs; take larger ones. On the same machine each says how
+    much slower it is.
 
     Args:
         spec: a spec that does not fit.
@@ -49,15 +59,21 @@ def smallest_changes(
         tokens_per_second: what it would reach with memory without end.
         compile_spec: compiles a changed spec.
     """
-    found = []
-    for kind in (_one_pin, _all_pins, _sequence, _more_gpus, _larger_gpus):
-        for changed, name in kind(spec, hardware_name):
+
+    def first_that_fits(changes: Iterable[tuple[dict[str, Any], str]]) -> list[str]:
+        for changed, name in changes:
             try:
                 plan = compile_spec(changed, name)
             except UserError:
                 continue
-            found.append(_said(spec, hardware_name, plan, tokens_per_second))
-            break
+            return [_said(spec, hardware_name, plan, tokens_per_second)]
+        return []
+
+    found = [line for values in _one_pin(spec, hardware_name) for line in first_that_fits(values)]
+    if not found:
+        found = first_that_fits(_all_pins(spec, hardware_name))
+    for kind in (_sequence, _more_gpus, _larger_gpus):
+        found += first_that_fits(kind(spec, hardware_name))
     return list(dict.fromkeys(found))
 
 
@@ -84,11 +100,33 @@ def _pinned(spec: dict[str, Any]) -> list[str]:
     return [key for key in PINS if spec["engine"][key] != AUTO]
 
 
-def _one_pin(spec: dict[str, Any], name: str) -> Iterator[tuple[dict[str, Any], str]]:
+def _one_pin(spec: dict[str, Any], name: str) -> Iterator[Iterator[tuple[dict[str, Any], str]]]:
+    """Yield, for each pinned key, its other values, those nearest to the user's first."""
     for key in _pinned(spec):
-        yield _with(spec, "engine", {key: AUTO}), name
+        yield ((_with(spec, "engine", values), name) for values in _nearest(spec, key))
     if spec["train"]["precision"] == "fp32":
-        yield _with(spec, "train", {"precision": AUTO}), name
+        yield iter([(_with(spec, "train", {"precision": AUTO}), name)])
+
+
+def _nearest(spec: dict[str, Any], key: str) -> Iterator[dict[str, Any]]:
+    engine = spec["engine"]
+    pinned = engine[key]
+    if key == "micro_batch_sequences":
+        # What the pinned accumulation asked for can't stay: the global batch is the user's.
+        for size in range(pinned - 1, 0, -1):
+            yield {key: size, "gradient_accumulation_steps": AUTO}
+    elif key == "gradient_accumulation_steps":
+        if engine["micro_batch_sequences"] == AUTO:
+            sequences = spec["train"]["global_batch_tokens"] // spec["train"]["sequence_length"]
+            for steps in range(pinned + 1, sequences + 1):
+                if sequences % steps == 0:
+                    yield {key: steps}
+    elif key in ASCENDING:
+        values = ASCENDING[key]
+        for value in values[values.index(pinned) + 1 :] if pinned in values else ():
+            yield {key: value}
+    else:
+        yield {key: AUTO}
 
 
 def _all_pins(spec: dict[str, Any], name: str) -> Iterator[tuple[dict[str, Any], str]]:

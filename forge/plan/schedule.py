@@ -10,11 +10,15 @@ from forge.plan.types import SchedulePlan
 CHECKPOINTS_A_RUN = 10
 """Where the spec does not say how often, and faults do not ask for more."""
 
+STALLED_SHARE = 0.01
+"""Of the time that such checkpoints may take: in a run of minutes there are fewer of them."""
+
 
 def plan_schedule(
     train: dict[str, Any],
     steps: int,
     step_time_s: float = 0.0,
+    checkpoint_stall_s: float = 0.0,
     best_checkpoint_interval_s: float | None = None,
 ) -> SchedulePlan:
     """Return the schedule of a spec whose `train` values are valid by schema and rules.
@@ -23,6 +27,7 @@ def plan_schedule(
         train: values of group `train`.
         steps: what the budget pays for.
         step_time_s: seconds of a step; 0 when unknown.
+        checkpoint_stall_s: seconds that training stands still for one checkpoint.
         best_checkpoint_interval_s: what faults ask for (Young 1974, Daly 2006); None: nothing.
     """
     batch = train["global_batch_tokens"]
@@ -44,13 +49,15 @@ def plan_schedule(
         gradient_clip=train["gradient_clip"],
         log_every_steps=train["log_every_steps"],
         checkpoint_every_steps=train["checkpoint_every_steps"]
-        or _checkpoint_interval(steps, step_time_s, best_checkpoint_interval_s),
+        or _checkpoint_interval(steps, step_time_s, checkpoint_stall_s, best_checkpoint_interval_s),
         keep_checkpoints=train["keep_checkpoints"],
     )
 
 
-def _checkpoint_interval(steps: int, step_time_s: float, best_interval_s: float | None) -> int:
-    tenth = max(1, math.ceil(steps / CHECKPOINTS_A_RUN))
-    if best_interval_s is None or step_time_s <= 0:
-        return tenth
-    return min(tenth, max(1, round(best_interval_s / step_time_s)))
+def _checkpoint_interval(steps: int, step_time_s: float, stall_s: float, best_s: float | None) -> int:
+    interval = math.ceil(steps / CHECKPOINTS_A_RUN)
+    if step_time_s > 0:
+        interval = max(interval, math.ceil(stall_s / STALLED_SHARE / step_time_s))
+        if best_s is not None:
+            interval = min(interval, round(best_s / step_time_s))
+    return min(max(interval, 1), steps)

@@ -191,10 +191,16 @@ def why_nothing_fits(
     leanest = min(layouts, key=lambda layout: peak_bytes(model, layout, hardware, length))
     peak, usable = peak_bytes(model, leanest, hardware, length), usable_memory_bytes(hardware, engine)
     if peak > usable:
-        needs = f"{peak / GIB:.1f} GiB of {usable / GIB:.1f} GiB a device"
+        largest = max(memory_items(model, leanest, hardware, length), key=lambda item: item.bytes)
+        needs = f"{peak / GIB:.1f} GiB of {usable / GIB:.1f} GiB a device ({largest.name}: {largest.bytes / GIB:.1f})"
     else:
-        host = host_memory_bytes(model, leanest, hardware, length)
-        needs = f"{host / GIB:.0f} GiB of {HOST_SHARE * hardware.host_memory_bytes / GIB:.0f} GiB a machine"
+        items = host_memory_items(model, leanest, hardware, length, 0)
+        largest = max(items, key=lambda item: item.bytes)
+        needs = (
+            f"{sum(item.bytes for item in items) / GIB:.0f} GiB of "
+            f"{HOST_SHARE * hardware.host_memory_bytes / GIB:.0f} GiB a machine ({largest.name}: "
+            f"{largest.bytes / GIB:.0f})"
+        )
     return (
         f"hardware={hardware.name}: a model of {model.parameters / 1e9:.1f}B parameters at sequence {length} does not "
         f"fit: the leanest layout ({leanest}) needs {needs}"

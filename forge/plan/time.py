@@ -42,6 +42,10 @@ HOST_MEMORY_BYTES_PER_S = 160e9
 NVME_BYTES_PER_S = 6e9
 """Of one machine, read or write (Rajbhandari 2021, §7: 3 to 7 GB/s a drive)."""
 
+CHECKPOINT_FIXED_S = {"cuda": 2.0, "cpu": 0.2}
+"""Of a checkpoint whatever its size: files made, synced and renamed on every machine, and all ranks waiting for the
+last. An allowance, not measured."""
+
 LOADER_S = 0.0005
 """Of each micro-batch: token shards are memory-mapped, what remains is the copy to the device."""
 
@@ -387,7 +391,8 @@ def checkpoint_stall_s(
     model: ModelPlan, hardware: Hardware, disk_bytes_per_s: float = NVME_BYTES_PER_S
 ) -> float:
     """Return seconds that training stands still for one checkpoint: each node writes its part of 14 bytes a weight."""
-    return 14.0 * model.parameters / hardware.nodes / disk_bytes_per_s
+    fixed_s = CHECKPOINT_FIXED_S[hardware.device]
+    return fixed_s + 14.0 * model.parameters / hardware.nodes / disk_bytes_per_s
 
 
 _last_timer: list[StepTimer] = []

@@ -136,7 +136,8 @@ class Estimates:
     """Of one machine; None where unknown."""
     step_time_s: float
     tokens_per_second: float
-    model_flops_utilization: float
+    model_flops_utilization: float | None
+    """Of the datasheet's peak; None on a CPU."""
     training_time_s: float
     """Of all steps, nothing failing."""
     time_error_fraction: float
@@ -172,7 +173,7 @@ class AlternativePlan:
     nodes: int
     peak_memory_bytes: int
     step_time_s: float
-    training_time_s: float
+    wall_clock_s: float
     cost_usd: float | None
 
 

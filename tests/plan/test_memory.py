@@ -13,6 +13,7 @@ from forge.plan.hardware import Hardware
 from forge.plan.layout import Layout
 from forge.plan.lowering import deepspeed_config
 from forge.plan.memory import (
+    BYTES,
     CPU_PROCESS_BYTES,
     CUDA_CONTEXT_BYTES,
     FRAGMENTATION_FRACTION,
@@ -227,9 +228,11 @@ def test_checkpointing_never_saves_more(shape: ModelPlan, chosen: Layout, world:
 @given(models, layouts, worlds)
 def test_offloading_and_chunks_never_need_more(shape: ModelPlan, chosen: Layout, world: int) -> None:
     place = hardware(world)
-    assert peak_bytes(shape, replace(chosen, offload_optimizer="cpu"), place, 2048) <= peak_bytes(
-        shape, chosen, place, 2048
-    )
+    # At stages 1 and 2 gradients leave through a buffer of the largest weight: on many devices it is all that changes.
+    weights = weights_of(shape)
+    buffer = BYTES[chosen.precision] * max(weights.embedding, *weights.layer_matrices)
+    most = peak_bytes(shape, chosen, place, 2048) + 1.05 * buffer * (chosen.zero_stage < 3)
+    assert peak_bytes(shape, replace(chosen, offload_optimizer="cpu"), place, 2048) <= most
     # At stage 3 the head gathered again for each chunk moves the prefetching of layers.
     stage: Any = min(chosen.zero_stage, 2)
     shorter = replace(chosen, zero_stage=stage, loss_chunks=8, micro_batch_sequences=16)

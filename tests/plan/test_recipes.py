@@ -23,8 +23,19 @@ def test_the_comment_says_what_the_compiled_plan_says(recipe: str) -> None:
     estimates = compiled(f"+recipe={recipe}", f"hardware={said['hardware']}").estimates
     seconds = float(said["time"]) * (86_400 if said["unit"] == "days" else 3_600)
     usd = float(said["usd"].replace(",", ""))
-    assert seconds == pytest.approx(estimates.training_time_s, rel=0.03), estimates.training_time_s / 3600
+    assert seconds == pytest.approx(estimates.wall_clock_s, rel=0.03), estimates.wall_clock_s / 3600
     assert usd == pytest.approx(estimates.cost_usd, rel=0.03), estimates.cost_usd
+
+
+READ = {"once": 1.0, "twice": 2.0, "3.5 times": 3.5}
+
+
+@pytest.mark.parametrize("recipe", PRICED)
+def test_the_comment_says_how_often_the_text_is_read(recipe: str) -> None:
+    said = re.search(rf"read ({'|'.join(READ)})\b", _comment(recipe))
+    assert said is not None
+    passes = compiled(f"+recipe={recipe}", "hardware=8xh100").estimates.corpus_passes
+    assert passes == pytest.approx(READ[said[1]], rel=0.02)
 
 
 @pytest.mark.parametrize("recipe", PRICED)

@@ -62,6 +62,30 @@ def test_freeing_a_pin_says_what_it_costs() -> None:
     assert re.search(r"fits with engine.offload_optimizer=cpu, [\d.]+x slower", changes[1])
 
 
+LARGE = (
+    "model=llama_7b",
+    "hardware=8xh100",
+    "train.sequence_length=4096",
+    "train.global_batch_tokens=4194304",
+)
+
+
+def test_the_nearest_value_of_each_pin_is_named() -> None:
+    pins = ("engine.micro_batch_sequences=16", "engine.activation_checkpointing=none", "engine.loss_chunks=8")
+    changes = [line.partition(": fits with ")[2].partition(",")[0] for line in _lines(*LARGE, *pins)[1:]]
+    micro_batch = next(change for change in changes if "micro_batch" in change)
+    size = int(re.findall(r"micro_batch_sequences=(\d+)", micro_batch)[0])
+    assert size >= 2
+    _lines(*LARGE, f"engine.micro_batch_sequences={2 * size}", *pins[1:])
+    assert "engine.activation_checkpointing=full" in changes
+    _lines(*LARGE, pins[0], "engine.activation_checkpointing=selective", pins[2])
+
+
+def test_the_line_says_what_takes_the_memory() -> None:
+    first = _lines(*LARGE, "engine.micro_batch_sequences=16", "engine.activation_checkpointing=none")[0]
+    assert re.search(r"GiB a device \(saved activations: \d+\.\d\)$", first)
+
+
 def test_the_smallest_number_of_gpus_is_named() -> None:
     lines = _lines(
         "model=llama_7b", "hardware=1xh100", "engine.offload_optimizer=none", "engine.zero_stage=3"

@@ -45,10 +45,17 @@ def test_a_run_that_says_nothing_writes_about_ten_checkpoints() -> None:
 
 def test_faults_make_checkpoints_more_frequent_and_never_rarer() -> None:
     train = _train(checkpoint_every_steps=None)
-    assert plan_schedule(train, 1000, 2.0, 60.0).checkpoint_every_steps == 30
-    assert plan_schedule(train, 1000, 2.0, 1e9).checkpoint_every_steps == 100
-    assert plan_schedule(train, 1000, 2.0, 0.1).checkpoint_every_steps == 1
+    assert plan_schedule(train, 1000, 2.0, 0.1, 60.0).checkpoint_every_steps == 30
+    assert plan_schedule(train, 1000, 2.0, 0.1, 1e9).checkpoint_every_steps == 100
+    assert plan_schedule(train, 1000, 2.0, 0.1, 0.1).checkpoint_every_steps == 1
+
+
+def test_in_a_short_run_checkpoints_take_at_most_a_hundredth_of_the_time() -> None:
+    train = _train(checkpoint_every_steps=None)
+    assert plan_schedule(train, 1000, 0.05, 2.0, 420.0).checkpoint_every_steps == 1000
+    assert plan_schedule(train, 10_000, 0.05, 2.0, 420.0).checkpoint_every_steps == 4000
+    assert plan_schedule(train, 10_000, 0.05, 2.0, 60.0).checkpoint_every_steps == 1200
 
 
 def test_what_the_spec_says_of_checkpoints_holds() -> None:
-    assert plan_schedule(_train(checkpoint_every_steps=7), 1000, 2.0, 60.0).checkpoint_every_steps == 7
+    assert plan_schedule(_train(checkpoint_every_steps=7), 1000, 2.0, 0.1, 60.0).checkpoint_every_steps == 7

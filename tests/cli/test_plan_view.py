@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from forge.cli.compiling import Compiled, compile_overrides
+from forge.cli.plan_view import dollars, plan_screen, small, times
+from tests.plan.specs import LAPTOP
+
+
+def _compiled(*overrides: str) -> Compiled:
+    return compile_overrides(overrides, LAPTOP, needs_data=False)
+
+
+def _shown(*overrides: str, width: int = 100) -> str:
+    console = Console(file=io.StringIO(), width=width, highlight=False)
+    plan_screen(_compiled(*overrides), console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(0.01234, "0.0123"), (54.32, "54.3"), (4740.1, "4,740"), (0.0, "0"), (99.96, "100")]
+)
+def test_figures_have_three_digits_and_no_powers_of_ten(value: float, said: str) -> None:
+    assert small(value) == said
+
+
+@pytest.mark.parametrize(("usd", "said"), [(0.42, "$0.42"), (13.471, "$13.47"), (11901.2, "$11,901")])
+def test_money_has_cents_where_they_matter(usd: float, said: str) -> None:
+    assert dollars(usd) == said
+
+
+@pytest.mark.parametrize(
+    ("passes", "said"), [(1.0, "once"), (3.507, "3.5 times"), (0.112, "0.1 times"), (0.012, "0.012 times")]
+)
+def test_readings_are_counted_in_words(passes: float, said: str) -> None:
+    assert times(passes) == said
+
+
+def test_a_cpu_has_no_mfu_and_small_memory_is_in_mebibytes() -> None:
+    shown = _shown("+recipe=legal_tiny", "hardware=cpu")
+    assert "MFU" not in shown
+    assert "one process on the CPU, 2 threads\n" in "\n".join(line.rstrip() for line in shown.splitlines())
+    assert "MiB" in shown.split("\n\n")[2]
+
+
+def test_both_places_that_name_the_duration_name_the_same() -> None:
+    lines = _shown("+recipe=legal_7b", "hardware=8xh100", "train.checkpoint_every_steps=1").splitlines()
+    header = next(line for line in lines if line.startswith("time "))
+    above = next(line for line in lines if line.startswith("as above"))
+    cost = next(line for line in lines if line.startswith("cost "))
+    duration = header.removeprefix("time").strip().partition(" ±")[0]
+    assert duration in above
+    assert cost.removeprefix("cost").strip().partition(" ±")[0] in above
+
+
+def test_checkpoints_far_from_the_best_interval_say_so_and_others_do_not() -> None:
+    spec = ("+recipe=legal_7b", "hardware=8xh100")
+    assert "best every" in _shown(*spec, "train.checkpoint_every_steps=1", width=200)
+    assert "best every" not in _shown(*spec, width=200)
+
+
+def test_no_two_layouts_are_shown_with_the_same_figures() -> None:
+    shown = _shown("+recipe=legal_125m", "hardware=1xh100", width=200)
+    table = shown.partition("the best of ")[2].partition("does not fit")[0].splitlines()[1:]
+    figures = [tuple(line.split()[-5:]) for line in table if line.strip()]
+    assert len(set(figures)) == len(figures) > 1
