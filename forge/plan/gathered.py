@@ -78,6 +78,7 @@ def gathered_elements(
     )
 
 
+@functools.lru_cache(maxsize=16)
 def _trace(model: ModelPlan, recompute: bool, loss_chunks: int) -> tuple[list[int], list[_Step]]:
     """Return all sharded weights, and the modules in the order they run in one forward and backward pass.
 
