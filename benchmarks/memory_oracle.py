@@ -242,6 +242,7 @@ def measure(
         "fake", store=FakeStore(), rank=world_size - 1, world_size=world_size
     )
     offloads = layout.offload_optimizer != "none" or layout.offload_parameters != "none"
+    deepspeed.init_distributed(verbose=False)
     live = LiveBytes(trace, offloads)
     _patch(live, layout.attention)
     config = deepspeed_config(layout, hardware(world_size), GRADIENT_CLIP, model.hidden_size)
@@ -260,6 +261,8 @@ def measure(
         if layout.loss_chunks > 1:
             compute_loss_in_chunks(network, layout.loss_chunks)
         optimizer = build_optimizer(SimpleNamespace(schedule=rates, layout=layout), network.train())  # type: ignore[arg-type]
+        if layout.zero_stage == 3:
+            deepspeed.zero.Init(module=network, config_dict_or_path=config)
         engine, *_ = deepspeed.initialize(model=network, optimizer=optimizer, config=config)
         for step in range(2):
             live.peak_bytes = 0
