@@ -24,7 +24,7 @@ def audit(
         typer.Argument(metavar="PATH...", help="Folders or files of documents.", show_default=False),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for audit.json and audit.html.")
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Folder for audit.json and audit.html.")
     ] = Path(),
     parameters: Annotated[
         str | None,

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from forge.cli.console import make_console
 from forge.run.display import amount
 
 MOST_ROWS = 8
@@ -20,7 +21,7 @@ PASSAGE_CHARACTERS = 160
 
 def show_audit(report: Mapping[str, Any], written: Sequence[Path]) -> None:
     """Print a summary of an audit and where the whole of it is."""
-    console = Console(highlight=False)
+    console = make_console()
     _overview(console, report)
     for key, name in (
         ("by_source", "folder"),

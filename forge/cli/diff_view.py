@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from forge.cli.console import make_console
 from forge.plan.diff import Change, Effect, diff_plans
 from forge.plan.types import Plan
 from forge.run.display import amount, duration
@@ -14,7 +14,7 @@ from forge.run.display import amount, duration
 
 def show_diff(before: Plan, after: Plan) -> None:
     """Print how plan `after` differs from plan `before`."""
-    console = Console(highlight=False)
+    console = make_console()
     diff = diff_plans(before, after)
     console.print(f"[bold]{before.name}[/bold] {before.id}  →  [bold]{after.name}[/bold] {after.id}\n")
     if diff.empty:

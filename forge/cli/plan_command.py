@@ -33,9 +33,9 @@ def plan(
     why: Annotated[
         list[str] | None, typer.Option("--why", metavar="KEY", help="Show who set KEY, in force first.")
     ] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where plan.json is written.")] = Path(
-        "plan.json"
-    ),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Where plan.json is written.")
+    ] = Path("plan.json"),
 ) -> None:
     """Compile a plan and show it: forge plan +recipe=legal_7b hardware=8xh100"""
     tokens = overrides_of(context, overrides)

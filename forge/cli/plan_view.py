@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from forge.cli.compiling import Compiled
+from forge.cli.console import make_console
 from forge.plan.hardware import GIB
 from forge.plan.types import AlternativePlan, Estimates, MemoryItem, Plan
 from forge.run.display import duration
@@ -18,7 +18,7 @@ BAR_CELLS = 30
 
 def show_plan(compiled: Compiled, output: Path) -> None:
     """Print a plan and where it was written."""
-    console = Console(highlight=False)
+    console = make_console()
     plan = compiled.plan
     for note in (*compiled.notes, *plan.estimates.warnings):
         print(f"note: {note}", file=sys.stderr)

@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from forge.cli.console import make_console
 from forge.plan.types import Plan
 from forge.run.display import amount, duration
 from forge.run.run import FinishedRun
@@ -16,7 +17,7 @@ SAMPLE_CHARACTERS = 400
 
 def show_run(plan: Plan, finished: FinishedRun) -> None:
     """Print a finished run."""
-    console = Console(highlight=False)
+    console = make_console()
     folder = finished.artifacts["export"].folder / "hf"
     if not finished.made:
         console.print(f"{finished.folder.name}: done before, nothing to do", markup=False)
