@@ -88,7 +88,10 @@ BAD: list[tuple[tuple[str, ...], str]] = [
     # hardware
     (("hardware=9xh100",), "not a whole number of machines"),
     (("hardware=-1xh100",), "there is no hardware"),
-    (("hardware=999992xh100",), "hardware.nodes"),
+    (
+        ("hardware=999992xh100",),
+        "124999 machines are more than a plan may have, 16384: use at most 131072xh100",
+    ),
     ((*GPUS, "hardware.nodes=0"), "hardware.nodes"),
     ((*GPUS, "hardware.gpus_per_node=0"), "hardware.gpus_per_node"),
     ((*GPUS, "hardware.gpus_per_node=3"), "3 devices can share equally"),
