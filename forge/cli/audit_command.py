@@ -99,5 +99,5 @@ def _write(path: Path, text: str) -> None:
         replace_text(path, text)
     except OSError as error:
         raise SpecError(
-            f"{error.filename or path}: cannot be written ({error.strerror}): name another folder with --output"
+            f"{path}: cannot be written ({error.strerror}): name another folder with --output"
         ) from None

@@ -60,14 +60,22 @@ def recompile(plan: Plan, machine: Machine, where: str) -> tuple[Plan, Hardware]
         SpecError: its documents are not there, or it does not compile here.
         FitError: nothing fits what the hardware is now.
     """
-    sources, missing = _sources(plan.spec["data"]["path"], where)
+    path = plan.spec["data"]["path"]
+    if path is None:
+        raise SpecError(f"{where}: was made without documents: compile it again with data.path=/my/folder")
+    sources, missing = _sources(path, where)
     if missing:
-        raise SpecError(*missing)
+        # Whoever carries out a plan sets nothing in it.
+        raise SpecError(*(line.replace(_SET_ANOTHER, _PUT_IT_THERE) for line in missing))
     try:
         now = compile_plan(plan.spec, plan.layout.hardware, machine, sources)
         return now, resolve_hardware(plan.spec["hardware"], plan.layout.hardware, machine)
     except SpecError as error:
         raise SpecError(*(f"{where}: {line}" for line in error.lines)) from None
+
+
+_SET_ANOTHER = "set data.path to a folder or file of documents"
+_PUT_IT_THERE = "put it there, or compile a plan for other documents with `forge plan`"
 
 
 def source_hashes() -> Path | None:
