@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich.measure import Measurement
 from rich.table import Table
 
 from forge.cli.console import make_console
 from forge.plan.diff import Change, Effect, diff_plans
 from forge.plan.types import Plan
-from forge.run.display import amount, duration
+from forge.run.quantities import duration, figure, money, size
+
+UNBOUNDED = 10_000
 
 
 def show_diff(before: Plan, after: Plan) -> None:
@@ -22,14 +25,16 @@ def show_diff(before: Plan, after: Plan) -> None:
         return
     table = Table(box=None, pad_edge=False)
     for name in ("", "before", "after", "change"):
-        table.add_column(name, justify="left" if name == "" else "right", overflow="fold")
+        table.add_column(name, justify="left" if name == "" else "right", no_wrap=name == "")
     for title, changes in (("asked", diff.asked), ("decided", diff.decided)):
         _section(table, title, changes)
     if diff.effects:
         table.add_row("[bold]what it does[/bold]")
         for effect in diff.effects:
             table.add_row(f"  {effect.name}", *_effect(effect))
-    console.print(table)
+    # A word, such as a long key, is never broken; the terminal wraps a line that is too wide for it.
+    widest = Measurement.get(console, console.options.update(max_width=UNBOUNDED), table).minimum
+    console.print(table, width=max(console.width, widest))
     if diff.stages:
         console.print(f"\nstages made anew: {', '.join(diff.stages)}", markup=False)
 
@@ -60,7 +65,7 @@ def _quantity(value: float | None, unit: str) -> str:
     if value is None:
         return "unknown"
     if unit == "bytes":
-        return f"{amount(value, unit)}B"
+        return size(value)
     if unit == "s":
         return duration(value)
-    return f"${value:,.0f}" if unit == "USD" else f"{value:,.0f} {unit}"
+    return money(value) if unit == "USD" else f"{figure(value)} {unit}"

@@ -11,7 +11,7 @@ from forge.cli.compiling import Compiled
 from forge.cli.console import make_console
 from forge.plan.hardware import GIB
 from forge.plan.types import AlternativePlan, Estimates, MemoryItem, Plan
-from forge.run.display import duration
+from forge.run.quantities import duration
 
 BAR_CELLS = 30
 

@@ -17,8 +17,9 @@ from forge.locks import Busy, take_lock
 from forge.plan.types import Plan, StagePlan, plan_to_json
 from forge.progress import Progress
 from forge.run.artifacts import Artifact, find_artifact, link_artifact, make_artifact
-from forge.run.display import Display, StageDisplay, duration
+from forge.run.display import Display, StageDisplay
 from forge.run.headlines import headline
+from forge.run.quantities import duration
 from forge.run.stages import WORK, Workplace
 from forge.run.summary import summarize_run, write_summary
 

@@ -33,7 +33,7 @@ def test_changed_documents_are_named_and_may_be_accepted(planned: Path) -> None:
     with pytest.raises(FitError) as refused:
         ready(planned, accepts_drift=False)
     first, last = refused.value.lines
-    assert first.startswith(f"{planned}: documents: documents: 1 files of 24 bytes")
+    assert first.startswith(f"{planned}: documents: documents: 1 file of 24 bytes")
     assert last == f"{planned}: compile it again, or carry it out all the same with --accept-drift"
 
     reviewed, (accepted, drift) = load_plan(planned), ready(planned, accepts_drift=True)
