@@ -25,16 +25,17 @@ def show_diff(before: Plan, after: Plan) -> None:
         return
     table = Table(box=None, pad_edge=False)
     for name in ("", "before", "after", "change"):
-        table.add_column(name, justify="left" if name == "" else "right", no_wrap=name == "")
+        table.add_column(name, justify="left" if name == "" else "right", no_wrap=True)
     for title, changes in (("asked", diff.asked), ("decided", diff.decided)):
         _section(table, title, changes)
     if diff.effects:
         table.add_row("[bold]what it does[/bold]")
         for effect in diff.effects:
             table.add_row(f"  {effect.name}", *_effect(effect))
-    # A word, such as a long key, is never broken; the terminal wraps a line that is too wide for it.
-    widest = Measurement.get(console, console.options.update(max_width=UNBOUNDED), table).minimum
-    console.print(table, width=max(console.width, widest))
+    # Nothing is broken or cut; the terminal wraps a line that is too wide for it.
+    widest = Measurement.get(console, console.options.update(max_width=UNBOUNDED), table).maximum
+    console.width = max(console.width, widest)
+    console.print(table)
     if diff.stages:
         console.print(f"\nstages made anew: {', '.join(diff.stages)}", markup=False)
 

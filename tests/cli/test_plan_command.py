@@ -139,3 +139,7 @@ def test_long_keys_of_a_diff_stand_on_one_line(tmp_path: Path) -> None:
     words = shown.stdout.split()
     for key in ("stage3_param_persistence_threshold", "stage3_gather_16bit_weights_on_model_save"):
         assert f"deepspeed.zero_optimization.{key}" in words
+    assert "…" not in shown.stdout
+    for line in shown.stdout.splitlines():
+        if line.strip().startswith(("layout.", "deepspeed.")):
+            assert len(line.split()) == 3, line
