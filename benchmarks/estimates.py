@@ -2,8 +2,8 @@
 
     python -m benchmarks.estimates [--rows FILE.csv] [--fits FILE.csv] [--json]
 
-Without a file: `published/measured.csv` beside the repository, in-sample and with each source left out of the fit.
-`--rows` scores tokens/s of any file with its columns. `--fits` only says whether each row's layout fits its hardware.
+`--rows` scores tokens/s of any file with the columns of rows.py; sources that the constants of forge were fitted to
+are scored in-sample and with the source left out of the fit. `--fits` only says whether each layout fits its hardware.
 Sources count the same, whatever their number of rows. A row that can't be used is listed with the reason.
 """
 
@@ -28,7 +28,6 @@ from benchmarks.score import Scored, abs_error_quantile, score_rows, source_tabl
 from forge.plan.hardware import GIB
 
 ROOT = Path(__file__).resolve().parents[1]
-DEFAULT_ROWS = ROOT.parent / "shared" / "published" / "measured.csv"
 LEAVE_ONE_OUT_FILE = ROOT / "benchmarks" / "leave_one_out.json"
 NO_RATE = "no measured tokens/s"
 WORST_ROWS = 10
@@ -42,16 +41,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     options = parser.parse_args(arguments)
     report: dict[str, Any] = {}
-    rows_file = options.rows or (None if options.fits else DEFAULT_ROWS)
-    for file in (rows_file, options.fits):
+    if not (options.rows or options.fits):
+        print("--rows: is missing: name a CSV file of measured runs with --rows or --fits", file=sys.stderr)
+        return 2
+    for file in (options.rows, options.fits):
         if file is not None and not file.is_file():
-            print(f"{file}: not there: name a file with --rows or --fits", file=sys.stderr)
+            print(f"{file}: no such file: name a CSV file with --rows or --fits", file=sys.stderr)
             return 2
     try:
         if options.fits:
             report |= fit_report(options.fits)
-        if rows_file:
-            report |= rate_report(rows_file, leave_one_out=options.rows is None)
+        if options.rows:
+            report |= rate_report(options.rows, leave_one_out=True)
     except UnicodeDecodeError as error:
         print(f"--rows/--fits: not UTF-8 text ({error.reason}): give a CSV file", file=sys.stderr)
         return 2
@@ -68,9 +69,10 @@ def rate_report(path: Path, leave_one_out: bool) -> dict[str, Any]:
     if leave_one_out and LEAVE_ONE_OUT_FILE.is_file():
         left_out = json.loads(LEAVE_ONE_OUT_FILE.read_text(encoding="utf-8"))["constants"]
         known = [row for row in rows if row.source in left_out]
-        report["leave_one_source_out"] = _summary(
-            score_rows(known, lambda row: tokens_per_s_per_gpu(row, left_out[row.source]))
-        )
+        if known:
+            report["leave_one_source_out"] = _summary(
+                score_rows(known, lambda row: tokens_per_s_per_gpu(row, left_out[row.source]))
+            )
     peers, missing = available_peers()
     report["peers"] = {name: _peer_summary(rows, predict) for name, predict in peers.items()}
     report["peers_not_run"] = missing

@@ -1,6 +1,6 @@
 """Fit the constants of `forge.plan.efficiency` to published runs, whole and with each source left out.
 
-    python -m benchmarks.fit_estimates ../shared/published/measured.csv
+    python -m benchmarks.fit_estimates FILE.csv
 
 Writes `forge/plan/fitted.py` and `benchmarks/leave_one_out.json`. The fit minimises the sum over sources of the mean
 absolute log error of tokens/s, plus a price for leaving what was expected: a constant that moves by its spread
@@ -123,7 +123,11 @@ def fit(rows: Sequence[Row], start: dict[str, float] | None = None) -> dict[str,
 
 def main(arguments: list[str]) -> int:
     """Fit, and write both files."""
-    path = Path(arguments[0])
+    path = Path(arguments[0]) if arguments else None
+    if path is None or not path.is_file():
+        what = "FILE.csv: is missing" if path is None else f"{path}: no such file"
+        print(f"{what}: name a CSV file of measured runs", file=sys.stderr)
+        return 2
     rows, _ = read_rows(path)
     measured = [row for row in rows if row.tokens_per_s_per_gpu]
     started = time.monotonic()

@@ -24,8 +24,6 @@ from benchmarks.memory_published import Row, published_rows
 from forge.plan.host_memory import offloaded_bytes
 from forge.plan.memory import allocated_bytes, saved_bytes, state_bytes
 
-PUBLISHED = Path("../shared/published/measured.csv")
-
 MIB = 1024**2
 
 
@@ -149,12 +147,14 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help=f"{len(QUICK)} configurations only")
     parser.add_argument("--only", default="", help="configurations whose line has this text")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--published", type=Path, default=PUBLISHED, help="file of published rows")
+    parser.add_argument("--published", type=Path, metavar="FILE.csv", help="published rows to compare with")
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
+    if options.published is not None and not options.published.is_file():
+        parser.error(f"{options.published}: no such file: name a CSV file of published rows")
     chosen = QUICK if options.quick else [c for c in CONFIGURATIONS if options.only in str(c)]
     lines = list(compare_all(chosen, options.processes))
-    published = published_rows(options.published) if options.published.is_file() else []
+    published = published_rows(options.published) if options.published else []
     if options.json:
         content = {
             **summary(lines),

@@ -32,7 +32,7 @@ class Row:
 
 
 def published_rows(file: Path) -> list[Row]:
-    """Return all rows of `file` with a measured peak, in the columns of shared/published/measured.csv."""
+    """Return all rows of `file` with a measured peak, in the columns of benchmarks/rows.py."""
     with file.open(encoding="utf-8", newline="") as lines:
         return [_row(row) for row in csv.DictReader(lines) if row["measured_peak_mem_gb"]]
 

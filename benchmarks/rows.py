@@ -1,6 +1,6 @@
 """Rows of published measurements as forge's own terms: model, layout, hardware, framework.
 
-A row's columns are those of `published/measured.csv`. What a row leaves blank is filled only where one value is
+A row's columns are those that `parse_row` reads. What a row leaves blank is filled only where one value is
 meant (`grad_accum` from the global batch); a row that leaves out more, or that is not a data-parallel run of a
 whole model, becomes `Unusable` with the reason.
 """

@@ -24,7 +24,7 @@ def audit(
         typer.Argument(metavar="PATH...", help="Folders or files of documents.", show_default=False),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for audit.json and audit.html.")
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Folder for audit.json and audit.html.")
     ] = Path(),
     parameters: Annotated[
         str | None,
@@ -99,5 +99,5 @@ def _write(path: Path, text: str) -> None:
         replace_text(path, text)
     except OSError as error:
         raise SpecError(
-            f"{error.filename or path}: cannot be written ({error.strerror}): name another folder with --output"
+            f"{path}: cannot be written ({error.strerror}): name another folder with --output"
         ) from None

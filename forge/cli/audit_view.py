@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from forge.run.display import amount
+from forge.cli.console import make_console
+from forge.run.quantities import count, counted, size
 
 MOST_ROWS = 8
 MOST_LISTED = 5
@@ -20,7 +21,7 @@ PASSAGE_CHARACTERS = 160
 
 def show_audit(report: Mapping[str, Any], written: Sequence[Path]) -> None:
     """Print a summary of an audit and where the whole of it is."""
-    console = Console(highlight=False)
+    console = make_console()
     _overview(console, report)
     for key, name in (
         ("by_source", "folder"),
@@ -44,13 +45,16 @@ def _overview(console: Console, report: Mapping[str, Any]) -> None:
     table.add_column(overflow="fold")
     table.add_row(
         "documents",
-        f"{volume['documents']:,} in {volume['files']:,} files; {volume['files_set_aside']:,} files have no text",
+        f"{volume['documents']:,} in {counted(volume['files'], 'file')}; "
+        f"{counted(volume['files_set_aside'], 'file')} without text",
     )
-    table.add_row("text", f"{amount(volume['bytes'], 'bytes')}B, {volume['words']:,} words")
+    table.add_row("text", f"{size(volume['bytes'])}, {counted(volume['words'], 'word')}")
     table.add_row("tokens", _interval(tokens))
     table.add_row("", f"{tokens['bytes_per_token']:.2f} bytes a token: {tokens['how']}")
     left_out = ", ".join(f"{count:,} {reason}" for reason, count in usable["left_out"].items()) or "nothing"
-    table.add_row("usable", f"{_interval(usable)} in {usable['documents']:,} documents; left out: {left_out}")
+    table.add_row(
+        "usable", f"{_interval(usable)} in {counted(usable['documents'], 'document')}; left out: {left_out}"
+    )
     console.print(table)
 
 
@@ -67,16 +71,15 @@ def _volume(console: Console, rows: Sequence[Mapping[str, Any]], name: str) -> N
         table.add_row(
             Text(row["name"]),
             f"{row['documents']:,}",
-            f"{amount(row['bytes'], 'bytes')}B",
+            size(row["bytes"]),
             f"{row['tokens']:,}",
         )
     if len(rows) > MOST_ROWS:
         rest = rows[MOST_ROWS:]
-        size = sum(row["bytes"] for row in rest)
         table.add_row(
-            f"{len(rest)} others",
+            counted(len(rest), "other"),
             f"{sum(row['documents'] for row in rest):,}",
-            f"{amount(size, 'bytes')}B",
+            size(sum(row["bytes"] for row in rest)),
             f"{sum(row['tokens'] for row in rest):,}",
         )
     console.print()
@@ -92,17 +95,17 @@ def _findings(console: Console, report: Mapping[str, Any]) -> None:
         (
             "exact copies",
             sum(len(group) - 1 for group in duplicates["exact"]),
-            f"in {len(duplicates['exact'])} groups",
+            f"in {counted(len(duplicates['exact']), 'group')}",
         ),
         (
             "near copies",
             sum(len(group) - 1 for group in near),
-            f"in {len(near)} groups, Jaccard 0.8 and more",
+            f"in {counted(len(near), 'group')}, Jaccard 0.8 and more",
         ),
         (
             "version families",
             len(report["versions"]),
-            f"{sum(len(one['members']) - 1 for one in report['versions'])} older versions",
+            counted(sum(len(one["members"]) - 1 for one in report["versions"]), "older version"),
         ),
         ("stale documents", len(report["stale"]), _counts(reasons)),
         ("conflicts", len(report["conflicts"]), "the same thing said with two values"),
@@ -113,8 +116,8 @@ def _findings(console: Console, report: Mapping[str, Any]) -> None:
     table.add_column()
     table.add_column(justify="right")
     table.add_column(style="dim", overflow="fold")
-    for name, count, remark in rows:
-        table.add_row(name, f"{count:,}", Text(remark))
+    for name, found, remark in rows:
+        table.add_row(name, f"{found:,}", Text(remark))
     console.print()
     console.print(table)
 
@@ -156,7 +159,7 @@ def _advice(console: Console, advice: Mapping[str, Any]) -> None:
     console.print(f"\n[bold]what this data can do: {advice['recommendation']}[/bold]")
     for need in advice["needs"]:
         console.print(
-            f"  {_size(need['parameters'])} parameters ask for {_size(need['compute_optimal_tokens'])} "
+            f"  {count(need['parameters'])} parameters ask for {count(need['compute_optimal_tokens'])} "
             f"tokens: {need['verdict']}",
             markup=False,
         )
@@ -174,10 +177,3 @@ def _lines(console: Console, lines: Iterable[str]) -> None:
 def _more(console: Console, rows: Sequence[Any]) -> None:
     if len(rows) > MOST_LISTED:
         console.print(f"  and {len(rows) - MOST_LISTED:,} more in audit.html", style="dim")
-
-
-def _size(value: float) -> str:
-    for size, name in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if value >= size:
-            return f"{value / size:.3g}{name}"
-    return f"{value:.0f}"

@@ -14,6 +14,7 @@ from forge.plan.hardware import Hardware, resolve_hardware
 from forge.plan.machine import Machine
 from forge.plan.types import Plan, SourcePlan
 from forge.spec.compose import compose_spec
+from forge.spec.locate import located
 from forge.spec.types import Spec
 
 
@@ -44,8 +45,11 @@ def compile_overrides(overrides: Sequence[str], machine: Machine, needs_data: bo
     sources, missing = _sources(spec.values["data"]["path"], spec.where(("data", "path")))
     if missing and needs_data:
         raise SpecError(*missing)
-    plan = compile_plan(spec.values, spec.choices["hardware"], machine, sources)
-    hardware = resolve_hardware(spec.values["hardware"], spec.choices["hardware"], machine)
+    try:
+        plan = compile_plan(spec.values, spec.choices["hardware"], machine, sources)
+        hardware = resolve_hardware(spec.values["hardware"], spec.choices["hardware"], machine)
+    except SpecError as error:
+        raise SpecError(*(located(spec, line) for line in error.lines)) from None
     return Compiled(spec, plan, hardware, spec.notes + missing)
 
 
@@ -53,14 +57,25 @@ def recompile(plan: Plan, machine: Machine, where: str) -> tuple[Plan, Hardware]
     """Return the plan that `plan`'s spec compiles to now and here, and its hardware.
 
     Raises:
-        SpecError: its documents are not there.
+        SpecError: its documents are not there, or it does not compile here.
         FitError: nothing fits what the hardware is now.
     """
-    sources, missing = _sources(plan.spec["data"]["path"], where)
+    path = plan.spec["data"]["path"]
+    if path is None:
+        raise SpecError(f"{where}: was made without documents: compile it again with data.path=/my/folder")
+    sources, missing = _sources(path, where)
     if missing:
-        raise SpecError(*missing)
-    now = compile_plan(plan.spec, plan.layout.hardware, machine, sources)
-    return now, resolve_hardware(plan.spec["hardware"], plan.layout.hardware, machine)
+        # Whoever carries out a plan sets nothing in it.
+        raise SpecError(*(line.replace(_SET_ANOTHER, _PUT_IT_THERE) for line in missing))
+    try:
+        now = compile_plan(plan.spec, plan.layout.hardware, machine, sources)
+        return now, resolve_hardware(plan.spec["hardware"], plan.layout.hardware, machine)
+    except SpecError as error:
+        raise SpecError(*(f"{where}: {line}" for line in error.lines)) from None
+
+
+_SET_ANOTHER = "set data.path to a folder or file of documents"
+_PUT_IT_THERE = "put it there, or compile a plan for other documents with `forge plan`"
 
 
 def source_hashes() -> Path | None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
+from forge.cli.console import make_console
 from forge.plan.diff import Change, Effect, diff_plans
 from forge.plan.types import Plan
-from forge.run.display import amount, duration
+from forge.run.quantities import duration, figure, money, size
+
+UNBOUNDED = 10_000
 
 
 def show_diff(before: Plan, after: Plan) -> None:
     """Print how plan `after` differs from plan `before`."""
-    console = Console(highlight=False)
+    console = make_console()
     diff = diff_plans(before, after)
     console.print(f"[bold]{before.name}[/bold] {before.id}  →  [bold]{after.name}[/bold] {after.id}\n")
     if diff.empty:
@@ -22,13 +25,16 @@ def show_diff(before: Plan, after: Plan) -> None:
         return
     table = Table(box=None, pad_edge=False)
     for name in ("", "before", "after", "change"):
-        table.add_column(name, justify="left" if name == "" else "right", overflow="fold")
+        table.add_column(name, justify="left" if name == "" else "right", no_wrap=True)
     for title, changes in (("asked", diff.asked), ("decided", diff.decided)):
         _section(table, title, changes)
     if diff.effects:
         table.add_row("[bold]what it does[/bold]")
         for effect in diff.effects:
             table.add_row(f"  {effect.name}", *_effect(effect))
+    # Nothing is broken or cut; the terminal wraps a line that is too wide for it.
+    widest = Measurement.get(console, console.options.update(max_width=UNBOUNDED), table).maximum
+    console.width = max(console.width, widest)
     console.print(table)
     if diff.stages:
         console.print(f"\nstages made anew: {', '.join(diff.stages)}", markup=False)
@@ -60,7 +66,7 @@ def _quantity(value: float | None, unit: str) -> str:
     if value is None:
         return "unknown"
     if unit == "bytes":
-        return f"{amount(value, unit)}B"
+        return size(value)
     if unit == "s":
         return duration(value)
-    return f"${value:,.0f}" if unit == "USD" else f"{value:,.0f} {unit}"
+    return money(value) if unit == "USD" else f"{figure(value)} {unit}"

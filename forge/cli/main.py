@@ -14,7 +14,8 @@ from typing import Any
 import typer
 
 import forge
-from forge.errors import UserError
+from forge.cli.usage import USAGE_ERROR, usage_line
+from forge.errors import SpecError, UserError
 
 TAKES_OVERRIDES = {"allow_extra_args": True, "ignore_unknown_options": True}
 
@@ -28,13 +29,14 @@ COMMANDS: dict[str, dict[str, Any]] = {
 
 def main() -> None:
     """Run `forge` on the command line of this process."""
-    app = _app(help=forge.__doc__, no_args_is_help=True)
+    arguments = sys.argv[1:] or ["--help"]
+    app = _app(help=forge.__doc__)
     app.callback()(_options)
-    # Only the command that is asked for is imported; help and mistakes show all.
-    asked = [name for name in sys.argv[1:2] if name in COMMANDS]
+    # Only the command that is asked for is imported; help shows all.
+    asked = [name for name in arguments[:1] if name in COMMANDS]
     for name in asked or COMMANDS:
         app.command(name, context_settings=COMMANDS[name])(_command(name))
-    sys.exit(call(app, "forge", sys.argv[1:]))
+    sys.exit(call(app, "forge", arguments))
 
 
 def run_main() -> None:
@@ -53,9 +55,10 @@ def call(app: typer.Typer, name: str, arguments: Sequence[str]) -> int:
     """Run a command line and return its exit status. A user's mistake shows its lines and nothing else."""
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        app(list(arguments), prog_name=name, standalone_mode=True)
-    except SystemExit as ending:
-        return ending.code if isinstance(ending.code, int) else 1
+        _call(app, name, arguments)
+        sys.stdout.flush()
+    except typer.Exit as ending:
+        return ending.exit_code
     except UserError as error:
         for line in error.lines:
             print(line, file=sys.stderr)
@@ -63,14 +66,28 @@ def call(app: typer.Typer, name: str, arguments: Sequence[str]) -> int:
     except KeyboardInterrupt as interrupt:
         return 128 + (signal.SIGINT if type(interrupt) is KeyboardInterrupt else signal.SIGTERM)
     except BrokenPipeError:
-        # Whoever read the output has left; Python must not complain when it closes the stream.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read the output has left; Python must not complain when it closes the streams.
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         return 128 + signal.SIGPIPE
     except Exception:
         traceback.print_exc()
         print("This is a fault in forge, not in what you typed.", file=sys.stderr)
         return 1
     return 0
+
+
+def _call(app: typer.Typer, name: str, arguments: Sequence[str]) -> None:
+    """Parse and carry out a command line.
+
+    Typer's own way to do this turns interrupts and closed pipes into statuses of its own, and prints its usage.
+    """
+    command = typer.main.get_command(app)
+    try:
+        with command.make_context(name, [*arguments]) as context:
+            command.invoke(context)
+    except USAGE_ERROR as error:
+        raise SpecError(usage_line(error, name, command, arguments)) from None
 
 
 class Terminated(KeyboardInterrupt):

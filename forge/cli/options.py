@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from forge.cli.usage import no_such_option
 from forge.errors import SpecError
-from forge.spec.hints import did_you_mean
 
 Overrides = Annotated[
     list[str] | None,
@@ -22,10 +22,7 @@ def overrides_of(context: typer.Context, overrides: list[str] | None) -> list[st
         SpecError: a word looks like an option and is none.
     """
     words = [*(overrides or ()), *context.args]
-    known = [name for parameter in context.command.params for name in parameter.opts if name.startswith("-")]
     unknown = [word for word in words if word.startswith("-")]
     if unknown:
-        raise SpecError(
-            *(f"command line: {word}: no such option.{did_you_mean(word, known)}" for word in unknown)
-        )
+        raise SpecError(*(no_such_option(word, context.command.params) for word in unknown))
     return words

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from forge.cli.compiling import compile_overrides
+from forge.cli.notes import show_notes
 from forge.cli.options import Overrides, overrides_of
 from forge.errors import SpecError
 from forge.files import replace_text
@@ -28,17 +29,25 @@ def plan(
         bool, typer.Option("--spec", help="Print the composed spec, each value with its place.")
     ] = False,
     diff: Annotated[
-        bool, typer.Option("--diff", help="Compare two: each a plan file, or overrides in quotes.")
+        bool,
+        typer.Option(
+            "--diff",
+            help="Compare two plans: --diff A B [OVERRIDE]... with A and B each a plan file or overrides in quotes, "
+            "and what follows common to both.",
+        ),
     ] = False,
     why: Annotated[
         list[str] | None, typer.Option("--why", metavar="KEY", help="Show who set KEY, in force first.")
     ] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where plan.json is written.")] = Path(
-        "plan.json"
-    ),
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Where the plan is written; else plan.json."),
+    ] = None,
 ) -> None:
     """Compile a plan and show it: forge plan +recipe=legal_7b hardware=8xh100"""
     tokens = overrides_of(context, overrides)
+    asked = {"--json": as_json, "--spec": spec, "--diff": diff, "--why": why, "--output": output}
+    _refuse_two([name for name, value in asked.items() if value])
     if spec or why:
         _show_spec(tokens, why)
         return
@@ -48,12 +57,20 @@ def plan(
     compiled = compile_overrides(tokens, probe_machine(), needs_data=False)
     text = plan_to_json(compiled.plan)
     if as_json:
+        show_notes(compiled.spec.notes)
         sys.stdout.write(text)
         return
+    output = output or Path("plan.json")
     _write(output, text)
     from forge.cli.plan_view import show_plan
 
     show_plan(compiled, output)
+
+
+def _refuse_two(asked: list[str]) -> None:
+    """Refuse two options that each say what is shown or written: one would be passed over in silence."""
+    if len(asked) > 1:
+        raise SpecError(f"command line: {' and '.join(asked)} do not go together: give one")
 
 
 def _show_spec(tokens: list[str], why: list[str] | None) -> None:
@@ -61,26 +78,42 @@ def _show_spec(tokens: list[str], why: list[str] | None) -> None:
     from forge.spec.show import explain, spec_to_yaml
 
     composed = compose_spec(tokens)
+    show_notes(composed.notes)
     if not why:
         sys.stdout.write(spec_to_yaml(composed))
     for key in why or ():
         print("\n".join(explain(composed, key)))
 
 
-def _show_diff(sides: list[str]) -> None:
-    if len(sides) != 2:
+def _show_diff(words: list[str]) -> None:
+    if len(words) < 2:
         raise SpecError("command line: --diff: takes two: plan files, or overrides in quotes")
     from forge.cli.diff_view import show_diff
 
-    before, after = (_either(side) for side in sides)
+    before, after = (_side(side, words[2:]) for side in words[:2])
     show_diff(before, after)
 
 
-def _either(side: str) -> Plan:
-    """Return the plan of a file, or of overrides as one would type them."""
-    if Path(side).is_file():
+def _side(side: str, common: list[str]) -> Plan:
+    """Return the plan of one side of --diff: of a file, or of overrides as one would type them.
+
+    What a side says itself wins over what is said for both.
+    """
+    if (side and "=" not in side) or Path(side).is_file():
+        if not Path(side).exists():
+            raise SpecError(
+                f"{side}: no such file: name a plan, or give overrides in quotes, as 'hardware=8xh100'"
+            )
+        if common:
+            raise SpecError(f"{side}: is a plan as it was compiled: leave out {' '.join(common)}")
         return load_plan(Path(side))
-    return compile_overrides(shlex.split(side), probe_machine(), needs_data=False).plan
+    try:
+        own = shlex.split(side)
+    except ValueError as error:
+        raise SpecError(
+            f"command line: {side}: cannot be split into overrides ({error}): mend its quotes"
+        ) from None
+    return compile_overrides([*common, *own], probe_machine(), needs_data=False).plan
 
 
 def _write(output: Path, text: str) -> None:
@@ -90,8 +123,9 @@ def _write(output: Path, text: str) -> None:
             raise SpecError(f"{output}: is there and is not a plan: name another file with --output")
         replace_text(output, text)
     except OSError as error:
+        missing = "" if output.parent.exists() else f"make the folder {output.parent}, or "
         raise SpecError(
-            f"{error.filename or output}: cannot be written ({error.strerror}): name another file with --output"
+            f"{output}: cannot be written ({error.strerror}): {missing}name another file with --output"
         ) from None
 
 

@@ -9,9 +9,10 @@ from rich.console import Console
 from rich.table import Table
 
 from forge.cli.compiling import Compiled
+from forge.cli.console import make_console
 from forge.plan.hardware import GIB
 from forge.plan.types import AlternativePlan, Estimates, MemoryItem, Plan
-from forge.run.display import duration
+from forge.run.quantities import count, counted, duration, figure, money
 
 BAR_CELLS = 30
 MIB = 1024**2
@@ -21,7 +22,7 @@ def show_plan(compiled: Compiled, output: Path) -> None:
     """Print a plan and where it was written."""
     for note in (*compiled.notes, *compiled.plan.estimates.warnings):
         print(f"note: {note}", file=sys.stderr)
-    console = Console(highlight=False)
+    console = make_console()
     plan_screen(compiled, console)
     console.print(f"written to {output}", markup=False, soft_wrap=True)
 
@@ -48,29 +49,11 @@ def plan_screen(compiled: Compiled, console: Console) -> None:
     console.print(f"\nstages {' → '.join(stage.name for stage in plan.stages)}", markup=False)
 
 
-def count(value: float) -> str:
-    """Return 6,738,415,616 as 6.74B."""
-    for size, name in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if value >= size:
-            return f"{value / size:.3g}{name}"
-    return f"{value:.0f}"
-
-
-def small(value: float) -> str:
-    """Return a figure in three digits, never as a power of ten: 0.0123, 54.3, 4,740."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def dollars(value: float) -> str:
-    """Return an amount of money, with cents where they matter."""
-    return f"${value:,.2f}" if value < 100 else f"${value:,.0f}"
-
-
 def times(passes: float) -> str:
     """Return how often a text is read, in words."""
     if 0.95 <= passes < 1.05:
         return "once"
-    return f"{small(round(passes, 1) if passes >= 0.1 else passes)} times"
+    return f"{figure(round(passes, 1) if passes >= 0.1 else passes)} times"
 
 
 def _facts(compiled: Compiled) -> Table:
@@ -91,7 +74,7 @@ def _facts(compiled: Compiled) -> Table:
         "training",
         f"{schedule.steps:,} steps of {schedule.global_batch_tokens:,} tokens "
         f"({schedule.global_batch_sequences:,} × {schedule.sequence_length:,}): {count(schedule.tokens)} tokens, "
-        f"{small(plan.estimates.tokens_per_parameter)} a parameter",
+        f"{figure(plan.estimates.tokens_per_parameter)} a parameter",
     )
     table.add_row("data", _data(plan))
     table.add_row("time", _time(plan.estimates))
@@ -105,7 +88,7 @@ def _hardware(plan: Plan) -> str:
     layout = plan.layout
     if layout.device == "cpu":
         processes = "one process" if layout.world_size == 1 else f"{layout.world_size} processes"
-        threads = "1 thread" if layout.threads_per_process == 1 else f"{layout.threads_per_process} threads"
+        threads = counted(layout.threads_per_process, "thread")
         each = " each" if layout.world_size > 1 else ""
         return f"{layout.hardware}: {processes} on the CPU, {threads}{each}"
     machines = "one machine" if layout.nodes == 1 else f"{layout.nodes} machines"
@@ -152,15 +135,15 @@ def _time(estimates: Estimates) -> str:
     mfu = "" if utilization is None else f", {utilization:.0%} MFU"
     return (
         f"{duration(estimates.wall_clock_s)} ± {estimates.time_error_fraction:.0%}: "
-        f"{small(estimates.step_time_s)} s a step, {estimates.tokens_per_second:,.0f} tokens/s{mfu}"
+        f"{figure(estimates.step_time_s)} s a step, {estimates.tokens_per_second:,.0f} tokens/s{mfu}"
     )
 
 
 def _cost(estimates: Estimates) -> str:
     band = f" ± {estimates.time_error_fraction:.0%}"
-    money = "price unknown" if estimates.cost_usd is None else f"{dollars(estimates.cost_usd)}{band}"
-    energy = "" if estimates.energy_kwh is None else f", the GPUs' boards {small(estimates.energy_kwh)} kWh"
-    return f"{money}: {small(estimates.gpu_hours)} GPU-hours{energy}"
+    price = "price unknown" if estimates.cost_usd is None else f"{money(estimates.cost_usd)}{band}"
+    energy = "" if estimates.energy_kwh is None else f", the GPUs' boards {figure(estimates.energy_kwh)} kWh"
+    return f"{price}: {figure(estimates.gpu_hours)} GPU-hours{energy}"
 
 
 def _risk(plan: Plan) -> str:
@@ -254,9 +237,9 @@ def _alternatives(plan: Plan) -> Table:
     for other in (chosen, *plan.search.alternatives):
         figures = (
             f"{other.peak_memory_bytes / GIB:.1f}",
-            small(other.step_time_s),
+            figure(other.step_time_s),
             duration(other.wall_clock_s),
-            "" if other.cost_usd is None else dollars(other.cost_usd),
+            "" if other.cost_usd is None else money(other.cost_usd),
         )
         if figures not in shown:  # on one GPU some ZeRO stages are the same thing
             table.add_row(other.layout, *figures)

@@ -22,14 +22,19 @@ def reviewed_plan(tokens: Sequence[str]) -> tuple[Path | None, Path]:
     values = dict(token.lstrip("+").partition("=")[::2] for token in tokens)
     if "plan" not in values:
         return None, Path()
-    others = [token for token in tokens if token.lstrip("+").partition("=")[0] not in ("plan", "output_dir")]
-    if others:
-        raise SpecError(
-            *(
-                f"command line: {other}: a plan is carried out as it is: compile another one"
-                for other in others
-            )
-        )
+    keys = [token.lstrip("+").partition("=")[0] for token in tokens]
+    problems = [
+        f"{token}: a plan is carried out as it is: compile another one"
+        for token, key in zip(tokens, keys, strict=True)
+        if key not in ("plan", "output_dir")
+    ]
+    problems += [f"{key}: is given more than once: give one" for key in values if keys.count(key) > 1]
+    if not values["plan"]:
+        problems.append("plan: is empty: name a file that `forge plan` wrote, as plan=plan.json")
+    if values.get("output_dir") == "":
+        problems.append("output_dir: is empty: give one")
+    if problems:
+        raise SpecError(*(f"command line: {problem}" for problem in problems))
     return Path(values["plan"]).expanduser(), Path(values.get("output_dir", "."))
 
 

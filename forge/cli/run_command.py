@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from forge.cli.compiling import Compiled, compile_overrides, source_hashes
+from forge.cli.notes import show_notes
 from forge.cli.options import Overrides, overrides_of
 from forge.cli.reviewed import ready, reviewed_plan
 from forge.errors import FitError, SpecError, UserError
@@ -42,6 +43,10 @@ def run(
     tokens = overrides_of(context, overrides)
     display = make_display(sys.stderr, quiet)
     file, output_dir = reviewed_plan(tokens)
+    if file is None and accept_drift:
+        raise SpecError("command line: --accept-drift: goes with plan=FILE: drop it, or name a plan")
+    if file is not None and multirun:
+        raise SpecError("command line: --multirun: a plan is one run: drop it")
     if file is not None:
         plan, drift = ready(file, accept_drift)
         _carry_out(plan, output_dir, display, quiet, drift)
@@ -49,8 +54,7 @@ def run(
     points = [list(point) for point in expand_sweep(tokens)] if multirun else [tokens]
     compiled = compile_points(points)
     for number, point in enumerate(compiled, 1):
-        for note in point.notes:
-            print(f"note: {note}", file=sys.stderr)
+        show_notes(point.notes)
         if len(compiled) > 1:
             display.line(f"run {number} of {len(compiled)}: {' '.join(points[number - 1])}")
         _carry_out(point.plan, Path(point.spec.values["output_dir"]), display, quiet)

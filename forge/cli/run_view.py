@@ -7,8 +7,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from forge.cli.console import make_console
 from forge.plan.types import Plan
-from forge.run.display import amount, duration
+from forge.run.quantities import counted, duration, figure, size
 from forge.run.run import FinishedRun
 
 SAMPLE_CHARACTERS = 400
@@ -16,7 +17,7 @@ SAMPLE_CHARACTERS = 400
 
 def show_run(plan: Plan, finished: FinishedRun) -> None:
     """Print a finished run."""
-    console = Console(highlight=False)
+    console = make_console()
     folder = finished.artifacts["export"].folder / "hf"
     if not finished.made:
         console.print(f"{finished.folder.name}: done before, nothing to do", markup=False)
@@ -58,7 +59,7 @@ def _quality(console: Console, evaluation: dict[str, Any]) -> None:
             table.add_row(name, f"{bits:.3f}")
     console.print(table)
     console.print(
-        f"{evaluation['held_out_documents']:,} documents, {amount(evaluation['held_out_bytes'], 'bytes')}B; "
+        f"{counted(evaluation['held_out_documents'], 'document')}, {size(evaluation['held_out_bytes'])}; "
         f"{evaluation['held_out_loss_nats_per_token']:.3f} nats a token, "
         f"perplexity {evaluation['held_out_perplexity']:.1f}\n",
         markup=False,
@@ -81,9 +82,9 @@ def _prediction(console: Console, pairs: dict[str, list[float]]) -> None:
         table.add_column(name, justify="right")
     shown = {
         "training_time_s": ("training time", duration),
-        "step_time_s": ("step time", lambda value: f"{value:.3f} s"),
-        "tokens_per_second": ("tokens a second", lambda value: f"{value:,.0f}"),
-        "peak_memory_bytes": ("peak memory a process", lambda value: f"{amount(value, 'bytes')}B"),
+        "step_time_s": ("step time", lambda value: f"{figure(value)} s"),
+        "tokens_per_second": ("tokens a second", figure),
+        "peak_memory_bytes": ("peak memory a process", size),
     }
     for key, (name, text) in shown.items():
         predicted, measured = pairs[key]

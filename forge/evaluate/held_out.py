@@ -45,7 +45,7 @@ def select_held_out(tokens: Path, stream_tokens: int, max_tokens: int) -> HeldOu
     starts: list[int] = table["start"].to_pylist()
     if not starts:
         raise StageError(
-            "evaluate: no held-out document: raise corpus.held_out_fraction or give more documents"
+            "evaluate: no held-out document: raise data.held_out_fraction or give more documents"
         )
     # A document ends where the next one starts: true whether or not its own count includes the boundary tokens.
     ends = [*starts[1:], stream_tokens]

@@ -42,11 +42,11 @@ def budget_steps(
                 "give data.path or data.assumed_tokens, or train.tokens"
             )
         return math.ceil(float(train["epochs"]) * training_tokens / batch)
+    price = hardware.usd_per_gpu_hour
     if train["hours"] is not None:
         hours: float = train["hours"]
         key, given = "hours", f"{hours:g} h"
     else:
-        price = hardware.usd_per_gpu_hour
         if not price:
             raise SpecError(
                 f"train.budget_usd: hardware={hardware.name} has no price: "
@@ -56,8 +56,17 @@ def budget_steps(
         hours = train["budget_usd"] / (price * hardware.world_size)
     steps = math.floor(hours * 3600 * goodput_fraction / step_time_s)
     if steps < 1:
+        step_s = step_time_s / goodput_fraction
+        needs = f"{_figure(step_s)} s"
+        if key == "budget_usd" and price:
+            needs += f" and ${_figure(price * hardware.world_size * step_s / 3600)}"
         raise SpecError(
-            f"train.{key}: {given} do not pay for one step of {step_time_s / goodput_fraction:.3g} s on "
-            f"hardware={hardware.name}: raise train.{key} or lower train.global_batch_tokens"
+            f"train.{key}: {given} does not pay for one step, {needs} on hardware={hardware.name}: "
+            "raise it, or lower train.global_batch_tokens"
         )
     return steps
+
+
+def _figure(value: float) -> str:
+    """Return a number to three digits, or to the whole; never 4.74e+03."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from forge.plan.types import MemoryItem, Plan
+from forge.plan.types import MemoryItem, Plan, SourcePlan
 
 EFFECTS = (
     # name, unit, how to take it from the estimates
@@ -90,12 +90,12 @@ def _sum(items: tuple[MemoryItem, ...]) -> int:
 
 
 def _documents(plan: Plan) -> dict[str, Any]:
-    return {
-        "documents": {
-            source.path: f"{source.files} files, {source.bytes} bytes, {source.sha256[:12]}"
-            for source in plan.sources
-        }
-    }
+    return {"documents": {source.path: _described(source) for source in plan.sources}}
+
+
+def _described(source: SourcePlan) -> str:
+    files = "1 file" if source.files == 1 else f"{source.files:,} files"
+    return f"{files}, {source.bytes:,} bytes, {source.sha256[:12]}"
 
 
 def _decisions(plan: Plan) -> dict[str, Any]:

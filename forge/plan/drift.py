@@ -64,7 +64,8 @@ def _documents(plan: Plan, now: Plan) -> list[str]:
 def _described(source: SourcePlan | None) -> str:
     if source is None:
         return "not at hand"
-    return f"{source.files} files of {source.bytes} bytes ({source.sha256[:12] or 'unread'})"
+    files = "1 file" if source.files == 1 else f"{source.files:,} files"
+    return f"{files} of {source.bytes:,} bytes ({source.sha256[:12] or 'unread'})"
 
 
 def _hardware(plan: Plan, now: Plan) -> list[str]:
@@ -76,7 +77,7 @@ def _hardware(plan: Plan, now: Plan) -> list[str]:
     ]
     then, current = plan.estimates.available_memory_bytes, now.estimates.available_memory_bytes
     if then != current:
-        lines.append(f"hardware: {then} bytes of device memory when the plan was made, {current} now")
+        lines.append(f"hardware: {then:,} bytes of device memory when the plan was made, {current:,} now")
     return lines
 
 

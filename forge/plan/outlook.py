@@ -85,7 +85,7 @@ def token_warnings(model: ModelPlan, tokens: int, corpus_tokens: int) -> list[st
     optimal = OPTIMAL_TOKENS_PER_PARAMETER * model.active_parameters
     if tokens < optimal / 2:
         warnings.append(
-            f"{tokens / model.active_parameters:.1f} tokens a parameter: a smaller model would be as good for the same "
+            f"{tokens / model.active_parameters:.2g} tokens a parameter: a smaller model would be as good for the same "
             f"compute (about {OPTIMAL_TOKENS_PER_PARAMETER:.0f} are compute-optimal, Hoffmann 2022)"
         )
     passes = tokens / corpus_tokens if corpus_tokens else 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -138,7 +139,7 @@ def _refuse(hardware: Hardware, engine: dict[str, Any], precision: str) -> None:
     """Raise for every pin that contradicts another or the hardware, or that forge's engine cannot run."""
     problems = [f"engine.{key}: {problem}" for key, problem in _contradictions(hardware, engine, precision)]
     if precision == "bf16" and hardware.device == "cuda" and not hardware.native_bf16:
-        problems.append(f"train.precision: {hardware.gpu} does not multiply bf16: use fp32")
+        problems.append(f"train.precision: {hardware.gpu} does not multiply bf16: use train.precision=fp32")
     if problems:
         raise SpecError(*problems)
 
@@ -158,25 +159,41 @@ def _contradictions(hardware: Hardware, engine: dict[str, Any], precision: str) 
         yield (
             "zero_stage",
             "ZeRO stage 0 in bf16 takes a wrong first step in DeepSpeed 0.19: "
-            "use stage 1, or train.precision=fp32",
+            "use engine.zero_stage=1, or train.precision=fp32",
         )
     for key, place in (("offload_optimizer", optimizer), ("offload_parameters", parameters)):
         if place == "nvme":
-            yield key, "forge's engine does not offload to NVMe yet: use cpu"
+            yield key, f"forge's engine does not offload to NVMe yet: use engine.{key}=cpu"
         elif place == "cpu" and hardware.device == "cpu":
-            yield key, f"hardware={hardware.name} has no GPU to offload from: use none"
+            yield key, f"hardware={hardware.name} has no GPU to offload from: use engine.{key}=none"
     if optimizer == "cpu" and stage == 0:
         yield "offload_optimizer", "DeepSpeed offloads what ZeRO shards: use engine.zero_stage=1 or more"
     if parameters not in (AUTO, "none"):
         if stage not in (AUTO, 3):
-            yield "offload_parameters", "only ZeRO stage 3 keeps parameters apart: use engine.zero_stage=3"
+            yield (
+                "offload_parameters",
+                "parameters are offloaded by ZeRO stage 3 alone: use engine.zero_stage=3, "
+                "or engine.offload_parameters=none",
+            )
         if optimizer == "none":
-            yield "offload_parameters", "goes together with the optimizer's: use engine.offload_optimizer=cpu"
+            yield (
+                "offload_parameters",
+                "parameters are not offloaded without the optimizer: use engine.offload_optimizer=cpu, "
+                "or engine.offload_parameters=none",
+            )
     if hpz not in (AUTO, 1):
         if stage not in (AUTO, 3):
-            yield "hpz_partition_size", "only ZeRO stage 3 gathers parameters: use engine.zero_stage=3"
+            yield (
+                "hpz_partition_size",
+                "parameters are partitioned by ZeRO stage 3 alone: use engine.zero_stage=3, "
+                "or engine.hpz_partition_size=1",
+            )
         if hardware.world_size % hpz:
-            yield "hpz_partition_size", f"{hpz} does not divide {hardware.world_size} devices"
+            devices = "the one device" if hardware.world_size == 1 else f"the {hardware.world_size} devices"
+            yield (
+                "hpz_partition_size",
+                f"{hpz} does not divide {devices}: use {_divisors_near(hpz, hardware.world_size)}, or auto",
+            )
     if degree not in (AUTO, 1):
         yield (
             "sequence_parallel_degree",
@@ -184,25 +201,24 @@ def _contradictions(hardware: Hardware, engine: dict[str, Any], precision: str) 
             "engine.activation_checkpointing=full for long sequences",
         )
     if attention == "flash" and hardware.device == "cpu":
-        yield "attention", f"hardware={hardware.name} has no GPU for flash-attn: use sdpa"
+        yield "attention", f"hardware={hardware.name} has no GPU for flash-attn: use engine.attention=sdpa"
 
 
 def _micro_batches(
     hardware: Hardware, engine: dict[str, Any], train: dict[str, Any]
 ) -> tuple[tuple[int, int], ...]:
     """Return (micro-batch, accumulation) pairs that make up the global batch exactly."""
-    batch_tokens, world = train["global_batch_tokens"], hardware.world_size
-    sequences = batch_tokens // train["sequence_length"]
+    length, world = train["sequence_length"], hardware.world_size
+    sequences = train["global_batch_tokens"] // length
     if sequences % world:
-        near = max(sequences // world, 1) * world * train["sequence_length"]
+        near = [share * world * length for share in (sequences // world, sequences // world + 1) if share]
         raise SpecError(
-            f"train.global_batch_tokens: {batch_tokens} is {sequences} sequences, which {world} devices cannot share "
-            f"equally: use {near}"
+            f"train.global_batch_tokens: a batch of {_sequences(sequences)} (of {length} tokens) is not what {world} "
+            f"devices can share equally: use {' or '.join(map(str, near))}"
         )
     share = sequences // world
-    takes = (
-        f"the {share} sequences that each of {world} devices takes of a global batch of {batch_tokens} tokens"
-    )
+    each = "" if world == 1 else f" that each of {world} devices takes"
+    takes = f"the {_sequences(share)}{each} of a global batch"
     size, accumulation = engine["micro_batch_sequences"], engine["gradient_accumulation_steps"]
     if size != AUTO and accumulation != AUTO and size * accumulation != share:
         raise SpecError(
@@ -211,10 +227,25 @@ def _micro_batches(
         )
     for key, value in (("micro_batch_sequences", size), ("gradient_accumulation_steps", accumulation)):
         if value != AUTO and share % value:
-            raise SpecError(f"engine.{key}: {value} does not divide {takes}")
+            raise SpecError(
+                f"engine.{key}: {value} does not divide {takes}: use {_divisors_near(value, share)}, or auto"
+            )
     if size != AUTO:
         return ((size, share // size),)
     if accumulation != AUTO:
         return ((share // accumulation, accumulation),)
     largest = min(share, MAX_MICRO_BATCH_SEQUENCES)
     return tuple((size, share // size) for size in range(1, largest + 1) if share % size == 0)
+
+
+def _sequences(count: int) -> str:
+    return "one sequence" if count == 1 else f"{count} sequences"
+
+
+def _divisors_near(value: int, whole: int) -> str:
+    """Return the divisors of `whole` next to `value`, below and above it, in words."""
+    small = [size for size in range(1, math.isqrt(whole) + 1) if whole % size == 0]
+    divisors = sorted({*small, *(whole // size for size in small)})
+    below = [size for size in divisors if size < value][-1:]
+    above = [size for size in divisors if size > value][:1]
+    return " or ".join(map(str, below + above))

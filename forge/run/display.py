@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from forge.progress import Progress
+from forge.run.quantities import amount, duration
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -161,29 +162,3 @@ class _BarStage:
         if self._status:
             parts.append(self._status)
         return "  ".join(parts)
-
-
-def amount(value: float, unit: str) -> str:
-    """Return a quantity as people read it: bytes in kB, MB, GB; anything else with thousands set apart."""
-    if unit != "bytes":
-        return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.1f}"
-    for size, name in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= size:
-            return f"{value / size:.1f} {name}"
-    return f"{value:.0f}"
-
-
-def duration(seconds: float) -> str:
-    """Return a length of time in its two largest units: '45 s', '3 min 20 s', '2 h 05 min', '6 d 4 h'."""
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    whole_s = round(seconds)
-    if whole_s < 60:
-        return f"{whole_s} s"
-    if whole_s < 3600:
-        return f"{whole_s // 60} min {whole_s % 60:02} s"
-    minutes = round(seconds / 60)
-    if minutes < 24 * 60:
-        return f"{minutes // 60} h {minutes % 60:02} min"
-    hours = round(seconds / 3600)
-    return f"{hours // 24} d {hours % 24} h"

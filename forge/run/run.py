@@ -17,8 +17,9 @@ from forge.locks import Busy, take_lock
 from forge.plan.types import Plan, StagePlan, plan_to_json
 from forge.progress import Progress
 from forge.run.artifacts import Artifact, find_artifact, link_artifact, make_artifact
-from forge.run.display import Display, StageDisplay, duration
+from forge.run.display import Display, StageDisplay
 from forge.run.headlines import headline
+from forge.run.quantities import duration
 from forge.run.stages import WORK, Workplace
 from forge.run.summary import summarize_run, write_summary
 
@@ -70,7 +71,7 @@ def run_plan(
     except Busy:
         raise StageError(f"{run_dir}: is being carried out by another forge-run: wait for it") from None
     except OSError as error:
-        raise StageError(_disk_line("run", error)) from None
+        raise StageError(_disk_line("run", error, output_dir)) from None
     with lock:
         place = Workplace(plan, run_dir, source_hashes)
         try:
@@ -82,7 +83,7 @@ def run_plan(
             summary = summarize_run(plan, artifacts)
             write_summary(run_dir, summary)
         except OSError as error:
-            raise StageError(_disk_line("run", error)) from None
+            raise StageError(_disk_line("run", error, output_dir)) from None
     return FinishedRun(run_dir, artifacts, made, time.monotonic() - began_s, summary)
 
 
@@ -124,7 +125,7 @@ def _carry_out(place: Workplace, stage: StagePlan, root: Path, display: Display)
             number, f"{stage.name}: stopped; what was done before it is kept: the same command goes on"
         ) from None
     except Exception as error:
-        failure = _failure(error, stage, place.run_dir)
+        failure = _failure(error, stage, place.run_dir, root.parent)
         append_event(events, "stage_failed", stage=stage.name, error=repr(failure).splitlines()[0])
         if failure is error:
             raise
@@ -136,7 +137,7 @@ def _carry_out(place: Workplace, stage: StagePlan, root: Path, display: Display)
     return artifact
 
 
-def _failure(error: Exception, stage: StagePlan, run_dir: Path) -> Exception:
+def _failure(error: Exception, stage: StagePlan, run_dir: Path, output_dir: Path) -> Exception:
     """Return the error to raise: a user's mistake in its own words, a full disk as one, anything else as it is."""
     if isinstance(error, UserError):
         return error
@@ -144,7 +145,7 @@ def _failure(error: Exception, stage: StagePlan, run_dir: Path) -> Exception:
     with log.open("a", encoding="utf-8") as file:
         traceback.print_exception(error, file=file)
     if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
-        return StageError(_disk_line(stage.name, error))
+        return StageError(_disk_line(stage.name, error, output_dir))
     if isinstance(error, MemoryError):
         return StageError(f"{stage.name}: this machine's memory is not enough: see {log}; use less data")
     error.add_note(f"{stage.name}: a fault in forge; it is also in {log}")
@@ -154,16 +155,20 @@ def _failure(error: Exception, stage: StagePlan, run_dir: Path) -> Exception:
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
 
-def _disk_line(what: str, error: OSError) -> str:
-    place = error.filename or "the output folder"
-    remedy = {
-        errno.ENOSPC: "free some space",
-        errno.EDQUOT: "free some space",
-        errno.EACCES: "set output_dir to a folder you may write to",
-        errno.EROFS: "set output_dir to a folder you may write to",
-    }.get(error.errno or 0, "look after that place")
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_FAULTY = {errno.EIO}
+
+
+def _disk_line(what: str, error: OSError, output_dir: Path) -> str:
+    """Return the line for a disk that refuses; a write that fails often does not say to which file."""
+    if error.errno in _FULL:
+        remedy = "free some space; the same command goes on"
+    elif error.errno in _FAULTY:
+        remedy = "look after that disk; the same command goes on"
+    else:
+        remedy = "set output_dir to a folder you may write to"
     reason = error.strerror or type(error).__name__
-    return f"{what}: {place}: cannot be written ({reason}): {remedy}; the same command goes on"
+    return f"{what}: {error.filename or output_dir.absolute()}: cannot be written ({reason}): {remedy}"
 
 
 class _Recorder:

@@ -19,8 +19,8 @@ from forge.spec.problems import COMMAND_LINE, Problem
 from forge.spec.references import ONLY_PLAIN_REFERENCES
 from forge.spec.schema import SpecSchema, spec_schema
 from forge.spec.search_path import RECIPE_GROUP, SearchPath, is_option_name
-from forge.spec.text import has_control_characters, printable, shortened
-from forge.spec.types import KeyPath
+from forge.spec.text import has_control_characters, printable, shortened, shown
+from forge.spec.types import KeyPath, dotted
 
 MAX_TOKEN_CHARACTERS = 10_000
 MAX_BRACKETS = 200
@@ -57,6 +57,7 @@ class CommandLine:
     settings: list[Setting] = field(default_factory=list)
     recipe: str | None = None
     problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def read_command_line(tokens: Sequence[str], search_path: SearchPath, schema: SpecSchema) -> CommandLine:
@@ -73,7 +74,20 @@ def read_command_line(tokens: Sequence[str], search_path: SearchPath, schema: Sp
                 _take_setting(line, key, value, schema)
         except WrongOverride as error:
             line.problems.append(wrong_override(token, error))
+    line.notes += _given_twice(line.settings)
     return line
+
+
+def _given_twice(settings: Sequence[Setting]) -> list[str]:
+    """Say which keys were given several values; as in Hydra, the last counts."""
+    values: dict[KeyPath, list[Any]] = {}
+    for setting in settings:
+        values.setdefault(setting.key, []).append(setting.value)
+    return [
+        f"{COMMAND_LINE}: {dotted(key)}: is given more than once: the last counts, {shown(given[-1])}"
+        for key, given in values.items()
+        if any(value != given[-1] for value in given) and not isinstance(given[-1], dict)
+    ]
 
 
 def wrong_override(token: str, error: WrongOverride) -> Problem:

@@ -67,12 +67,12 @@ def compose_spec(overrides: Sequence[str], search_path: SearchPath | None = None
     raise_problems([*problems, *([] if incomplete else broken)])
 
     names = tuple(file.config_path.removeprefix(f"{RECIPE_GROUP}/") for file in recipes.files)
-    notes = tuple(
+    hidden = tuple(
         f"{file.shown} hides forge's own recipe of that name"
         for name, file in zip(names, recipes.files, strict=True)
         if search_path.shadowed(name)
     )
-    return Spec(values, origins, names, choices, notes, chosen)
+    return Spec(values, origins, names, choices, (*line.notes, *hidden), chosen)
 
 
 def _file_problems(file: SpecFile) -> list[Problem]:

@@ -40,7 +40,10 @@ def nearest_key(key: KeyPath, schema: SpecSchema) -> str | None:
         return inside[near]
     anywhere = {path[-1]: dotted(path) for path in schema.leaves}
     near = nearest(key[-1], anywhere, 0.8)
-    return nearest(name, schema.keys(), 0.8) or (anywhere[near] if near else None)
+    # Long names of groups alone would make two keys alike.
+    last = nearest(key[-1], {path[-1] for path in schema.leaves}, 0.6)
+    whole = nearest(name, schema.keys(), 0.8) if last else None
+    return whole or (anywhere[near] if near else None)
 
 
 def no_such_key(key: KeyPath, schema: SpecSchema) -> str:
@@ -54,7 +57,8 @@ def no_such_key(key: KeyPath, schema: SpecSchema) -> str:
     if near:
         return f"no such key. did you mean {near}?"
     if len(key) > 1 and key[0] in schema.groups:
-        return f"no such key. the keys of {key[0]} are {', '.join(schema.root['properties'][key[0]]['properties'])}"
+        group = key[:-1] if "properties" in above else key[:1]
+        return f"no such key. the keys of {dotted(group)} are {', '.join((schema.node(group) or {})['properties'])}"
     return f"no such key: a key is GROUP.KEY, and the groups are {', '.join(schema.groups)}"
 
 

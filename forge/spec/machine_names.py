@@ -13,15 +13,17 @@ from typing import Any
 from forge.spec.safe_yaml import Document
 
 GPUS_A_MACHINE = 8
+MOST_MACHINES = 16_384
+"""As the schema of hardware.nodes has it."""
 SHARED_OUT = ("host_memory_gib", "disk_gib")
 
-_NAME = re.compile(r"(?:(?P<nodes>[1-9]\d{0,5})x)?(?P<gpus>[1-9]\d{0,5})x(?P<chip>[A-Za-z][A-Za-z0-9_]*)\Z")
+_NAME = re.compile(r"(?:(?P<nodes>[1-9]\d{0,30})x)?(?P<gpus>[1-9]\d{0,30})x(?P<chip>[A-Za-z][A-Za-z0-9_]*)\Z")
 
 
 def machine_document(name: str, chip_values: Callable[[str], dict[str, Any] | None]) -> Document | None:
     """Return what a file of this name would say, or None where the rule does not make it.
 
-    The document carries an error where the count does not divide into machines.
+    The document carries an error where the count does not divide into machines, or they are too many.
 
     Args:
         name: the option, as typed.
@@ -45,6 +47,10 @@ def machine_document(name: str, chip_values: Callable[[str], dict[str, Any] | No
             errors.append(
                 (0, f"is not a whole number of machines of {gpus}: use {near}, or say NODESxGPUSx{chip}")
             )
+    if nodes > MOST_MACHINES:
+        near = f"{MOST_MACHINES}x{gpus}x{chip}" if match["nodes"] else f"{MOST_MACHINES * gpus}x{chip}"
+        errors = [(0, f"{nodes} machines are more than a plan may have, {MOST_MACHINES}: use at most {near}")]
+        nodes = MOST_MACHINES
     named: dict[str, Any] = {"defaults": [f"_{chip}"], "nodes": nodes, "gpus_per_node": gpus}
     for key in SHARED_OUT:
         whole = values.get(key)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from forge.spec.hints import nearest_key
+from forge.spec.hints import nearest_key, no_such_key
 from forge.spec.problems import Problem, problem_at
 from forge.spec.schema import SpecSchema
 from forge.spec.text import shortened, shown
@@ -112,8 +112,9 @@ class _Resolver:
             if any(key.startswith(f"{name}.") for key in self._known):
                 raise _Unresolvable(f"${{{name}}} is a group: refer to one of its keys")
             near = nearest_key(tuple(name.split(".")), self._schema)
-            hint = f" did you mean ${{{near}}}?" if near in self._known else ""
-            raise _Unresolvable(f"${{{short}}}: there is no such key.{hint}")
+            if near in self._known:
+                raise _Unresolvable(f"${{{short}}}: there is no such key. did you mean ${{{near}}}?")
+            raise _Unresolvable(f"${{{short}}}: {no_such_key(tuple(name.split('.')), self._schema)}")
         if name in trail:
             circle = " -> ".join((*trail[trail.index(name) :], name))
             raise _Unresolvable(f"goes in a circle: {circle}")

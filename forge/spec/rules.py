@@ -100,7 +100,7 @@ def _held_out(family: float, duplicate: float) -> str | None:
         return None
     return (
         f"held_out_group_jaccard {family} is above near_duplicate_jaccard {duplicate}: "
-        "near-duplicates would stand on both sides of the held-out split"
+        "near-duplicates would stand on both sides of the held-out split: lower it, or raise the other"
     )
 
 

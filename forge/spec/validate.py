@@ -114,6 +114,7 @@ def _message(keyword: str, limit: Any, value: Any, path: KeyPath, node: dict[str
 
 def _limit_message(keyword: str, limit: Any, value: Any, node: dict[str, Any]) -> str:
     unit = node.get("x-forge-unit", "fraction")
+    give = "name a file or folder" if node.get("x-forge-path") else "give one"
     measured = shown(value) if unit == "fraction" else f"{shown(value)} {unit}"
     return {
         "const": f"{shown(value)} must be {limit}",
@@ -121,9 +122,9 @@ def _limit_message(keyword: str, limit: Any, value: Any, node: dict[str, Any]) -
         "maximum": f"{measured} is above the most allowed, {limit}",
         "exclusiveMinimum": f"{shown(value)} must be above {limit}",
         "exclusiveMaximum": f"{shown(value)} must be below {limit}",
-        "minLength": "is empty",
+        "minLength": f"is shorter than {limit} characters" if value else f"is empty: {give}",
         "maxLength": f"is longer than {limit} characters",
-        "minItems": "is an empty list",
+        "minItems": f"is an empty list: {give}",
         "maxItems": f"has more than {limit} items",
         "uniqueItems": f"{shown(value)} holds the same item twice",
     }[keyword]

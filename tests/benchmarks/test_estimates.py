@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks import fit_estimates
 from benchmarks.estimates import LEAVE_ONE_OUT_FILE, main, rate_report
 from benchmarks.fit_estimates import fit
 from benchmarks.peers import six_n
@@ -193,3 +194,19 @@ def test_a_slower_network_between_nodes_where_its_source_is_known() -> None:
     slow = parse_row(2, cells(source="nanotron"))
     assert slow.hardware.node_hop_s is not None
     assert tokens_per_s_per_gpu(slow) < tokens_per_s_per_gpu(parse_row(2, cells()))
+
+
+def test_without_a_file_one_line_asks_for_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err == "--rows: is missing: name a CSV file of measured runs with --rows or --fits\n"
+
+
+def test_a_fit_without_a_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fit_estimates.main([]) == 2
+    assert fit_estimates.main([str(tmp_path / "none.csv")]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "FILE.csv: is missing: name a CSV file of measured runs",
+        f"{tmp_path / 'none.csv'}: no such file: name a CSV file of measured runs",
+    ]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer
 
 from forge import __version__
+from forge.cli.main import COMMANDS, call
 
 
 def forge(*arguments: str, cwd: Path | None = None, script: str = "main") -> subprocess.CompletedProcess[str]:
@@ -96,3 +99,71 @@ def test_a_reader_that_leaves_early_is_no_fault(tmp_path: Path) -> None:
     shown = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True)
     assert shown.stdout == '{\n  "id": '
     assert shown.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("pln",), "command line: pln: no such command. did you mean plan?"),
+        (("zzz",), "command line: zzz: no such command. there are: run, plan, audit"),
+        (
+            ("+recipe=legal_7b", "hardware=cpu"),
+            "command line: +recipe=legal_7b: is no command: say what to do with it: forge plan +recipe=legal_7b",
+        ),
+        (("plan", "--why"), "command line: --why: needs a value: --why KEY"),
+        (("plan", "-o"), "command line: -o: needs a value: -o FILE"),
+        (("plan", "--json=3"), "command line: --json: takes no value: write --json alone"),
+        (("audit",), "command line: PATH...: is missing: forge audit PATH..."),
+        (("audit", "--fxi", "a"), "command line: --fxi: no such option. did you mean --fix?"),
+        (("--verison",), "command line: --verison: no such option. did you mean --version?"),
+    ],
+)
+def test_a_command_line_that_cannot_be_parsed_is_one_line(arguments: tuple[str, ...], line: str) -> None:
+    refused = forge(*arguments)
+    assert (refused.returncode, refused.stdout, refused.stderr) == (2, "", f"{line}\n")
+
+
+def test_without_a_command_there_is_help() -> None:
+    helped = forge()
+    assert helped.returncode == 0
+    assert all(command in helped.stdout for command in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    "arguments", ["plan +recipe=legal_7b hardware=8xh100", "plan hardware=cpu --spec", "--help"]
+)
+def test_a_reader_that_leaves_after_a_line_is_no_fault(arguments: str, tmp_path: Path) -> None:
+    program = f"{sys.executable} -c 'from forge.cli.main import main; main()' {arguments}"
+    command = f"({program}; echo $? >&3) 3>status 2>said | true; cat status"
+    shown = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True)
+    assert shown.stdout in ("141\n", "0\n")
+    assert all(line.startswith("note: ") for line in (tmp_path / "said").read_text().splitlines())
+
+
+def test_piped_tables_have_no_spaces_at_line_ends(tmp_path: Path) -> None:
+    (tmp_path / "documents").mkdir()
+    (tmp_path / "documents" / "a.md").write_text("# Heron\n\nThe limit is 5 GB for all of its customers.\n")
+    for arguments in (
+        ("plan", "+recipe=legal_7b", "hardware=8xh100"),
+        ("plan", "--diff", "hardware=cpu", "hardware=cpu train.learning_rate=2e-3"),
+        ("audit", "documents"),
+    ):
+        shown = forge(*arguments, cwd=tmp_path)
+        assert shown.returncode == 0, shown.stderr
+        lines = shown.stdout.splitlines()
+        assert len(lines) > 5
+        assert [line for line in lines if line != line.rstrip()] == []
+
+
+def test_sigterm_while_compiling_is_status_143(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = typer.Typer()
+
+    @app.command()
+    def wait() -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert call(app, "wait", []) == 143
+    finally:
+        signal.signal(signal.SIGTERM, before)

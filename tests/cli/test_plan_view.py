@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from forge.cli.compiling import Compiled, compile_overrides
-from forge.cli.plan_view import dollars, plan_screen, small, times
+from forge.cli.plan_view import plan_screen, times
 from tests.plan.specs import LAPTOP
 
 
@@ -19,18 +19,6 @@ def _shown(*overrides: str, width: int = 100) -> str:
     plan_screen(_compiled(*overrides), console)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("value", "said"), [(0.01234, "0.0123"), (54.32, "54.3"), (4740.1, "4,740"), (0.0, "0"), (99.96, "100")]
-)
-def test_figures_have_three_digits_and_no_powers_of_ten(value: float, said: str) -> None:
-    assert small(value) == said
-
-
-@pytest.mark.parametrize(("usd", "said"), [(0.42, "$0.42"), (13.471, "$13.47"), (11901.2, "$11,901")])
-def test_money_has_cents_where_they_matter(usd: float, said: str) -> None:
-    assert dollars(usd) == said
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def test_changed_documents_are_named_and_may_be_accepted(planned: Path) -> None:
     with pytest.raises(FitError) as refused:
         ready(planned, accepts_drift=False)
     first, last = refused.value.lines
-    assert first.startswith(f"{planned}: documents: documents: 1 files of 24 bytes")
+    assert first.startswith(f"{planned}: documents: documents: 1 file of 24 bytes")
     assert last == f"{planned}: compile it again, or carry it out all the same with --accept-drift"
 
     reviewed, (accepted, drift) = load_plan(planned), ready(planned, accepts_drift=True)
@@ -109,3 +109,39 @@ def test_plans_and_overrides_are_compared(planned: Path) -> None:
         2,
         "command line: --diff: takes two: plan files, or overrides in quotes\n",
     )
+
+
+def test_where_documents_are_gone_a_plan_is_not_told_to_set_them(planned: Path) -> None:
+    (planned.parent / "documents").rename(planned.parent / "elsewhere")
+    with pytest.raises(SpecError) as refused:
+        ready(planned, accepts_drift=True)
+    assert refused.value.lines == (
+        f"{planned}: data.path: documents: does not exist: put it there, or compile a plan for other documents "
+        "with `forge plan`",
+    )
+
+
+def test_a_plan_made_without_documents_is_not_carried_out(planned: Path) -> None:
+    forge("plan", "hardware=cpu", "-o", "without.json", cwd=planned.parent)
+    with pytest.raises(SpecError) as refused:
+        ready(Path("without.json"), accepts_drift=True)
+    assert refused.value.lines == (
+        "without.json: was made without documents: compile it again with data.path=/my/folder",
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("plan=",), "plan: is empty: name a file that `forge plan` wrote, as plan=plan.json"),
+        (("plan=a", "plan=b"), "plan: is given more than once: give one"),
+        (("plan=a", "output_dir="), "output_dir: is empty: give one"),
+        (("plan=a", "-m"), "--multirun: a plan is one run: drop it"),
+        (("hardware=cpu", "--accept-drift"), "--accept-drift: goes with plan=FILE: drop it, or name a plan"),
+    ],
+)
+def test_what_does_not_go_with_a_plan_is_one_line(
+    arguments: tuple[str, ...], line: str, tmp_path: Path
+) -> None:
+    refused = forge(*arguments, cwd=tmp_path, script="run_main")
+    assert (refused.returncode, refused.stdout, refused.stderr) == (2, "", f"command line: {line}\n")

@@ -38,12 +38,12 @@ def test_changed_code_names_the_stages_it_makes(monkeypatch: pytest.MonkeyPatch)
     [
         (
             (SourcePlan("/my/folder", 4, 3_000_000, "1" * 64),),
-            "documents: /my/folder: 3 files of 3000000 bytes (000000000000) when the plan was made, "
-            "4 files of 3000000 bytes (111111111111) now",
+            "documents: /my/folder: 3 files of 3,000,000 bytes (000000000000) when the plan was made, "
+            "4 files of 3,000,000 bytes (111111111111) now",
         ),
         (
             (),
-            "documents: /my/folder: 3 files of 3000000 bytes (000000000000) when the plan was made, not at hand now",
+            "documents: /my/folder: 3 files of 3,000,000 bytes (000000000000) when the plan was made, not at hand now",
         ),
     ],
 )

@@ -19,46 +19,50 @@ def _space(*overrides: str) -> Space:
     [
         (
             ("hardware=8xh100", "train.global_batch_tokens=12288"),
-            "train.global_batch_tokens: 12288 is 12 sequences, which 8 devices cannot share equally: use 8192",
+            "train.global_batch_tokens: a batch of 12 sequences (of 1024 tokens) is not what 8 devices can share "
+            "equally: use 8192 or 16384",
         ),
         (
             ("hardware=8xh100", "engine.micro_batch_sequences=3"),
             "engine.micro_batch_sequences: 3 does not divide the 8 sequences that each of 8 devices takes of a global "
-            "batch of 65536 tokens",
+            "batch: use 2 or 4, or auto",
         ),
         (
             ("hardware=8xh100", "engine.gradient_accumulation_steps=3"),
             "engine.gradient_accumulation_steps: 3 does not divide the 8 sequences that each of 8 devices takes of a "
-            "global batch of 65536 tokens",
+            "global batch: use 2 or 4, or auto",
         ),
         (
             ("hardware=8xh100", "engine.micro_batch_sequences=2", "engine.gradient_accumulation_steps=2"),
             "engine.gradient_accumulation_steps: 2 micro-batches of 2 are not the 8 sequences that each of 8 devices "
-            "takes of a global batch of 65536 tokens: leave one of the two auto",
+            "takes of a global batch: leave one of the two auto",
         ),
         (
             ("hardware=8xh100", "engine.offload_optimizer=nvme"),
-            "engine.offload_optimizer: forge's engine does not offload to NVMe yet: use cpu",
+            "engine.offload_optimizer: forge's engine does not offload to NVMe yet: use engine.offload_optimizer=cpu",
         ),
         (
             ("hardware=8xh100", "engine.offload_parameters=cpu", "engine.zero_stage=2"),
-            "engine.offload_parameters: only ZeRO stage 3 keeps parameters apart: use engine.zero_stage=3",
+            "engine.offload_parameters: parameters are offloaded by ZeRO stage 3 alone: use engine.zero_stage=3, "
+            "or engine.offload_parameters=none",
         ),
         (
             ("hardware=8xh100", "engine.offload_parameters=cpu", "engine.offload_optimizer=none"),
-            "engine.offload_parameters: goes together with the optimizer's: use engine.offload_optimizer=cpu",
+            "engine.offload_parameters: parameters are not offloaded without the optimizer: "
+            "use engine.offload_optimizer=cpu, or engine.offload_parameters=none",
         ),
         (
             ("hardware=cpu", "engine.offload_optimizer=cpu"),
-            "engine.offload_optimizer: hardware=cpu has no GPU to offload from: use none",
+            "engine.offload_optimizer: hardware=cpu has no GPU to offload from: use engine.offload_optimizer=none",
         ),
         (
             ("hardware=8xh100", "engine.hpz_partition_size=3"),
-            "engine.hpz_partition_size: 3 does not divide 8 devices",
+            "engine.hpz_partition_size: 3 does not divide the 8 devices: use 2 or 4, or auto",
         ),
         (
             ("hardware=16xh100", "engine.hpz_partition_size=8", "engine.zero_stage=2"),
-            "engine.hpz_partition_size: only ZeRO stage 3 gathers parameters: use engine.zero_stage=3",
+            "engine.hpz_partition_size: parameters are partitioned by ZeRO stage 3 alone: use engine.zero_stage=3, "
+            "or engine.hpz_partition_size=1",
         ),
         (
             ("hardware=8xh100", "engine.sequence_parallel_degree=2"),
@@ -67,16 +71,16 @@ def _space(*overrides: str) -> Space:
         ),
         (
             ("hardware=cpu", "engine.attention=flash"),
-            "engine.attention: hardware=cpu has no GPU for flash-attn: use sdpa",
+            "engine.attention: hardware=cpu has no GPU for flash-attn: use engine.attention=sdpa",
         ),
         (
             ("hardware=8xv100", "train.precision=bf16"),
-            "train.precision: v100-sxm-32gb does not multiply bf16: use fp32",
+            "train.precision: v100-sxm-32gb does not multiply bf16: use train.precision=fp32",
         ),
         (
             ("hardware=8xh100", "engine.zero_stage=0"),
-            "engine.zero_stage: ZeRO stage 0 in bf16 takes a wrong first step in DeepSpeed 0.19: use stage 1, or "
-            "train.precision=fp32",
+            "engine.zero_stage: ZeRO stage 0 in bf16 takes a wrong first step in DeepSpeed 0.19: "
+            "use engine.zero_stage=1, or train.precision=fp32",
         ),
     ],
 )

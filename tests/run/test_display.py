@@ -5,43 +5,12 @@ import time
 
 import pytest
 
-from forge.run.display import BarDisplay, LineDisplay, amount, duration, make_display
+from forge.run.display import BarDisplay, LineDisplay, make_display
 
 
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.04, "0.0 s"),
-        (9.94, "9.9 s"),
-        (59.4, "59 s"),
-        (59.6, "1 min 00 s"),
-        (3599.6, "1 h 00 min"),
-        (7500, "2 h 05 min"),
-        (86400 * 3 + 3600 * 4, "3 d 4 h"),
-    ],
-)
-def test_durations_are_said_in_two_units(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
-
-
-@pytest.mark.parametrize(
-    ("value", "unit", "text"),
-    [
-        (0, "bytes", "0"),
-        (999, "bytes", "999"),
-        (6_900_000, "bytes", "6.9 M"),
-        (1234, "documents", "1,234"),
-        (2.5, "steps", "2.5"),
-        (2.0, "steps", "2"),
-    ],
-)
-def test_amounts(value: float, unit: str, text: str) -> None:
-    assert amount(value, unit) == text
 
 
 def test_a_log_gets_a_line_a_minute_with_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -171,3 +171,24 @@ def test_an_output_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> Non
     (tmp_path / "file").write_text("mine")
     with pytest.raises(StageError, match=r"^run: .*file.*: cannot be written \(Not a directory\)"):
         carry_out(tmp_path / "file")
+
+
+def test_a_full_disk_that_names_no_file_is_said_to_be_that_of_the_output_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_stage(monkeypatch, "corpus", OSError(errno.ENOSPC, "No space left on device"))
+    with pytest.raises(StageError) as caught:
+        carry_out(tmp_path)
+    assert caught.value.lines == (
+        f"corpus: {tmp_path}: cannot be written (No space left on device): free some space; "
+        "the same command goes on",
+    )
+
+
+def test_an_output_folder_that_is_none_is_said_to_be_set_elsewhere() -> None:
+    with pytest.raises(StageError) as caught:
+        carry_out(Path("/proc/foo"))
+    assert caught.value.lines == (
+        "run: /proc/foo: cannot be written (No such file or directory): "
+        "set output_dir to a folder you may write to",
+    )

@@ -107,7 +107,8 @@ _BUILT = [
     _recipe(
         "a reference without end",
         "name: ${" + "a." * 30_000 + "a}\n",
-        "1: name: ${" + "a." * 28 + "a...}: there is no such key.",
+        "1: name: ${" + "a." * 28 + "a...}: no such key: a key is GROUP.KEY, and the groups are data, "
+        "tokenizer, model, hardware, train, engine, evaluate, export",
     ),
     _doubling(14),
     Case(

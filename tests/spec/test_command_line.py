@@ -102,7 +102,9 @@ def test_quotes_around_a_name_are_no_part_of_it(workspace: Workspace) -> None:
 
 
 def test_the_last_of_two_values_counts(workspace: Workspace) -> None:
-    assert workspace.compose("seed=3", "seed=4").values["seed"] == 4
+    spec = workspace.compose("seed=3", "train.steps=null", "seed=4", "train.steps=null")
+    assert spec.values["seed"] == 4
+    assert spec.notes == ("command line: seed: is given more than once: the last counts, 4",)
 
 
 def test_the_same_twice_is_once(workspace: Workspace) -> None:

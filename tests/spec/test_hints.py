@@ -60,6 +60,16 @@ def test_a_key_like_none_is_answered_with_the_keys_of_its_group() -> None:
     assert no_such_key(("export", "zzz"), SCHEMA) == f"no such key. the keys of export are {names}"
 
 
+@pytest.mark.parametrize("group", ["engine.deepspeed", "engine.deepspeed.zero_optimization"])
+def test_a_key_like_none_of_an_inner_group_is_answered_with_that_groups_keys(group: str) -> None:
+    path = tuple(group.split("."))
+    node = SCHEMA.node(path)
+    assert node is not None
+    names = ", ".join(node["properties"])
+    assert no_such_key((*path, "foo"), SCHEMA) == f"no such key. the keys of {group} are {names}"
+    assert no_such_key((*path, "sub_group_sise"), SCHEMA).startswith("no such key. did you mean ")
+
+
 def test_a_key_of_no_group_is_answered_with_the_groups() -> None:
     groups = ", ".join(SCHEMA.groups)
     assert no_such_key(("zzz",), SCHEMA) == f"no such key: a key is GROUP.KEY, and the groups are {groups}"

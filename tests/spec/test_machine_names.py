@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from forge.errors import SpecError
 from forge.spec.compose import compose_spec
-from forge.spec.machine_names import machine_document
+from forge.spec.machine_names import MOST_MACHINES, machine_document
+from forge.spec.schema import spec_schema
 from forge.spec.search_path import default_search_path
 
 CHIPS: dict[str, dict[str, Any]] = {"h100": {"host_memory_gib": 2048}, "a100": {}}
@@ -38,7 +39,7 @@ def test_a_name_says_machines_and_gpus(name: str, nodes: int, gpus: int, memory_
 
 
 @settings(deadline=None)
-@given(st.integers(1, 999_999))
+@given(st.integers(1, 8 * MOST_MACHINES))
 def test_every_count_is_machines_of_eight_or_says_which_counts_are(count: int) -> None:
     document = machine_document(f"{count}xa100", CHIPS.get)
     assert document is not None
@@ -65,6 +66,20 @@ def test_other_names_are_none_of_its_business(name: str) -> None:
             "12xh100",
             "hardware=12xh100: is not a whole number of machines of 8: use 8xh100 or 16xh100, or say NODESxGPUSxh100",
         ),
+        (
+            "999999xh100",
+            "hardware=999999xh100: 124999 machines are more than a plan may have, 16384: use at most 131072xh100",
+        ),
+        (
+            "99999999999xh100",
+            "hardware=99999999999xh100: 12499999999 machines are more than a plan may have, 16384: "
+            "use at most 131072xh100",
+        ),
+        (
+            "99999999999x4xh100",
+            "hardware=99999999999x4xh100: 99999999999 machines are more than a plan may have, 16384: "
+            "use at most 16384x4xh100",
+        ),
         ("0xh100", "command line: hardware=0xh100: there is no hardware '0xh100'. did you mean 8xh100?"),
     ],
 )
@@ -72,6 +87,11 @@ def test_what_is_wrong_with_a_name_is_one_line(option: str, line: str) -> None:
     with pytest.raises(SpecError) as caught:
         compose_spec([f"hardware={option}"])
     assert caught.value.lines == (line,)
+
+
+def test_the_most_machines_are_those_of_the_schema() -> None:
+    assert spec_schema().leaves["hardware", "nodes"]["maximum"] == MOST_MACHINES
+    assert not [*compose_spec([f"hardware={8 * MOST_MACHINES}xh100"]).notes]
 
 
 def test_lists_of_options_show_the_rule_and_not_the_parts() -> None:

@@ -86,9 +86,9 @@ def test_a_mapping_typed_on_the_command_line_merges(workspace: Workspace) -> Non
 def test_the_place_of_what_no_file_holds_is_the_name_that_stands_for_it(workspace: Workspace) -> None:
     spec = workspace.compose("hardware=64xh100")
     assert spec.where(("hardware", "nodes")) == "hardware=64xh100"
-    assert workspace.complaints("hardware=999999x8xh100") == (
-        "hardware=999999x8xh100: hardware.nodes: 999999 machines is above the most allowed, 16384 "
-        f"(over {spec.origins[('hardware', 'nodes')][1].where})",
+    assert workspace.complaints("hardware=2x99xh100") == (
+        "hardware=2x99xh100: hardware.gpus_per_node: 99 GPUs is above the most allowed, 64 "
+        f"(over {spec.origins[('hardware', 'gpus_per_node')][1].where})",
     )
 
 

@@ -72,7 +72,7 @@ def test_a_problem_leaves_the_others_and_stands_where_the_reference_does() -> No
     resolved, problems, unresolved = _resolve({"a": "${seed_}", "b": 2, "c": "${oc.env:HOME}"})
     assert resolved == {"a": None, "b": 2, "c": None}
     assert problems == [
-        "r.yaml:1: a: ${seed_}: there is no such key.",
+        "r.yaml:1: a: ${seed_}: no such key. did you mean seed?",
         f"r.yaml:3: c: '${{oc.env:HOME}}': {ONLY_PLAIN_REFERENCES}",
     ]
     assert unresolved == {("a",), ("c",)}
