@@ -8,6 +8,7 @@ from pathlib import Path
 from forge.cli.compiling import recompile
 from forge.errors import FitError, SpecError
 from forge.plan.drift import accept_drift, plan_drift
+from forge.plan.engine_limits import check_carried_out
 from forge.plan.hardware import check_runnable
 from forge.plan.machine import probe_machine
 from forge.plan.types import Plan, load_plan
@@ -49,6 +50,7 @@ def ready(file: Path, accepts_drift: bool) -> tuple[Plan, tuple[str, ...]]:
     machine = probe_machine()
     now, hardware = recompile(plan, machine, str(file))
     check_runnable(hardware, machine)
+    check_carried_out(plan.layout)
     drift = tuple(plan_drift(plan, now))
     if drift and not accepts_drift:
         raise FitError(

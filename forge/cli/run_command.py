@@ -13,6 +13,7 @@ from forge.cli.notes import show_notes
 from forge.cli.options import Overrides, overrides_of
 from forge.cli.reviewed import ready, reviewed_plan
 from forge.errors import FitError, SpecError, UserError
+from forge.plan.engine_limits import check_carried_out
 from forge.plan.hardware import check_runnable
 from forge.plan.machine import probe_machine
 from forge.plan.types import Plan
@@ -74,6 +75,7 @@ def compile_points(points: list[list[str]]) -> list[Compiled]:
         try:
             one = compile_overrides(point, machine, needs_data=True)
             check_runnable(one.hardware, machine)
+            check_carried_out(one.plan.layout)
             compiled.append(one)
         except (SpecError, FitError) as error:
             errors.append(error)

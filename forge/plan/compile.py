@@ -9,6 +9,7 @@ from forge import __version__
 from forge.errors import FitError
 from forge.plan.budget import budget_steps
 from forge.plan.disk import disk_items
+from forge.plan.engine_limits import not_carried_out
 from forge.plan.hardware import Hardware, resolve_hardware
 from forge.plan.host_memory import host_memory_items
 from forge.plan.lowering import deepspeed_config
@@ -270,6 +271,7 @@ def _estimates(
         compute_optimal_tokens=round(OPTIMAL_TOKENS_PER_PARAMETER * model.active_parameters),
         warnings=(
             *token_warnings(model, schedule.tokens, training_tokens),
+            *not_carried_out(_layout_plan(chosen)),
             *precision_warnings(hardware, chosen.layout.precision),
             *disk_warnings(sum(item.bytes for item in disk), hardware.disk_bytes),
         ),

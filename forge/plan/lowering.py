@@ -9,6 +9,9 @@ from forge.plan.hardware import Hardware
 from forge.plan.layout import Layout
 from forge.plan.memory import BYTES
 
+NVME_FOLDER = "nvme"
+"""Inside the run folder."""
+
 
 def deepspeed_config(
     layout: Layout,
@@ -48,13 +51,18 @@ def deepspeed_config(
         }
         if layout.hpz_partition_size > 1:
             zero["zero_hpz_partition_size"] = layout.hpz_partition_size
-    if layout.offload_optimizer == "cpu":
-        zero["offload_optimizer"] = {"device": "cpu", "pin_memory": True}
-    if layout.offload_parameters == "cpu":
-        zero["offload_param"] = {"device": "cpu", "pin_memory": True}
+    for key, place in (
+        ("offload_optimizer", layout.offload_optimizer),
+        ("offload_param", layout.offload_parameters),
+    ):
+        if place != "none":
+            zero[key] = {"device": place, "pin_memory": True}
+        if place == "nvme":
+            zero[key]["nvme_path"] = NVME_FOLDER
     micro_batch, accumulation = layout.micro_batch_sequences, layout.gradient_accumulation_steps
+    replicas = hardware.world_size // layout.sequence_parallel_degree
     config = {
-        "train_batch_size": micro_batch * accumulation * hardware.world_size,
+        "train_batch_size": micro_batch * accumulation * replicas,
         "train_micro_batch_size_per_gpu": micro_batch,
         "gradient_accumulation_steps": accumulation,
         "gradient_clipping": gradient_clip,
@@ -64,6 +72,8 @@ def deepspeed_config(
         "steps_per_print": 1_000_000_000,
         "wall_clock_breakdown": False,
     }
+    if layout.sequence_parallel_degree > 1:
+        config["sequence_parallel_size"] = layout.sequence_parallel_degree
     _refuse_unread(given or {}, layout)
     return _merged(config, given or {})
 

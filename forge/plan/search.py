@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from forge.errors import FitError
+from forge.errors import FitError, SpecError
 from forge.plan.hardware import GIB, Hardware
 from forge.plan.host_memory import host_memory_items
 from forge.plan.layout import Layout
 from forge.plan.memory import memory_items, peak_bytes
-from forge.plan.space import Shape, Space, layout_space
+from forge.plan.space import AUTO, Shape, Space, layout_space
 from forge.plan.time import step_time_s
 from forge.plan.types import MemoryItem, ModelPlan
 
@@ -70,6 +70,12 @@ def choose_layout(
         FitError: nothing fits; `why_nothing_fits` says by how much.
     """
     spaces = [(hardware, layout_space(hardware, engine, train))]
+    degree = engine["sequence_parallel_degree"]
+    if degree != AUTO and model.attention_heads % degree:
+        raise SpecError(
+            f"engine.sequence_parallel_degree: {degree} does not divide the {model.attention_heads} attention heads, "
+            "which the devices of a sequence share: use a divisor"
+        )
     if train["objective"] == "cost":
         spaces += _smaller(hardware, engine, train)
     best: dict[tuple[Any, ...], tuple[_Order, Layout, Hardware]] = {}

@@ -36,6 +36,7 @@ class Shape:
     bucket_bytes: int
     precision: Literal["bf16", "fp32"]
     attention: Literal["sdpa", "flash", "eager"]
+    sequence_parallel_degree: int
 
     def layout(self, micro_batch_sequences: int, gradient_accumulation_steps: int) -> Layout:
         """Return the layout of this shape with a micro-batch."""
@@ -49,7 +50,7 @@ class Shape:
             self.bucket_bytes,
             self.offload_parameters,
             self.hpz_partition_size,
-            1,
+            self.sequence_parallel_degree,
             self.attention,
             self.loss_chunks,
         )
@@ -83,12 +84,15 @@ class Space:
 def layout_space(hardware: Hardware, engine: dict[str, Any], train: dict[str, Any]) -> Space:
     """Return the layouts that a spec allows on its hardware.
 
+    Sequence parallelism and NVMe are taken where they are pinned and never chosen: forge's engine does not run them
+    yet (`forge.plan.engine_limits`).
+
     Raises:
-        SpecError: what is pinned contradicts itself or the hardware, or forge's engine cannot run it; or the global
-            batch cannot be shared by the devices.
+        SpecError: what is pinned contradicts itself or the hardware, or forge's engine trains wrongly with it; or the
+            global batch cannot be shared by the devices.
     """
     precision = resolve_precision(hardware, train)
-    _refuse(hardware, engine, precision)
+    _refuse(hardware, engine, train, precision)
     micro_batches = _micro_batches(hardware, engine, train)
     on_gpu = hardware.device == "cuda"
     # Stage 0 replicates what stage 1 shards and saves nothing for it, so it is never chosen, only obeyed.
@@ -104,7 +108,8 @@ def layout_space(hardware: Hardware, engine: dict[str, Any], train: dict[str, An
     attention: Literal["sdpa", "flash", "eager"] = (
         "sdpa" if engine["attention"] == AUTO else engine["attention"]
     )
-    shapes = (Shape(*choice, precision, attention) for choice in choices)
+    degree = _degree(engine)
+    shapes = (Shape(*choice, precision, attention, degree) for choice in choices)
     return Space(tuple(shape for shape in shapes if _consistent(shape)), micro_batches)
 
 
@@ -114,6 +119,11 @@ def resolve_precision(hardware: Hardware, train: dict[str, Any]) -> Literal["bf1
         return "bf16" if hardware.native_bf16 else "fp32"
     precision: Literal["bf16", "fp32"] = train["precision"]
     return precision
+
+
+def _degree(engine: dict[str, Any]) -> int:
+    degree = engine["sequence_parallel_degree"]
+    return 1 if degree == AUTO else int(degree)
 
 
 def _open(value: Any, choices: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -132,19 +142,24 @@ def _consistent(shape: Shape) -> bool:
         return False
     if shape.offload_optimizer != "none" and shape.zero_stage == 0:
         return False
+    if "nvme" in (shape.offload_optimizer, shape.offload_parameters) and shape.zero_stage != 3:
+        return False
     return shape.hpz_partition_size == 1 or shape.zero_stage == 3
 
 
-def _refuse(hardware: Hardware, engine: dict[str, Any], precision: str) -> None:
-    """Raise for every pin that contradicts another or the hardware, or that forge's engine cannot run."""
-    problems = [f"engine.{key}: {problem}" for key, problem in _contradictions(hardware, engine, precision)]
+def _refuse(hardware: Hardware, engine: dict[str, Any], train: dict[str, Any], precision: str) -> None:
+    """Raise for every pin that contradicts another or the hardware, or with which the engine would train wrongly."""
+    found = _contradictions(hardware, engine, train, precision)
+    problems = [f"engine.{key}: {problem}" for key, problem in found]
     if precision == "bf16" and hardware.device == "cuda" and not hardware.native_bf16:
         problems.append(f"train.precision: {hardware.gpu} does not multiply bf16: use train.precision=fp32")
     if problems:
         raise SpecError(*problems)
 
 
-def _contradictions(hardware: Hardware, engine: dict[str, Any], precision: str) -> Iterator[tuple[str, str]]:
+def _contradictions(
+    hardware: Hardware, engine: dict[str, Any], train: dict[str, Any], precision: str
+) -> Iterator[tuple[str, str]]:
     stage, optimizer, parameters = (
         engine["zero_stage"],
         engine["offload_optimizer"],
@@ -162,10 +177,13 @@ def _contradictions(hardware: Hardware, engine: dict[str, Any], precision: str) 
             "use engine.zero_stage=1, or train.precision=fp32",
         )
     for key, place in (("offload_optimizer", optimizer), ("offload_parameters", parameters)):
-        if place == "nvme":
-            yield key, f"forge's engine does not offload to NVMe yet: use engine.{key}=cpu"
-        elif place == "cpu" and hardware.device == "cpu":
+        if place not in (AUTO, "none") and hardware.device == "cpu":
             yield key, f"hardware={hardware.name} has no GPU to offload from: use engine.{key}=none"
+        elif place == "nvme" and stage not in (AUTO, 3):
+            yield (
+                key,
+                f"DeepSpeed swaps to NVMe at ZeRO stage 3 alone: use engine.zero_stage=3, or engine.{key}=cpu",
+            )
     if optimizer == "cpu" and stage == 0:
         yield "offload_optimizer", "DeepSpeed offloads what ZeRO shards: use engine.zero_stage=1 or more"
     if parameters not in (AUTO, "none"):
@@ -189,26 +207,41 @@ def _contradictions(hardware: Hardware, engine: dict[str, Any], precision: str) 
                 "or engine.hpz_partition_size=1",
             )
         if hardware.world_size % hpz:
-            devices = "the one device" if hardware.world_size == 1 else f"the {hardware.world_size} devices"
             yield (
                 "hpz_partition_size",
-                f"{hpz} does not divide {devices}: use {_divisors_near(hpz, hardware.world_size)}, or auto",
+                f"{hpz} does not divide {_devices(hardware)}: use {_divisors_near(hpz, hardware.world_size)}, or auto",
             )
     if degree not in (AUTO, 1):
-        yield (
-            "sequence_parallel_degree",
-            "forge's engine does not split sequences over devices yet: use 1, and "
-            "engine.activation_checkpointing=full for long sequences",
-        )
+        if hardware.device == "cpu":
+            yield (
+                "sequence_parallel_degree",
+                f"hardware={hardware.name} has no GPUs to share a sequence: use 1",
+            )
+        elif hardware.world_size % degree:
+            yield (
+                "sequence_parallel_degree",
+                f"{degree} does not divide {_devices(hardware)}: use {_divisors_near(degree, hardware.world_size)}",
+            )
+        elif train["sequence_length"] % degree:
+            yield (
+                "sequence_parallel_degree",
+                f"{degree} does not divide a sequence of {train['sequence_length']} tokens: use "
+                f"{_divisors_near(degree, train['sequence_length'])}",
+            )
     if attention == "flash" and hardware.device == "cpu":
         yield "attention", f"hardware={hardware.name} has no GPU for flash-attn: use engine.attention=sdpa"
+
+
+def _devices(hardware: Hardware) -> str:
+    return "the one device" if hardware.world_size == 1 else f"the {hardware.world_size} devices"
 
 
 def _micro_batches(
     hardware: Hardware, engine: dict[str, Any], train: dict[str, Any]
 ) -> tuple[tuple[int, int], ...]:
     """Return (micro-batch, accumulation) pairs that make up the global batch exactly."""
-    length, world = train["sequence_length"], hardware.world_size
+    # Devices that share a sequence count as one.
+    length, world = train["sequence_length"], hardware.world_size // _degree(engine)
     sequences = train["global_batch_tokens"] // length
     if sequences % world:
         near = [share * world * length for share in (sequences // world, sequences // world + 1) if share]

@@ -81,9 +81,10 @@ BAD: list[tuple[tuple[str, ...], str]] = [
     (("engine.bucket_bytes=0",), "engine.bucket_bytes"),
     (("engine.loss_chunks=0",), "engine.loss_chunks"),
     (("engine.hpz_partition_size=5", *GPUS), "5 does not divide the 8 devices"),
-    (("engine.sequence_parallel_degree=4", *GPUS), "does not split sequences"),
+    (("engine.sequence_parallel_degree=5", *GPUS), "5 does not divide the 8 devices"),
+    (("engine.sequence_parallel_degree=64", "hardware=64xh100"), "attention heads"),
     (("engine.offload_parameters=cpu", "engine.zero_stage=1", *GPUS), "ZeRO stage 3 alone"),
-    (("engine.offload_optimizer=nvme", *GPUS), "NVMe"),
+    (("engine.offload_optimizer=nvme", "engine.zero_stage=1", *GPUS), "NVMe at ZeRO stage 3 alone"),
     (("engine.deepspeed.zero_optimization.sub_group_size=-1",), "sub_group_size"),
     # hardware
     (("hardware=9xh100",), "not a whole number of machines"),

@@ -62,7 +62,7 @@ def test_known_documents_count_before_assumed_ones() -> None:
 
 
 def test_bf16_without_zero_is_refused() -> None:
-    with pytest.raises(SpecError, match=r"engine.zero_stage.*stage 1, or"):
+    with pytest.raises(SpecError, match=r"engine.zero_stage.*zero_stage=1, or"):
         compiled("engine.zero_stage=0", "train.precision=auto", "hardware=8xh100")
     with pytest.raises(SpecError, match=r"engine.zero_stage"):
         compiled("engine.zero_stage=0", "train.precision=bf16", "hardware=8xh100")

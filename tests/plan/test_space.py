@@ -38,8 +38,9 @@ def _space(*overrides: str) -> Space:
             "takes of a global batch: leave one of the two auto",
         ),
         (
-            ("hardware=8xh100", "engine.offload_optimizer=nvme"),
-            "engine.offload_optimizer: forge's engine does not offload to NVMe yet: use engine.offload_optimizer=cpu",
+            ("hardware=8xh100", "engine.offload_optimizer=nvme", "engine.zero_stage=2"),
+            "engine.offload_optimizer: DeepSpeed swaps to NVMe at ZeRO stage 3 alone: use engine.zero_stage=3, or "
+            "engine.offload_optimizer=cpu",
         ),
         (
             ("hardware=8xh100", "engine.offload_parameters=cpu", "engine.zero_stage=2"),
@@ -65,9 +66,8 @@ def _space(*overrides: str) -> Space:
             "or engine.hpz_partition_size=1",
         ),
         (
-            ("hardware=8xh100", "engine.sequence_parallel_degree=2"),
-            "engine.sequence_parallel_degree: forge's engine does not split sequences over devices yet: use 1, and "
-            "engine.activation_checkpointing=full for long sequences",
+            ("hardware=8xh100", "engine.sequence_parallel_degree=3"),
+            "engine.sequence_parallel_degree: 3 does not divide the 8 devices: use 2 or 4",
         ),
         (
             ("hardware=cpu", "engine.attention=flash"),

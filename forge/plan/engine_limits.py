@@ -1,0 +1,37 @@
+"""What a plan may say that forge's engine does not carry out yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from forge.errors import SpecError
+from forge.plan.types import LayoutPlan
+
+
+def not_carried_out(layout: LayoutPlan) -> list[str]:
+    """Return what the engine can't do of a layout, one line each: `engine.KEY: why: what to do`."""
+    return [f"engine.{key}: {line}" for key, line in _limits(layout)]
+
+
+def check_carried_out(layout: LayoutPlan) -> None:
+    """Refuse to run what can only be planned.
+
+    Raises:
+        SpecError: with a line for each.
+    """
+    if lines := not_carried_out(layout):
+        raise SpecError(*lines)
+
+
+def _limits(layout: LayoutPlan) -> Iterator[tuple[str, str]]:
+    planned = "can be planned and not yet run"
+    if layout.offload_optimizer == "nvme":
+        yield "offload_optimizer", f"NVMe {planned}: to run it use engine.offload_optimizer=cpu"
+    if layout.offload_parameters == "nvme":
+        yield "offload_parameters", f"NVMe {planned}: to run it use engine.offload_parameters=cpu"
+    if layout.sequence_parallel_degree > 1:
+        yield (
+            "sequence_parallel_degree",
+            f"sequences over {layout.sequence_parallel_degree} devices {planned}: to run it use "
+            "engine.sequence_parallel_degree=1 and, for long sequences, engine.activation_checkpointing=full",
+        )

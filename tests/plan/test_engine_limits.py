@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import pytest
+
+from forge.errors import SpecError
+from forge.plan.engine_limits import check_carried_out
+from tests.plan.specs import compiled
+
+LONG = (
+    "model=llama_7b",
+    "hardware=64xh100",
+    "train.sequence_length=131072",
+    "train.global_batch_tokens=4194304",
+    "engine.activation_checkpointing=selective",
+)
+
+
+def test_sequences_over_devices_can_be_planned_and_are_refused_when_run() -> None:
+    plan = compiled(*LONG, "engine.sequence_parallel_degree=8")
+    assert plan.layout.sequence_parallel_degree == 8
+    micro, accumulated = plan.layout.micro_batch_sequences, plan.layout.gradient_accumulation_steps
+    assert micro * accumulated * 64 // 8 == plan.schedule.global_batch_sequences
+    assert plan.deepspeed["train_batch_size"] == plan.schedule.global_batch_sequences
+    assert plan.deepspeed["sequence_parallel_size"] == 8
+    assert any("engine.sequence_parallel_degree" in line for line in plan.estimates.warnings)
+    with pytest.raises(SpecError, match="planned and not yet run"):
+        check_carried_out(plan.layout)
+
+
+def test_more_devices_to_a_sequence_need_less_memory_each() -> None:
+    pins = ("zero_stage=3", "micro_batch_sequences=1", "loss_chunks=8", "offload_optimizer=none")
+    pinned = (*LONG, *(f"engine.{pin}" for pin in pins))
+    peaks = [
+        compiled(*pinned, f"engine.sequence_parallel_degree={degree}").estimates.peak_memory_bytes
+        for degree in (16, 32)
+    ]
+    assert peaks == sorted(peaks, reverse=True)
+    assert peaks[0] > 1.3 * peaks[1]
+
+
+def test_nvme_can_be_planned_and_is_slower_than_the_host() -> None:
+    host, nvme = (
+        compiled(
+            "model=llama_7b",
+            "hardware=1xh100",
+            "engine.zero_stage=3",
+            f"engine.offload_optimizer={place}",
+            "engine.offload_parameters=none",
+        )
+        for place in ("cpu", "nvme")
+    )
+    assert nvme.estimates.step_time_s > host.estimates.step_time_s
+    assert sum(item.bytes for item in nvme.estimates.host_memory) < sum(
+        item.bytes for item in host.estimates.host_memory
+    )
+    assert nvme.deepspeed["zero_optimization"]["offload_optimizer"]["nvme_path"] == "nvme"
+    with pytest.raises(SpecError, match="NVMe can be planned"):
+        check_carried_out(nvme.layout)
+    check_carried_out(host.layout)
+
+
+def test_what_can_not_be_run_is_never_chosen() -> None:
+    layout = compiled("model=llama_7b", "hardware=1xh100").layout
+    assert layout.sequence_parallel_degree == 1
+    assert "nvme" not in (layout.offload_optimizer, layout.offload_parameters)
