@@ -6,18 +6,36 @@ import errno
 import json
 import signal
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from forge.errors import UserError
+
+Kind = Literal["refused", "error", "killed"]
+"""Whether a worker said that this can't be trained, raised an error of another kind, or was ended from outside."""
+
+_REFUSALS = ("OutOfMemoryError",)
+"""Errors that are there again after every new start."""
 
 FAILURES_FILE = "failed-ranks.json"
 """{rank: exit code}, written by the launcher; a negative code is a signal."""
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why the workers ended."""
+
+    line: str
+    """`train: ` and what happened."""
+    log: Path
+    """Where the details are."""
+    kind: Kind
+
+
 def record_failure(logs: Path, rank: int, error: BaseException) -> None:
     """Write logs/error-rank<rank>.json for the parent."""
-    content = {"time": time.time(), "kind": type(error).__name__, "message": failure_line(rank, error)}
+    content = {"time": time.time(), "kind": _kind(error), "message": failure_line(rank, error)}
     temporary = logs / f".error-rank{rank}.json"
     temporary.write_text(json.dumps(content), encoding="utf-8")
     temporary.replace(logs / f"error-rank{rank}.json")
@@ -44,8 +62,8 @@ def clear_failures(logs: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def first_failure(logs: Path) -> tuple[str, Path]:
-    """Return the line that explains why the workers died, and the log with the details.
+def first_failure(logs: Path) -> Failure:
+    """Return what explains why the workers died.
 
     A worker killed by a signal explains the errors of the others, who only lost a peer; SIGTERM is how torchrun ends
     those. Otherwise the earliest error counts.
@@ -54,17 +72,20 @@ def first_failure(logs: Path) -> tuple[str, Path]:
     for rank, code in sorted(failed.items()):
         if code < 0 and code != -signal.SIGTERM:
             hint = " (out of memory?)" if code == -signal.SIGKILL else ""
-            return f"train: rank {rank} was killed by signal {-code}{hint}", rank_log(logs, int(rank))
+            line = f"train: rank {rank} was killed by signal {-code}{hint}"
+            return Failure(line, rank_log(logs, int(rank)), "killed")
     errors = []
     for path in logs.glob("error-rank*.json"):
         if content := _read(path):
-            errors.append((content["time"], content["message"], int(path.stem.removeprefix("error-rank"))))
+            error_rank = int(path.stem.removeprefix("error-rank"))
+            errors.append((content["time"], content["message"], error_rank, content["kind"]))
     if errors:
-        _, message, error_rank = min(errors)
-        return message, rank_log(logs, error_rank)
+        _, message, error_rank, kind = min(errors)
+        return Failure(message, rank_log(logs, error_rank), kind)
     for rank, code in sorted(failed.items()):
-        return f"train: rank {rank} ended with exit status {code}", rank_log(logs, int(rank))
-    return "train: the launcher of the workers ended too early", launcher_log(logs)
+        line = f"train: rank {rank} ended with exit status {code}"
+        return Failure(line, rank_log(logs, int(rank)), "error")
+    return Failure("train: the launcher of the workers ended too early", launcher_log(logs), "killed")
 
 
 def rank_log(logs: Path, rank: int) -> Path:
@@ -75,6 +96,15 @@ def rank_log(logs: Path, rank: int) -> Path:
 def launcher_log(logs: Path) -> Path:
     """Return where torchrun's own output goes, and a worker's before it has opened its log."""
     return logs / "launcher.log"
+
+
+def _kind(error: BaseException) -> Kind:
+    full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+    if isinstance(error, UserError) or full or type(error).__name__ in _REFUSALS:
+        return "refused"
+    # Torch's own kinds of a lost connection, and gloo's, which has none.
+    lost = type(error).__name__.startswith("Dist") or "onnection" in str(error)
+    return "killed" if lost else "error"
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,15 +10,22 @@ from forge.engine.checkpoint_folder import (
     checkpoint_name,
     checkpoint_steps,
     clear_leftovers,
-    newest_usable,
+    files_problem,
     prune,
     publish,
+    read_manifest,
     space_problem,
     temporary_checkpoint,
 )
-from tests.factories import tiny_plan
 
-PLAN = tiny_plan()
+OWNER = "0123456789ab"
+
+
+def write(folder: Path, step: int, content: bytes) -> None:
+    temporary_checkpoint(folder, step).mkdir()
+    (temporary_checkpoint(folder, step) / "weights").write_bytes(content)
+    facts = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    publish(folder, step, {"training": OWNER, "files": {"weights": facts}})
 
 
 @pytest.fixture
@@ -25,64 +34,64 @@ def folder(tmp_path: Path) -> Path:
     folder = tmp_path / "checkpoints"
     clear_leftovers(folder)
     for step in (3, 6):
-        (temporary_checkpoint(folder, step) / "state").mkdir(parents=True)
-        (temporary_checkpoint(folder, step) / "state" / "weights.pt").write_bytes(bytes([step]) * 1_000)
-        publish(folder, step, PLAN)
+        write(folder, step, bytes([step]) * 1_000)
     return folder
 
 
-def usable(folder: Path) -> tuple[int | None, list[str]]:
-    lines: list[str] = []
-    return newest_usable(folder, PLAN, lines.append), lines
+def problem(checkpoint: Path, training: str = OWNER) -> str | None:
+    try:
+        files = read_manifest(checkpoint, training)["files"]
+    except ValueError as error:
+        return str(error)
+    return files_problem(checkpoint, files, sorted(files))
 
 
-def test_the_newest_whole_one_is_used(folder: Path) -> None:
-    assert usable(folder) == (6, [])
-    assert usable(folder / "nowhere") == (None, [])
+def test_a_whole_one_has_no_problem(folder: Path) -> None:
+    assert checkpoint_steps(folder) == [6, 3]
+    assert checkpoint_steps(folder / "nowhere") == []
+    assert problem(folder / checkpoint_name(6)) is None
 
 
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (lambda c: (c / "state/weights.pt").write_bytes(b"\x07" * 1_000), "was changed after it was written"),
-        (lambda c: (c / "state/weights.pt").write_bytes(b"\x06" * 999), "has the wrong size"),
-        (lambda c: (c / "state/weights.pt").unlink(), "can't be read"),
+        (lambda c: (c / "weights").write_bytes(b"\x07" * 1_000), "weights was changed after it was written"),
+        (lambda c: (c / "weights").write_bytes(b"\x06" * 999), "weights has the wrong size"),
+        (lambda c: (c / "weights").unlink(), "weights can't be read"),
         (lambda c: (c / "manifest.json").unlink(), "manifest.json can't be read"),
         (lambda c: (c / "manifest.json").write_text('{"step": 6, "pl'), "manifest.json is damaged"),
         (lambda c: (c / "manifest.json").write_text("[]"), "manifest.json is damaged"),
     ],
 )
-def test_a_damaged_one_is_passed_over(folder: Path, damage: object, reason: str) -> None:
-    assert callable(damage)
+def test_a_damaged_one_says_what_is_wrong(
+    folder: Path, damage: Callable[[Path], object], reason: str
+) -> None:
     damage(folder / checkpoint_name(6))
-    step, lines = usable(folder)
-    assert step == 3
-    assert len(lines) == 1
-    assert reason in lines[0]
+    found = problem(folder / checkpoint_name(6))
+    assert found is not None
+    assert reason in found
 
 
-def test_one_of_another_plan_is_passed_over(folder: Path) -> None:
-    step = newest_usable(folder, tiny_plan(seed=8), lambda line: None)
-    assert step is None
+def test_one_of_another_training_says_so(folder: Path) -> None:
+    found = problem(folder / checkpoint_name(6), "another")
+    assert found is not None
+    assert found.startswith(f"it belongs to another training ({OWNER}")
 
 
 def test_a_half_written_one_is_never_seen_and_is_cleared(folder: Path) -> None:
     half = temporary_checkpoint(folder, 9)
     half.mkdir()
-    (half / "weights.pt").write_bytes(b"half")
+    (half / "weights").write_bytes(b"half")
     assert checkpoint_steps(folder) == [6, 3]
-    assert usable(folder) == (6, [])
     clear_leftovers(folder)
     assert not half.exists()
     assert checkpoint_steps(folder) == [6, 3]
 
 
-def test_a_step_reached_again_replaces_its_damaged_checkpoint(folder: Path) -> None:
+def test_a_step_reached_again_replaces_its_checkpoint(folder: Path) -> None:
     (folder / checkpoint_name(6) / "manifest.json").unlink()
-    temporary_checkpoint(folder, 6).mkdir()
-    (temporary_checkpoint(folder, 6) / "weights.pt").write_bytes(b"again")
-    publish(folder, 6, PLAN)
-    assert usable(folder) == (6, [])
+    write(folder, 6, b"again")
+    assert problem(folder / checkpoint_name(6)) is None
     assert sorted(path.name for path in folder.iterdir()) == [checkpoint_name(3), checkpoint_name(6)]
 
 
@@ -94,8 +103,8 @@ def test_pruning_keeps_the_newest(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == [checkpoint_name(6)]
 
 
-def test_room_is_judged_by_the_newest_checkpoint_or_by_parameters(folder: Path, tmp_path: Path) -> None:
-    assert space_problem(folder, 9, parameters=10**18) is None
-    problem = space_problem(tmp_path, 9, parameters=10**18)
-    assert problem is not None
-    assert problem.startswith("train: the checkpoint of step 9 needs 1.6e+10 GB")
+def test_room_is_judged_by_parameters(folder: Path) -> None:
+    assert space_problem(folder, 9, parameters=1_000) is None
+    line = space_problem(folder, 9, parameters=10**18)
+    assert line is not None
+    assert line.startswith("train: the checkpoint of step 9 needs 1.2e+10 GB")

@@ -14,7 +14,8 @@ def test_the_earliest_error_counts(tmp_path: Path) -> None:
     record_failure(tmp_path, 1, StageError("train: loss became nan at step 17: lower train.learning_rate"))
     record_failure(tmp_path, 0, RuntimeError("Connection closed by peer\nmore"))
     (tmp_path / FAILURES_FILE).write_text(json.dumps({"0": 1, "1": 1}))
-    line, log = first_failure(tmp_path)
+    failure = first_failure(tmp_path)
+    line, log = failure.line, failure.log
     assert line == "train: loss became nan at step 17: lower train.learning_rate"
     assert log.name == "rank1.log"
 
@@ -22,7 +23,8 @@ def test_the_earliest_error_counts(tmp_path: Path) -> None:
 def test_a_kill_explains_the_errors_of_the_survivors(tmp_path: Path) -> None:
     record_failure(tmp_path, 0, RuntimeError("Connection closed by peer"))
     (tmp_path / FAILURES_FILE).write_text(json.dumps({"0": 1, "1": -9}))
-    line, log = first_failure(tmp_path)
+    failure = first_failure(tmp_path)
+    line, log = failure.line, failure.log
     assert line == "train: rank 1 was killed by signal 9 (out of memory?)"
     assert log.name == "rank1.log"
 
@@ -30,14 +32,15 @@ def test_a_kill_explains_the_errors_of_the_survivors(tmp_path: Path) -> None:
 def test_the_end_that_torchrun_gives_a_survivor_explains_nothing(tmp_path: Path) -> None:
     record_failure(tmp_path, 1, RuntimeError("the cause\nits trace"))
     (tmp_path / FAILURES_FILE).write_text(json.dumps({"0": -15, "1": 1}))
-    assert first_failure(tmp_path)[0] == "train: rank 1 failed: RuntimeError: the cause"
+    assert first_failure(tmp_path).line == "train: rank 1 failed: RuntimeError: the cause"
 
 
 def test_what_an_earlier_attempt_left_is_cleared(tmp_path: Path) -> None:
     record_failure(tmp_path, 1, RuntimeError("old"))
     (tmp_path / FAILURES_FILE).write_text("{}")
     clear_failures(tmp_path)
-    line, log = first_failure(tmp_path)
+    failure = first_failure(tmp_path)
+    line, log = failure.line, failure.log
     assert "launcher" in line
     assert log.name == "launcher.log"
 
@@ -53,3 +56,21 @@ def test_an_error_without_words_still_has_a_line(tmp_path: Path) -> None:
     with pytest.raises(AssertionError) as caught:
         raise AssertionError
     assert failure_line(0, caught.value) == "train: rank 0 failed: AssertionError: no message"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (StageError("train: the disk is full"), "refused"),
+        (OSError(28, "No space left on device"), "refused"),
+        (torch.OutOfMemoryError("CUDA out of memory."), "refused"),
+        (RuntimeError("[gloo] Connection closed by peer [127.0.0.1]:1234"), "killed"),
+        (torch.distributed.DistBackendError("NCCL communicator was aborted"), "killed"),
+        (ValueError("shapes differ"), "error"),
+    ],
+)
+def test_what_a_new_start_can_mend_is_told_from_what_it_cannot(
+    error: Exception, kind: str, tmp_path: Path
+) -> None:
+    record_failure(tmp_path, 0, error)
+    assert first_failure(tmp_path).kind == kind
