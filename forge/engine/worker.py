@@ -27,10 +27,23 @@ from forge.engine.optimizer import build_optimizer
 from forge.engine.skips import Window, add_window, documents_of, read_windows
 from forge.engine.stopping import StopRequest
 from forge.engine.summary import summarize
+from forge.engine.tensorboard import TensorBoardFile
 from forge.engine.token_checks import tokens_problem
 from forge.engine.weights import save_weights
 from forge.errors import StageError
 from forge.plan.types import Plan
+
+SHOWN = (
+    "loss",
+    "smoothed_loss",
+    "learning_rate",
+    "gradient_norm",
+    "tokens_per_second",
+    "model_flops_utilization",
+    "peak_memory_bytes",
+    "epoch",
+)
+"""Fields of a `step` event that TensorBoard draws."""
 
 DOCUMENTS_IN_AN_EVENT = 20
 """skipped.json names all of them."""
@@ -61,9 +74,13 @@ def work(plan: Plan, tokens: Path, around: Surroundings, place: Place) -> None:
     """
     events_path = around.run_dir / "events.jsonl"
 
+    board: TensorBoardFile | None = None
+
     def tell(event: str, **fields: Any) -> None:
         if place.rank == 0:
             append_event(events_path, event, **fields)
+            if board is not None and event == "step":
+                board.add(fields["step"], {tag: fields[tag] for tag in SHOWN if fields[tag] is not None})
 
     check(plan, tokens, place)
     with ThreadPoolExecutor(max_workers=1) as beside:
@@ -85,6 +102,8 @@ def work(plan: Plan, tokens: Path, around: Surroundings, place: Place) -> None:
         steps=plan.schedule.steps,
         start_up_s=around.start_up_s(),
     )
+    if place.rank == 0:
+        board = TensorBoardFile(around.run_dir / "tensorboard", first_step=step + 1)
     sequences = sequence_count(len(shard), plan.schedule.sequence_length)
     training = Training(
         engine=engine,

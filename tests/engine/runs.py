@@ -18,6 +18,7 @@ from forge.engine.identity import training_id
 from forge.engine.shards import read_weights
 from forge.engine.stopping import StopRequest
 from forge.plan.types import Plan, plan_to_json
+from tests.events import EVENT_VALIDATOR
 
 
 def make_run(folder: Path, plan: Plan) -> Path:
@@ -65,8 +66,10 @@ def state_of(run_dir: Path, plan: Plan, step: int) -> dict[str, Any]:
 
 
 def events_of(run_dir: Path, kind: str) -> list[dict[str, Any]]:
-    """Return the events of one kind."""
+    """Return the events of one kind; every event of the run must be as the schema says."""
     events, _ = read_events(run_dir / "events.jsonl")
+    for event in events:
+        EVENT_VALIDATOR.validate(event)
     return [event for event in events if event["event"] == kind]
 
 
