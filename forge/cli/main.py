@@ -51,7 +51,8 @@ def _command(name: str) -> Callable[..., None]:
 
 def call(app: typer.Typer, name: str, arguments: Sequence[str]) -> int:
     """Run a command line and return its exit status. A user's mistake shows its lines and nothing else."""
-    signal.signal(signal.SIGTERM, _terminate)
+    for number in (signal.SIGTERM, signal.SIGUSR1):  # the second is how Slurm says that time is running out
+        signal.signal(number, _terminate)
     try:
         app(list(arguments), prog_name=name, standalone_mode=True)
     except SystemExit as ending:
@@ -74,7 +75,7 @@ def call(app: typer.Typer, name: str, arguments: Sequence[str]) -> int:
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came. Whatever an interrupt unwinds, this unwinds in the same way."""
+    """SIGTERM or SIGUSR1 came. Whatever an interrupt unwinds, this unwinds in the same way."""
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -96,3 +97,22 @@ def test_a_reader_that_leaves_early_is_no_fault(tmp_path: Path) -> None:
     shown = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True)
     assert shown.stdout == '{\n  "id": '
     assert shown.stderr == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_what_schedulers_send_is_an_interrupt_other_than_ctrl_c(number: int) -> None:
+    code = """
+import os, sys, typer
+from forge.cli.main import Terminated, call
+app = typer.Typer()
+
+@app.command()
+def command():
+    try:
+        os.kill(os.getpid(), int(sys.argv[1]))
+    except Terminated:
+        sys.exit(7)
+
+sys.exit(call(app, "forge", []))
+"""
+    assert subprocess.run([sys.executable, "-c", code, str(int(number))]).returncode == 7

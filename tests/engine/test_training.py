@@ -248,6 +248,7 @@ def test_what_spoils_training_is_left_out_and_named_and_a_resumed_run_does_the_s
     assert documents
     assert all(name.startswith("train-") for name in documents)
     assert losses(quiet)[64] < losses(quiet)[1]
+    assert training(quiet)["steps_skipped"] == list(range(first, last + 1))
 
     rough = make_run(tmp_path / "rough", plan)
     for stop_at in (20, 47, 49, 52):
