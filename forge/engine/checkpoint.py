@@ -68,7 +68,8 @@ def save_checkpoint(
         try:
             clear_leftovers(folder)
             problem = space_problem(folder, step, plan.model.parameters)
-            temporary.mkdir()
+            if problem is None:
+                temporary.mkdir()
         except OSError as error:
             problem = _not_written(step, folder, error)
     if problem := from_rank_0(problem, place):

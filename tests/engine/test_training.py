@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -116,6 +117,26 @@ def test_activation_checkpointing_changes_no_loss(
         runs.append(make_run(tmp_path / value, plan))
         train_here(plan, tokens, runs[-1], place)
     assert losses(runs[0]) == losses(runs[1]) == losses(runs[2])
+
+
+@pytest.mark.parametrize(("zero_stage", "precision"), LAYOUTS)
+def test_how_a_batch_is_cut_into_micro_batches_changes_no_loss(
+    zero_stage: int, precision: str, tmp_path: Path, tokens: Path, place: Place
+) -> None:
+    runs = []
+    for micro_batch, accumulation in ((4, 1), (2, 2), (1, 4)):
+        layout = {
+            "zero_stage": zero_stage,
+            "precision": precision,
+            "micro_batch_sequences": micro_batch,
+            "gradient_accumulation_steps": accumulation,
+        }
+        plan = tiny_plan(layout=layout)
+        runs.append(make_run(tmp_path / str(micro_batch), plan))
+        train_here(plan, tokens, runs[-1], place)
+    bound = LOSS_BOUND[precision] if precision == "fp32" else 4e-3
+    for run_dir in runs[1:]:
+        assert list(losses(run_dir).values()) == pytest.approx(list(losses(runs[0]).values()), abs=bound)
 
 
 @pytest.mark.parametrize(
@@ -301,3 +322,23 @@ def test_a_full_disk_stops_the_training_with_a_line(tmp_path: Path, tokens: Path
     with pytest.raises(StageError, match=r"the checkpoint of step 3 needs 1\.2e\+08 GB .*: free some space"):
         train_here(huge, tokens, run_dir, place)
     assert checkpoint_steps(run_dir / "checkpoints") == []
+
+
+def test_a_checkpoint_that_cannot_be_written_whole_leaves_the_one_before(
+    tmp_path: Path, tokens: Path, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = tiny_plan()
+    run_dir = make_run(tmp_path, plan)
+    with monkeypatch.context() as patch:
+        stop_after(patch, run_dir, 2)
+        train_here(plan, tokens, run_dir, place)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))  # a write fails half-way, as on a full disk
+    try:
+        with pytest.raises(StageError, match=r"the checkpoint of step 3 could not be written to .* earlier"):
+            train_here(plan, tokens, run_dir, place)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [path.name for path in (run_dir / "checkpoints").iterdir()] == ["step-00000002"]
+    train_here(plan, tokens, run_dir, place)
+    assert sorted(losses(run_dir)) == [1, 2, 3, 4, 5, 6]
