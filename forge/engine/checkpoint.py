@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from forge.engine.checkpoint_folder import (
+    AnotherTraining,
     checkpoint_folder,
     checkpoint_name,
     checkpoint_steps,
@@ -97,7 +99,7 @@ def save_checkpoint(
                 **_listed([shard for _, some in written for shard in some]),
             }
             publish(folder, step, manifest)
-            prune(folder, plan.schedule.keep_checkpoints)
+            prune(folder, plan.schedule.keep_checkpoints, step)
         except OSError as error:
             problem = _not_written(step, folder, error)
     if problem := from_rank_0(problem, place):
@@ -118,6 +120,9 @@ def load_checkpoint(
 
     It may have been written by any number of processes at any ZeRO stage. The ranks share the work of checking every
     byte; `tell` gets a line for each checkpoint passed over.
+
+    Raises:
+        StageError: one belongs to another training. Going on would remove it.
     """
     folder = checkpoint_folder(run_dir)
     steps: list[int] = from_rank_0(checkpoint_steps(folder), place)
@@ -148,15 +153,19 @@ def _verified(
     checkpoint: Path, step: int, plan: Plan, windows: tuple[Window, ...], place: Place
 ) -> tuple[dict[str, Any], str | None]:
     manifest: dict[str, Any] = {}
-    problem = None
+    problem = refusal = None
     if place.rank == 0:
         try:
             manifest = read_manifest(checkpoint, training_id(plan))
             if manifest["left_out"] != in_force(step, windows):
                 problem = "it was trained on steps that are left out by now"
+        except AnotherTraining as error:
+            refusal = f"train: {checkpoint}: {error}: move it away, or go on with the plan that wrote it"
         except ValueError as error:
             problem = str(error)
-    manifest, problem = from_rank_0((manifest, problem), place)
+    manifest, problem, refusal = from_rank_0((manifest, problem, refusal), place)
+    if refusal is not None:
+        raise StageError(refusal)
     if problem is None:
         mine = sorted(manifest["files"])[place.rank :: place.world_size]
         problems = from_each_rank(files_problem(checkpoint, manifest["files"], mine), place)
@@ -175,7 +184,12 @@ def _listed(shards: Sequence[Shard]) -> dict[str, Any]:
 
 
 def _not_written(step: int, folder: Path, error: OSError) -> str:
+    remedy = {
+        errno.EACCES: "make the folder writable",
+        errno.EROFS: "make the folder writable",
+        errno.EIO: "look after the disk",
+    }.get(error.errno or 0, "is the disk full?")
     return (
         f"train: the checkpoint of step {step} could not be written to {folder} ({error.strerror or error}): "
-        "is the disk full? earlier checkpoints are intact"
+        f"{remedy}; earlier checkpoints are intact"
     )

@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from forge.files import sync, sync_tree
+from forge.plan.types import content_hash
 
 MANIFEST = "manifest.json"
 BYTES_PER_PARAMETER = 12
 """fp32 weights and two Adam moments, at every ZeRO stage and precision."""
 
 _PREFIX = "step-"
+_CHECKSUM = "sha256"
+"""Key in a manifest: the hash of all the rest of it."""
 
 
 def checkpoint_folder(run_dir: Path) -> Path:
@@ -35,25 +38,31 @@ def checkpoint_steps(folder: Path) -> list[int]:
     return sorted((int(name) for name in names if name.isdigit()), reverse=True)
 
 
+class AnotherTraining(ValueError):
+    """A checkpoint was written by a training that does not go on here."""
+
+
 def read_manifest(checkpoint: Path, training: str) -> dict[str, Any]:
     """Return what a checkpoint says of itself.
 
     Raises:
-        ValueError: it can't be read, or belongs to another training than `training`; the words say why.
+        AnotherTraining: it belongs to another training than `training`.
+        ValueError: it can't be read, or was changed; the words say why.
     """
     try:
-        manifest = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))
-        owner, files = manifest["training"], manifest["files"]
-        if not all(isinstance(facts["bytes"], int) and facts["sha256"] for facts in files.values()):
-            raise TypeError
+        manifest: dict[str, Any] = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))
+        written = manifest.pop(_CHECKSUM)
     except OSError as error:
         raise ValueError(f"{MANIFEST} can't be read ({error.strerror})") from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ValueError(f"{MANIFEST} is damaged") from None
-    if owner != training:
-        raise ValueError(f"it belongs to another training ({owner}: another model, schedule, seed or data)")
-    found: dict[str, Any] = manifest
-    return found
+    if written != content_hash(manifest):
+        raise ValueError(f"{MANIFEST} was changed after it was written")
+    if (owner := manifest["training"]) != training:
+        raise AnotherTraining(
+            f"it belongs to another training ({owner}: another model, schedule, seed or data)"
+        )
+    return manifest
 
 
 def files_problem(checkpoint: Path, files: dict[str, dict[str, Any]], names: Sequence[str]) -> str | None:
@@ -83,6 +92,21 @@ def space_problem(folder: Path, step: int, parameters: int) -> str | None:
     )
 
 
+def writing_problem(folder: Path) -> str | None:
+    """Return a line when no checkpoint can be written below `folder` (made when missing), else None."""
+    probe = folder / f".tmp-{_PREFIX}probe"
+    try:
+        clear_leftovers(folder)
+        probe.mkdir()
+        probe.rmdir()
+    except OSError as error:
+        return (
+            f"train: {folder}: can't be written ({error.strerror or error}): checkpoints go there: set output_dir to "
+            "a folder you may write to"
+        )
+    return None
+
+
 def clear_leftovers(folder: Path) -> None:
     """Make `folder` and remove from it what a killed process left half-written or half-removed."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -98,7 +122,7 @@ def temporary_checkpoint(folder: Path, step: int) -> Path:
 def publish(folder: Path, step: int, manifest: dict[str, Any]) -> None:
     """Add `manifest` to the temporary checkpoint, bring all of it to disk and give it its name."""
     temporary, final = temporary_checkpoint(folder, step), folder / checkpoint_name(step)
-    text = json.dumps(manifest, allow_nan=False) + "\n"
+    text = json.dumps(manifest | {_CHECKSUM: content_hash(manifest)}, allow_nan=False) + "\n"
     (temporary / MANIFEST).write_text(text, encoding="utf-8")
     sync_tree(temporary)
     doomed = final.with_name(f".tmp-{final.name}-replaced")
@@ -109,10 +133,18 @@ def publish(folder: Path, step: int, manifest: dict[str, Any]) -> None:
     shutil.rmtree(doomed, ignore_errors=True)
 
 
-def prune(folder: Path, keep: int) -> None:
-    """Remove all checkpoints but the `keep` newest; a kill half-way leaves nothing under a checkpoint's name."""
-    for step in checkpoint_steps(folder)[keep:]:
-        checkpoint = folder / checkpoint_name(step)
+def prune(folder: Path, keep: int, step: int) -> None:
+    """Remove all checkpoints but the `keep` newest up to that of `step`, which was just written.
+
+    Those of later steps were passed over when the training went on from an earlier one: they did not verify, or hold
+    steps that are left out by now. Counted among the newest they would push out the good ones.
+
+    A kill half-way leaves nothing under a checkpoint's name.
+    """
+    steps = checkpoint_steps(folder)
+    kept = [one for one in steps if one <= step][:keep]
+    for doomed_step in (one for one in steps if one not in kept):
+        checkpoint = folder / checkpoint_name(doomed_step)
         doomed = checkpoint.with_name(f".tmp-{checkpoint.name}-removed")
         checkpoint.rename(doomed)
         shutil.rmtree(doomed)

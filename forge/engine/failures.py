@@ -15,8 +15,57 @@ from forge.errors import UserError
 Kind = Literal["refused", "error", "killed"]
 """Whether a worker said that this can't be trained, raised an error of another kind, or was ended from outside."""
 
-_REFUSALS = ("OutOfMemoryError",)
-"""Errors that are there again after every new start."""
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A failure whose cause is known by what the error is or says."""
+
+    what: str
+    remedy: str
+    kind: Kind
+    errnos: tuple[int, ...] = ()
+    """Of an OSError."""
+    classes: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    """Any of them in the message, in lower case."""
+
+
+_KNOWN = (
+    _Known(
+        "ran out of GPU memory",
+        "lower engine.micro_batch_sequences or set engine.activation_checkpointing=full",
+        "refused",
+        classes=("OutOfMemoryError",),
+    ),
+    _Known(
+        "found shared memory too small",
+        "enlarge /dev/shm: a container wants --shm-size=8g or --ipc=host",
+        "refused",
+        words=("shared memory", "/dev/shm"),
+    ),
+    _Known("found the disk full", "free some space", "refused", errnos=(errno.ENOSPC, errno.EDQUOT)),
+    _Known(
+        "may not write",
+        "set output_dir to a folder you may write to",
+        "refused",
+        errnos=(errno.EACCES, errno.EPERM, errno.EROFS),
+    ),
+    _Known(
+        "found its port in use by another program",
+        "a new start takes another port; where MASTER_PORT is set, unset it",
+        "killed",
+        errnos=(errno.EADDRINUSE,),
+        words=("eaddrinuse", "address already in use"),
+    ),
+    _Known(
+        "lost its connection to another worker",
+        "a worker or a machine went away, or the network failed",
+        "killed",
+        errnos=(errno.ECONNRESET, errno.ECONNREFUSED, errno.EPIPE),
+        words=("connection closed by peer", "connection reset by peer", "connection refused", "broken pipe"),
+    ),
+)
+"""The first that fits counts. Shared memory comes before disks: it is one, and runs full like one."""
 
 FAILURES_FILE = "failed-ranks.json"
 """{rank: exit code}, written by the launcher; a negative code is a signal."""
@@ -46,13 +95,8 @@ def failure_line(rank: int, error: BaseException) -> str:
     if isinstance(error, UserError):
         return "; ".join(error.lines)
     first = next(iter(str(error).strip().splitlines()), "no message")
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return f"train: rank {rank} found the disk full ({error.filename or first}): free some space"
-    if type(error).__name__ == "OutOfMemoryError":
-        return (
-            f"train: rank {rank} ran out of GPU memory ({first}): lower engine.micro_batch_sequences or set "
-            "engine.activation_checkpointing=full"
-        )
+    if known := _known(error):
+        return f"train: rank {rank} {known.what} ({_detail(error, first)}): {known.remedy}"
     return f"train: rank {rank} failed: {type(error).__name__}: {first}"
 
 
@@ -98,10 +142,31 @@ def launcher_log(logs: Path) -> Path:
     return logs / "launcher.log"
 
 
+def _known(error: BaseException) -> _Known | None:
+    number = error.errno if isinstance(error, OSError) else None
+    said = str(error).lower()
+    for known in _KNOWN:
+        if (
+            number in known.errnos
+            or type(error).__name__ in known.classes
+            or any(words in said for words in known.words)
+        ):
+            return known
+    return None
+
+
+def _detail(error: BaseException, first: str) -> str:
+    """Return what the error adds to what is known: the file it is about, or its own words."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return first
+
+
 def _kind(error: BaseException) -> Kind:
-    full = isinstance(error, OSError) and error.errno == errno.ENOSPC
-    if isinstance(error, UserError) or full or type(error).__name__ in _REFUSALS:
+    if isinstance(error, UserError):
         return "refused"
+    if known := _known(error):
+        return known.kind
     # Torch's own kinds of a lost connection, and gloo's, which has none.
     lost = type(error).__name__.startswith("Dist") or "onnection" in str(error)
     return "killed" if lost else "error"

@@ -14,6 +14,7 @@ import deepspeed
 from forge.data.loading import TokenShard, sequence_count
 from forge.engine.batches import RankBatches
 from forge.engine.checkpoint import load_checkpoint
+from forge.engine.checkpoint_folder import checkpoint_folder, writing_problem
 from forge.engine.distributed import Place, from_each_rank, from_rank_0, max_over_ranks
 from forge.engine.events import append_event
 from forge.engine.guard import Course
@@ -28,7 +29,7 @@ from forge.engine.skips import Window, add_window, documents_of, read_windows
 from forge.engine.stopping import StopRequest
 from forge.engine.summary import summarize
 from forge.engine.tensorboard import TensorBoardFile
-from forge.engine.token_checks import tokens_problem
+from forge.engine.token_checks import token_facts, tokens_problem
 from forge.engine.weights import save_weights
 from forge.errors import StageError
 from forge.plan.types import Plan
@@ -83,11 +84,14 @@ def work(plan: Plan, tokens: Path, around: Surroundings, place: Place) -> None:
                 board.add(fields["step"], {tag: fields[tag] for tag in SHOWN if fields[tag] is not None})
 
     check(plan, tokens, place)
+    folder = checkpoint_folder(around.run_dir)
+    if problem := from_rank_0(writing_problem(folder) if place.rank == 0 else None, place):
+        raise StageError(problem)
     with ThreadPoolExecutor(max_workers=1) as beside:
-        problem = beside.submit(tokens_problem, tokens) if place.local_rank == 0 else None
+        checked = beside.submit(tokens_problem, tokens) if place.local_rank == 0 else None
         shard = TokenShard.open(tokens, "train")
         engine = build_engine(plan, PAD_ID if shard.pad_id is None else shard.pad_id)
-        problems = from_each_rank(problem.result() if problem else None, place)
+        problems = from_each_rank(checked.result() if checked else None, place)
     if found := next((line for line in problems if line), None):
         raise StageError(found)
     windows = from_rank_0(read_windows(around.run_dir) if place.rank == 0 else None, place)
@@ -173,7 +177,19 @@ def check(plan: Plan, tokens: Path, place: Place) -> None:
         raise StageError(
             f"train: {place.world_size} processes run a plan for {layout.world_size}: start it with forge-run"
         )
-    facts = json.loads((tokens / "tokens.json").read_text(encoding="utf-8"))
+    if layout.sequence_parallel_degree != 1:
+        raise StageError(
+            f"train: engine.sequence_parallel_degree={layout.sequence_parallel_degree} can be planned and not yet "
+            "trained: use engine.sequence_parallel_degree=1"
+        )
+    whole = layout.world_size * layout.micro_batch_sequences * layout.gradient_accumulation_steps
+    if whole != schedule.global_batch_sequences:
+        raise StageError(
+            f"train: {layout.world_size} processes x {layout.micro_batch_sequences} sequences x "
+            f"{layout.gradient_accumulation_steps} accumulated make a batch of {whole}, the plan's is "
+            f"{schedule.global_batch_sequences}: compile the plan again"
+        )
+    facts = token_facts(tokens)
     if facts["vocab_size"] > plan.model.vocab_size:
         raise StageError(
             f"train: the tokens have a vocabulary of {facts['vocab_size']}, the model of {plan.model.vocab_size}: "

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from forge.engine.checkpoint_folder import (
+    AnotherTraining,
     checkpoint_name,
     checkpoint_steps,
     clear_leftovers,
@@ -16,6 +20,7 @@ from forge.engine.checkpoint_folder import (
     read_manifest,
     space_problem,
     temporary_checkpoint,
+    writing_problem,
 )
 
 OWNER = "0123456789ab"
@@ -73,9 +78,22 @@ def test_a_damaged_one_says_what_is_wrong(
 
 
 def test_one_of_another_training_says_so(folder: Path) -> None:
-    found = problem(folder / checkpoint_name(6), "another")
-    assert found is not None
-    assert found.startswith(f"it belongs to another training ({OWNER}")
+    with pytest.raises(AnotherTraining, match=rf"^it belongs to another training \({OWNER}"):
+        read_manifest(folder / checkpoint_name(6), "another")
+
+
+@given(st.data())
+def test_no_changed_bit_of_a_manifest_goes_unseen(data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        write(folder, 6, b"content")
+        path = folder / checkpoint_name(6) / "manifest.json"
+        content = bytearray(path.read_bytes())
+        place = data.draw(st.integers(0, len(content) - 2))  # but for the newline at its end
+        content[place] ^= 1 << data.draw(st.integers(0, 7))
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"^manifest\.json (is damaged|was changed)"):
+            read_manifest(folder / checkpoint_name(6), OWNER)
 
 
 def test_a_half_written_one_is_never_seen_and_is_cleared(folder: Path) -> None:
@@ -96,11 +114,29 @@ def test_a_step_reached_again_replaces_its_checkpoint(folder: Path) -> None:
 
 
 def test_pruning_keeps_the_newest(folder: Path) -> None:
-    prune(folder, 2)
+    prune(folder, 2, step=6)
     assert checkpoint_steps(folder) == [6, 3]
-    prune(folder, 1)
+    prune(folder, 1, step=6)
     assert checkpoint_steps(folder) == [6]
     assert sorted(path.name for path in folder.iterdir()) == [checkpoint_name(6)]
+
+
+def test_pruning_never_keeps_a_later_one_instead_of_the_one_just_written(folder: Path) -> None:
+    write(folder, 4, b"after going on from step 3, where that of step 6 did not verify")
+    prune(folder, 1, step=4)
+    assert checkpoint_steps(folder) == [4]
+
+
+def test_a_folder_that_cannot_be_written_is_said_so(folder: Path, tmp_path: Path) -> None:
+    assert writing_problem(folder) is None
+    assert checkpoint_steps(folder) == [6, 3]
+    assert writing_problem(tmp_path / "new" / "checkpoints") is None
+    (tmp_path / "file").write_text("")
+    line = writing_problem(tmp_path / "file")
+    assert line is not None
+    assert line.startswith(
+        f"train: {tmp_path / 'file'}: can't be written (File exists): checkpoints go there"
+    )
 
 
 def test_room_is_judged_by_parameters(folder: Path) -> None:

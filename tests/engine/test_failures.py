@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,12 @@ def test_an_error_without_words_still_has_a_line(tmp_path: Path) -> None:
         (torch.OutOfMemoryError("CUDA out of memory."), "refused"),
         (RuntimeError("[gloo] Connection closed by peer [127.0.0.1]:1234"), "killed"),
         (torch.distributed.DistBackendError("NCCL communicator was aborted"), "killed"),
+        (PermissionError(13, "Permission denied", "/runs/events.jsonl"), "refused"),
+        (
+            RuntimeError("Error while creating shared memory segment /dev/shm/nccl-1 (size 9637888)"),
+            "refused",
+        ),
+        (OSError(98, "Address already in use"), "killed"),
         (ValueError("shapes differ"), "error"),
     ],
 )
@@ -74,3 +81,42 @@ def test_what_a_new_start_can_mend_is_told_from_what_it_cannot(
 ) -> None:
     record_failure(tmp_path, 0, error)
     assert first_failure(tmp_path).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (
+            OSError(28, "No space left on device", "/runs/events.jsonl"),
+            "found the disk full (/runs/events.jsonl: No space left on device): free some space",
+        ),
+        (
+            OSError(30, "Read-only file system", "/runs/events.jsonl"),
+            "may not write (/runs/events.jsonl: Read-only file system): "
+            "set output_dir to a folder you may write to",
+        ),
+        (
+            RuntimeError("unable to open shared memory object </torch_1> in read-write mode: No space left"),
+            "found shared memory too small (unable to open shared memory object </torch_1> in read-write mode: "
+            "No space left): enlarge /dev/shm: a container wants --shm-size=8g or --ipc=host",
+        ),
+        (
+            RuntimeError("[../pair.cc:534] Connection closed by peer [127.0.0.1]:1234"),
+            "lost its connection to another worker ([../pair.cc:534] Connection closed by peer [127.0.0.1]:1234): "
+            "a worker or a machine went away, or the network failed",
+        ),
+    ],
+)
+def test_a_failure_with_a_known_cause_names_it_and_its_remedy(error: Exception, line: str) -> None:
+    assert failure_line(2, error) == f"train: rank 2 {line}"
+
+
+def test_a_port_in_use_is_said_so() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(torch.distributed.DistNetworkError) as caught:
+            torch.distributed.TCPStore("127.0.0.1", port, world_size=1, is_master=True)
+    line = failure_line(0, caught.value)
+    assert line.startswith("train: rank 0 found its port in use by another program (")
+    assert str(port) in line
+    assert line.endswith("a new start takes another port; where MASTER_PORT is set, unset it")

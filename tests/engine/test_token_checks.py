@@ -2,7 +2,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from forge.engine.token_checks import tokens_problem
+import pytest
+
+from forge.engine.token_checks import token_facts, tokens_problem
+from forge.errors import StageError
 from tests.factories import write_tokens
 
 
@@ -27,3 +30,24 @@ def test_what_is_missing_or_damaged_is_named(tmp_path: Path) -> None:
     assert "held_out.bin: cannot be read" in str(tokens_problem(folder))
     (folder / "tokens.json").write_text('{"sha256": 3}')
     assert "tokens.json: is damaged" in str(tokens_problem(folder))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "cannot be read"),
+        ("{", "is damaged"),
+        ("[]", "is damaged"),
+        ('{"vocab_size": 9}', "is damaged"),
+    ],
+)
+def test_facts_that_are_missing_or_damaged_are_refused(
+    content: str | None, reason: str, tmp_path: Path
+) -> None:
+    folder = write_tokens(tmp_path)
+    assert token_facts(folder)["train_tokens"] == 4_000
+    (folder / "tokens.json").unlink()
+    if content is not None:
+        (folder / "tokens.json").write_text(content)
+    with pytest.raises(StageError, match=rf"^train: .*tokens\.json: {reason}.*: delete this folder"):
+        token_facts(folder)
