@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.distributed.rendezvous import rendezvous
 
 from forge.engine.failures import FAILURES_FILE, clear_failures, failure_line, first_failure, record_failure
 from forge.errors import StageError
@@ -115,7 +116,7 @@ def test_a_port_in_use_is_said_so() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(torch.distributed.DistNetworkError) as caught:
-            torch.distributed.TCPStore("127.0.0.1", port, world_size=1, is_master=True)
+            next(rendezvous(f"tcp://127.0.0.1:{port}?rank=0&world_size=1"))
     line = failure_line(0, caught.value)
     assert line.startswith("train: rank 0 found its port in use by another program (")
     assert str(port) in line
