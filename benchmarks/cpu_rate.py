@@ -149,7 +149,7 @@ def _train(plan: Plan) -> Sample:
     from forge.engine.measures import Measures
     from forge.engine.stopping import StopRequest
     from forge.engine.worker import build_engine
-    from tests.factories import write_tokens
+    from tests.factories import BOS_ID, EOS_ID, write_tokens
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -169,7 +169,7 @@ def _train(plan: Plan) -> Sample:
         training = Training(
             engine=build_engine(plan),
             plan=plan,
-            batches=RankBatches(plan, shard, 0, place.device),
+            batches=RankBatches(plan, shard, 0, place.device, BOS_ID, EOS_ID),
             measures=Measures(plan, sequence_count(len(shard), plan.schedule.sequence_length)),
             run_dir=folder,
             place=place,

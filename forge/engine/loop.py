@@ -169,9 +169,13 @@ def _one_step(training: Training, step: int) -> StepOutcome:
         data_time_s += time.perf_counter() - began_s
         if batch is None:
             break
-        inputs, targets = batch
         loss, cross_entropy = micro_batch_loss(
-            engine, inputs, targets, plan.model.experts, plan.layout.loss_chunks
+            engine,
+            batch.inputs,
+            batch.targets,
+            plan.model.experts,
+            plan.layout.loss_chunks,
+            batch.documents,
         )
         engine.backward(loss)
         loss_sum += cross_entropy.detach()

@@ -9,6 +9,7 @@ from typing import Any
 
 from forge.errors import StageError
 
+_NUMBERS = ("vocab_size", "train_tokens", "bos_id", "eos_id")
 _REMEDY = "delete this folder and run again"
 
 
@@ -21,7 +22,7 @@ def token_facts(tokens: Path) -> dict[str, Any]:
     path = tokens / "tokens.json"
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
-        if not all(isinstance(facts[key], int) for key in ("vocab_size", "train_tokens")):
+        if not all(isinstance(facts[key], int) for key in _NUMBERS):
             raise TypeError
     except OSError as error:
         raise StageError(f"train: {path}: cannot be read ({error.strerror}): {_REMEDY}") from None

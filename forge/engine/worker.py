@@ -83,7 +83,8 @@ def work(plan: Plan, tokens: Path, around: Surroundings, place: Place) -> None:
             if board is not None and event == "step":
                 board.add(fields["step"], {tag: fields[tag] for tag in SHOWN if fields[tag] is not None})
 
-    check(plan, tokens, place)
+    facts = token_facts(tokens)
+    check(plan, facts, place)
     folder = checkpoint_folder(around.run_dir)
     if problem := from_rank_0(writing_problem(folder) if place.rank == 0 else None, place):
         raise StageError(problem)
@@ -112,7 +113,7 @@ def work(plan: Plan, tokens: Path, around: Surroundings, place: Place) -> None:
     training = Training(
         engine=engine,
         plan=plan,
-        batches=RankBatches(plan, shard, place.rank, place.device),
+        batches=RankBatches(plan, shard, place.rank, place.device, facts["bos_id"], facts["eos_id"]),
         measures=Measures(plan, sequences),
         run_dir=around.run_dir,
         place=place,
@@ -163,8 +164,8 @@ def build_engine(plan: Plan, pad_id: int = PAD_ID) -> Any:
     return engine
 
 
-def check(plan: Plan, tokens: Path, place: Place) -> None:
-    """Refuse a plan that can't train here.
+def check(plan: Plan, facts: dict[str, Any], place: Place) -> None:
+    """Refuse a plan that can't train here, on tokens of which tokens.json says `facts`.
 
     Raises:
         StageError: with the reason and the remedy.
@@ -189,7 +190,6 @@ def check(plan: Plan, tokens: Path, place: Place) -> None:
             f"{layout.gradient_accumulation_steps} accumulated make a batch of {whole}, the plan's is "
             f"{schedule.global_batch_sequences}: compile the plan again"
         )
-    facts = token_facts(tokens)
     if facts["vocab_size"] > plan.model.vocab_size:
         raise StageError(
             f"train: the tokens have a vocabulary of {facts['vocab_size']}, the model of {plan.model.vocab_size}: "

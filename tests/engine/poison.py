@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from forge.engine import loop
-from forge.engine.batches import RankBatches
+from forge.engine.batches import MicroBatch, RankBatches
 from forge.engine.loss import micro_batch_loss
 
 
@@ -19,7 +19,7 @@ def poison(monkeypatch: pytest.MonkeyPatch, steps: set[int], kind: str) -> None:
     whole_step = RankBatches.step
     now = {"step": 0}
 
-    def step(self: RankBatches, number: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def step(self: RankBatches, number: int) -> Iterator[MicroBatch]:
         now["step"] = number + 1
         return whole_step(self, number)
 
