@@ -1,12 +1,13 @@
 """Kill a training at random moments, again and again, and compare what comes of it with one that nobody disturbed.
 
-    python -m benchmarks.chaos [--kills 200] [--processes 2] [--zero-stage 2] [--precision bf16] [--seed 0]
+    python -m benchmarks.chaos [--kills 200] [--minutes 60] [--processes 2] [--zero-stage 2] [--precision bf16]
+                               [--seed 0]
 
 A tiny model trains on this machine's CPU under the real launcher. Killed with -9 is one worker, the launcher, the
 parent (a stand-in for forge-run) or all at once; now and then the parent is asked to stop by SIGTERM instead. Moments
 are random, while starting, training and saving: half of a training is spent in saving. The parent starts workers again
 by itself; where it is gone, the same command is given again. When a training has come to its end, a new one begins
-until there were enough kills.
+until there were enough kills, or the time is over: the last training is then left to end.
 
 Printed, each 0 when all is well:
     lost       steps without a logged loss
@@ -19,6 +20,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
+import math
 import os
 import random
 import shutil
@@ -93,16 +95,17 @@ class Tally:
         return self.lost == self.repeated == self.different == 0
 
 
-def chaos(plan: Plan, kills: int, seed: int, folder: Path) -> Tally:
-    """Kill trainings of `plan` until there were `kills` kills; compare each with an undisturbed one."""
+def chaos(plan: Plan, kills: int, seed: int, folder: Path, minutes: float = math.inf) -> Tally:
+    """Kill trainings of `plan` until there were `kills` kills, or for `minutes`; compare with an undisturbed one."""
     tokens = write_tokens(folder / "tokens")
     quiet = _new_run(folder / "quiet", plan)
     subprocess.run(_command(tokens, quiet), check=True)
     source = random.Random(seed)
     tally = Tally()
-    while sum(tally.kills.values()) < kills:
+    until_s = time.monotonic() + minutes * 60
+    while sum(tally.kills.values()) < kills and time.monotonic() < until_s:
         rough = _new_run(folder / f"rough{tally.trainings}", plan)
-        _train_and_kill(plan, tokens, rough, kills, source, tally)
+        _train_and_kill(plan, tokens, rough, kills, until_s, source, tally)
         _compare(plan, quiet, rough, tally)
         tally.trainings += 1
         shutil.rmtree(rough.parent)
@@ -110,13 +113,19 @@ def chaos(plan: Plan, kills: int, seed: int, folder: Path) -> Tally:
 
 
 def _train_and_kill(
-    plan: Plan, tokens: Path, run_dir: Path, kills: int, source: random.Random, tally: Tally
+    plan: Plan,
+    tokens: Path,
+    run_dir: Path,
+    kills: int,
+    until_s: float,
+    source: random.Random,
+    tally: Tally,
 ) -> None:
     with (run_dir / "parent.log").open("ab") as log:
         parent = subprocess.Popen(_command(tokens, run_dir), stderr=log)
         try:
             while True:
-                enough = sum(tally.kills.values()) >= kills
+                enough = sum(tally.kills.values()) >= kills or time.monotonic() >= until_s
                 if enough or not _wait_for_the_moment(parent, run_dir, source):
                     status = parent.wait()
                     if status == 0:
@@ -258,6 +267,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--minutes", type=float, default=math.inf)
     parser.add_argument("--processes", type=int, default=2, choices=(1, 2, 4))
     parser.add_argument("--zero-stage", type=int, default=2, choices=(0, 1, 2, 3))
     parser.add_argument("--precision", default="bf16", choices=("bf16", "fp32"))
@@ -266,7 +276,7 @@ def main() -> int:
     plan = chaos_plan(given.processes, given.zero_stage, given.precision)
     began_s = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
-        tally = chaos(plan, given.kills, given.seed, Path(scratch))
+        tally = chaos(plan, given.kills, given.seed, Path(scratch), given.minutes)
     print(
         f"{sum(tally.kills.values())} kills ({', '.join(f'{n} {who}' for who, n in sorted(tally.kills.items()))}), "
         f"{tally.while_saving} of them while saving, {tally.while_starting} while starting; "
