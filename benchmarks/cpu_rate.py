@@ -140,12 +140,16 @@ def _train(plan: Plan) -> Sample:
     """Train in this process as the only rank."""
     import torch
 
-    from forge.data.loading import TokenShard
+    from forge.data.loading import TokenShard, sequence_count
     from forge.engine.batches import RankBatches
     from forge.engine.distributed import join, leave
-    from forge.engine.loop import train
+    from forge.engine.guard import Course
+    from forge.engine.heartbeat import Heartbeat
+    from forge.engine.loop import Training, train
+    from forge.engine.measures import Measures
+    from forge.engine.stopping import StopRequest
     from forge.engine.worker import build_engine
-    from tests.factories import write_tokens
+    from tests.factories import BOS_ID, EOS_ID, write_tokens
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -161,8 +165,20 @@ def _train(plan: Plan) -> Sample:
                 walls.append(fields["step_time_s"])
                 cpus.append(time.process_time())
 
-        batches = RankBatches(plan, TokenShard.open(tokens, "train"), 0, place.device)
-        train(build_engine(plan), plan, batches, folder, 0, place, tell)
+        shard = TokenShard.open(tokens, "train")
+        training = Training(
+            engine=build_engine(plan),
+            plan=plan,
+            batches=RankBatches(plan, shard, 0, place.device, BOS_ID, EOS_ID),
+            measures=Measures(plan, sequence_count(len(shard), plan.schedule.sequence_length)),
+            run_dir=folder,
+            place=place,
+            windows=(),
+            stop=StopRequest(folder),
+            heartbeat=Heartbeat(folder, 0),
+            tell=tell,
+        )
+        train(training, 0, Course())
         leave()
     threads = plan.layout.threads_per_process
     used = [(after - before) / threads for before, after in itertools.pairwise(cpus)]

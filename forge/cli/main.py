@@ -53,7 +53,8 @@ def _command(name: str) -> Callable[..., None]:
 
 def call(app: typer.Typer, name: str, arguments: Sequence[str]) -> int:
     """Run a command line and return its exit status. A user's mistake shows its lines and nothing else."""
-    signal.signal(signal.SIGTERM, _terminate)
+    for number in (signal.SIGTERM, signal.SIGUSR1):  # the second is how Slurm says that time is running out
+        signal.signal(number, _terminate)
     try:
         _call(app, name, arguments)
         sys.stdout.flush()
@@ -91,7 +92,7 @@ def _call(app: typer.Typer, name: str, arguments: Sequence[str]) -> None:
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came. Whatever an interrupt unwinds, this unwinds in the same way."""
+    """SIGTERM or SIGUSR1 came. Whatever an interrupt unwinds, this unwinds in the same way."""
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import os
 import sys
 import time
@@ -10,7 +11,9 @@ import traceback
 from pathlib import Path
 
 from forge.engine.failures import rank_log, record_failure
+from forge.engine.heartbeat import STACKS_SIGNAL, Heartbeat
 from forge.engine.launcher import PARENT_VARIABLE
+from forge.engine.stopping import StopRequest
 from forge.engine.tether import die_with_parent
 
 LAUNCHED_VARIABLE = "FORGE_LAUNCHED_AT_S"
@@ -31,8 +34,12 @@ def main() -> int:
     logs = arguments.run_dir / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     _redirect_output(rank_log(logs, rank))
+    faulthandler.register(STACKS_SIGNAL, all_threads=True)  # into the log
+    stop = StopRequest(arguments.run_dir)
+    stop.listen()
+    heartbeat = Heartbeat(logs, rank)
     try:
-        _train(arguments.plan, arguments.tokens, arguments.run_dir, arguments.out, rank)
+        _train(arguments.plan, arguments.tokens, arguments.run_dir, arguments.out, rank, stop, heartbeat)
     except Exception as error:
         record_failure(logs, rank, error)
         traceback.print_exc()
@@ -40,7 +47,15 @@ def main() -> int:
     return 0
 
 
-def _train(plan_path: Path, tokens: Path, run_dir: Path, out: Path, rank: int) -> None:
+def _train(
+    plan_path: Path,
+    tokens: Path,
+    run_dir: Path,
+    out: Path,
+    rank: int,
+    stop: StopRequest,
+    heartbeat: Heartbeat,
+) -> None:
     from forge.engine.lock import hold_run_lock
 
     lock = hold_run_lock(run_dir, LOCK_PATIENCE_S) if rank == 0 else None
@@ -50,7 +65,8 @@ def _train(plan_path: Path, tokens: Path, run_dir: Path, out: Path, rank: int) -
     plan = load_plan(plan_path)
     launched_at_s = float(os.environ.get(LAUNCHED_VARIABLE, time.time()))
     place = distributed.join(plan.layout)
-    worker.work(plan, tokens, run_dir, out, place, lambda: time.time() - launched_at_s)
+    around = worker.Surroundings(run_dir, out, lambda: time.time() - launched_at_s, stop, heartbeat)
+    worker.work(plan, tokens, around, place)
     distributed.leave()
     if lock is not None:
         lock.close()

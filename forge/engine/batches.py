@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
 from forge.data.loading import TokenShard, batch_sequence_indices, load_batch, sequence_count
+from forge.engine.documents import Documents
 from forge.plan.types import Plan
 
 
@@ -20,6 +22,15 @@ def rank_positions(accumulation: int, rank: int, world_size: int, micro_batch_se
     return range(first, first + micro_batch_sequences)
 
 
+class MicroBatch(NamedTuple):
+    """What a rank computes at once."""
+
+    inputs: torch.Tensor
+    """int64 [micro-batch, sequence length]."""
+    targets: torch.Tensor
+    documents: Documents
+
+
 @dataclass(frozen=True, slots=True)
 class RankBatches:
     """The micro-batches of one rank, read from the memory-mapped training tokens."""
@@ -28,9 +39,12 @@ class RankBatches:
     shard: TokenShard
     rank: int
     device: torch.device
+    bos_id: int
+    eos_id: int
+    """Of the tokens: what documents begin and end with."""
 
-    def step(self, step: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Yield (inputs, targets), int64 [micro-batch, sequence length], for each accumulation of `step`."""
+    def step(self, step: int) -> Iterator[MicroBatch]:
+        """Yield what is computed at once, for each accumulation of `step`."""
         layout, schedule = self.plan.layout, self.plan.schedule
         length = schedule.sequence_length
         batch = batch_sequence_indices(
@@ -41,4 +55,8 @@ class RankBatches:
                 accumulation, self.rank, layout.world_size, layout.micro_batch_sequences
             )
             inputs, targets = load_batch(self.shard, batch[positions.start : positions.stop], length)
-            yield torch.from_numpy(inputs).to(self.device), torch.from_numpy(targets).to(self.device)
+            yield MicroBatch(
+                torch.from_numpy(inputs).to(self.device),
+                torch.from_numpy(targets).to(self.device),
+                Documents.find(inputs, self.bos_id, self.eos_id, self.device),
+            )

@@ -5,18 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from forge.files import sync, sync_tree
-from forge.plan.types import Plan
+from forge.plan.types import content_hash
 
 MANIFEST = "manifest.json"
+BYTES_PER_PARAMETER = 12
+"""fp32 weights and two Adam moments, at every ZeRO stage and precision."""
+
 _PREFIX = "step-"
-_BYTES_PER_PARAMETER = 16
-"""Weights, fp32 master weights and two Adam moments: the most any ZeRO stage writes (fp32, stages 1 and 2)."""
+_CHECKSUM = "sha256"
+"""Key in a manifest: the hash of all the rest of it."""
 
 
 def checkpoint_folder(run_dir: Path) -> Path:
@@ -35,46 +38,51 @@ def checkpoint_steps(folder: Path) -> list[int]:
     return sorted((int(name) for name in names if name.isdigit()), reverse=True)
 
 
-def newest_usable(folder: Path, plan: Plan, tell: Callable[[str], None]) -> int | None:
-    """Return the newest step whose checkpoint is whole and of `plan`, or None; `tell` gets a line for each other."""
-    for step in checkpoint_steps(folder):
-        problem = checkpoint_problem(folder / checkpoint_name(step), plan)
-        if problem is None:
-            return step
-        tell(f"train: checkpoint {checkpoint_name(step)} is not used: {problem}")
-    return None
+class AnotherTraining(ValueError):
+    """A checkpoint was written by a training that does not go on here."""
 
 
-def checkpoint_problem(checkpoint: Path, plan: Plan) -> str | None:
-    """Return why `plan` can't resume from `checkpoint`, or None when it fits, with every byte as it was written."""
+def read_manifest(checkpoint: Path, training: str) -> dict[str, Any]:
+    """Return what a checkpoint says of itself.
+
+    Raises:
+        AnotherTraining: it belongs to another training than `training`.
+        ValueError: it can't be read, or was changed; the words say why.
+    """
     try:
-        manifest = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))
-        files: dict[str, dict[str, Any]] = manifest["files"]
-        if manifest["plan"] != plan.id:
-            return f"it belongs to plan {manifest['plan']}"
-        for name, facts in files.items():
-            if (checkpoint / name).stat().st_size != facts["bytes"]:
+        manifest: dict[str, Any] = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))
+        written = manifest.pop(_CHECKSUM)
+    except OSError as error:
+        raise ValueError(f"{MANIFEST} can't be read ({error.strerror})") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ValueError(f"{MANIFEST} is damaged") from None
+    if written != content_hash(manifest):
+        raise ValueError(f"{MANIFEST} was changed after it was written")
+    if (owner := manifest["training"]) != training:
+        raise AnotherTraining(
+            f"it belongs to another training ({owner}: another model, schedule, seed or data)"
+        )
+    return manifest
+
+
+def files_problem(checkpoint: Path, files: dict[str, dict[str, Any]], names: Sequence[str]) -> str | None:
+    """Return what is wrong with the files `names` of a checkpoint, or None when every byte is as it was written."""
+    try:
+        for name in names:
+            if (checkpoint / name).stat().st_size != files[name]["bytes"]:
                 return f"{name} has the wrong size"
-        digests = _digests(checkpoint, list(files))
-        for name, facts in files.items():
-            if digests[name] != facts["sha256"]:
-                return f"{name} was changed after it was written"
+        digests = _digests(checkpoint, names)
     except OSError as error:
         return f"{Path(error.filename or checkpoint).name} can't be read ({error.strerror})"
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return f"{MANIFEST} is damaged"
+    for name in names:
+        if digests[name] != files[name]["sha256"]:
+            return f"{name} was changed after it was written"
     return None
 
 
 def space_problem(folder: Path, step: int, parameters: int) -> str | None:
-    """Return a line when the disk has no room for one more checkpoint, else None.
-
-    One more is taken to be as large as the newest, or 16 bytes a parameter before there is one.
-    """
-    needed_bytes = parameters * _BYTES_PER_PARAMETER
-    for earlier in checkpoint_steps(folder)[:1]:
-        files = [path for path in (folder / checkpoint_name(earlier)).rglob("*") if path.is_file()]
-        needed_bytes = sum(path.stat().st_size for path in files)
+    """Return a line when the disk has no room for one more checkpoint of `parameters` parameters, else None."""
+    needed_bytes = parameters * BYTES_PER_PARAMETER
     free_bytes = shutil.disk_usage(folder).free
     if free_bytes >= needed_bytes:
         return None
@@ -82,6 +90,21 @@ def space_problem(folder: Path, step: int, parameters: int) -> str | None:
         f"train: the checkpoint of step {step} needs {needed_bytes / 1e9:.3g} GB and {folder} has "
         f"{free_bytes / 1e9:.3g} GB left: free some space; earlier checkpoints are intact"
     )
+
+
+def writing_problem(folder: Path) -> str | None:
+    """Return a line when no checkpoint can be written below `folder` (made when missing), else None."""
+    probe = folder / f".tmp-{_PREFIX}probe"
+    try:
+        clear_leftovers(folder)
+        probe.mkdir()
+        probe.rmdir()
+    except OSError as error:
+        return (
+            f"train: {folder}: can't be written ({error.strerror or error}): checkpoints go there: set output_dir to "
+            "a folder you may write to"
+        )
+    return None
 
 
 def clear_leftovers(folder: Path) -> None:
@@ -96,42 +119,38 @@ def temporary_checkpoint(folder: Path, step: int) -> Path:
     return folder / f".tmp-{checkpoint_name(step)}"
 
 
-def publish(folder: Path, step: int, plan: Plan) -> None:
-    """List the temporary checkpoint's files with checksums, bring it to disk and give it its name."""
+def publish(folder: Path, step: int, manifest: dict[str, Any]) -> None:
+    """Add `manifest` to the temporary checkpoint, bring all of it to disk and give it its name."""
     temporary, final = temporary_checkpoint(folder, step), folder / checkpoint_name(step)
-    names = sorted(str(path.relative_to(temporary)) for path in temporary.rglob("*") if path.is_file())
-    digests = _digests(temporary, names)
-    manifest = {
-        "step": step,
-        "plan": plan.id,
-        "world_size": plan.layout.world_size,
-        "zero_stage": plan.layout.zero_stage,
-        "files": {
-            name: {"bytes": (temporary / name).stat().st_size, "sha256": digests[name]} for name in names
-        },
-    }
-    (temporary / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    text = json.dumps(manifest | {_CHECKSUM: content_hash(manifest)}, allow_nan=False) + "\n"
+    (temporary / MANIFEST).write_text(text, encoding="utf-8")
     sync_tree(temporary)
-    if final.exists():  # it did not verify, so the run came by this step a second time
-        _remove(final)
+    doomed = final.with_name(f".tmp-{final.name}-replaced")
+    if final.exists():  # it did not verify, or the run came by this step a second time
+        final.rename(doomed)
     temporary.rename(final)
     sync(folder)
+    shutil.rmtree(doomed, ignore_errors=True)
 
 
-def prune(folder: Path, keep: int) -> None:
-    """Remove all checkpoints but the `keep` newest."""
-    for step in checkpoint_steps(folder)[keep:]:
-        _remove(folder / checkpoint_name(step))
+def prune(folder: Path, keep: int, step: int) -> None:
+    """Remove all checkpoints but the `keep` newest up to that of `step`, which was just written.
+
+    Those of later steps were passed over when the training went on from an earlier one: they did not verify, or hold
+    steps that are left out by now. Counted among the newest they would push out the good ones.
+
+    A kill half-way leaves nothing under a checkpoint's name.
+    """
+    steps = checkpoint_steps(folder)
+    kept = [one for one in steps if one <= step][:keep]
+    for doomed_step in (one for one in steps if one not in kept):
+        checkpoint = folder / checkpoint_name(doomed_step)
+        doomed = checkpoint.with_name(f".tmp-{checkpoint.name}-removed")
+        checkpoint.rename(doomed)
+        shutil.rmtree(doomed)
 
 
-def _remove(checkpoint: Path) -> None:
-    """Remove a checkpoint so that a kill half-way leaves nothing under a checkpoint's name."""
-    doomed = checkpoint.with_name(f".tmp-{checkpoint.name}-removed")
-    checkpoint.rename(doomed)
-    shutil.rmtree(doomed)
-
-
-def _digests(folder: Path, names: list[str]) -> dict[str, str]:
+def _digests(folder: Path, names: Sequence[str]) -> dict[str, str]:
     def digest(name: str) -> str:
         with (folder / name).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -16,6 +16,8 @@ class Place:
     """Where this worker stands."""
 
     rank: int
+    local_rank: int
+    """Among the workers of this machine."""
     world_size: int
     device: torch.device
 
@@ -35,7 +37,7 @@ def join(layout: LayoutPlan) -> Place:
         device = torch.device("cpu")
     if not torch.distributed.is_initialized():
         deepspeed.init_distributed(dist_backend="nccl" if layout.device == "cuda" else "gloo")
-    return Place(torch.distributed.get_rank(), torch.distributed.get_world_size(), device)
+    return Place(torch.distributed.get_rank(), local_rank, torch.distributed.get_world_size(), device)
 
 
 def leave() -> None:
@@ -63,3 +65,10 @@ def from_rank_0(value: Any, place: Place) -> Any:
     box = [value if place.rank == 0 else None]
     torch.distributed.broadcast_object_list(box, src=0, device=place.device)
     return box[0]
+
+
+def from_each_rank(value: Any, place: Place) -> list[Any]:
+    """Return every rank's `value` (plain data), in order of rank, on every rank; all ranks call it."""
+    values: list[Any] = [None] * place.world_size
+    torch.distributed.all_gather_object(values, value)
+    return values

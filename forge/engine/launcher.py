@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
+from types import ModuleType
+
+from forge.engine.stopping import STOP_SIGNALS
 
 PARENT_VARIABLE = "FORGE_PARENT_PID"
 FAILURES_VARIABLE = "FORGE_FAILURES_FILE"
@@ -22,12 +26,27 @@ def main() -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
     try:
-        run.main(sys.argv[1:])
+        run.main([*_deaf_to_stop_signals(run), *sys.argv[1:]])
     except ChildFailedError as error:
         codes = {str(rank): failure.exitcode for rank, failure in error.failures.items()}
         Path(os.environ[FAILURES_VARIABLE]).write_text(json.dumps(codes), encoding="utf-8")
         return 1
     return 0
+
+
+def _deaf_to_stop_signals(run: ModuleType) -> list[str]:
+    """Ignore what asks a job to stop, and return torchrun's options for that.
+
+    A scheduler may signal every process of a job. The workers then write a checkpoint and end, which torchrun must
+    wait for. The parent ends this process, on Linux, by a signal that can't be ignored.
+    """
+    if sys.platform != "linux":
+        return []
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"] = "SIGINT"
+    option = "--signals-to-handle"  # where torchrun has it, its default overrides the variable
+    return [f"{option}=SIGINT"] if option in run.get_args_parser().format_usage() else []
 
 
 if __name__ == "__main__":

@@ -7,22 +7,29 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from forge.engine.batches import RankBatches
 from forge.engine.checkpoint import save_checkpoint
 from forge.engine.distributed import Place, sum_over_ranks
+from forge.engine.guard import NOT_FINITE_IN_A_ROW, Course, judge, remember
+from forge.engine.heartbeat import Heartbeat
 from forge.engine.loss import micro_batch_loss
+from forge.engine.measures import Measures
 from forge.engine.memory import peak_memory_bytes
 from forge.engine.optimizer import set_learning_rate
 from forge.engine.schedule import learning_rate
+from forge.engine.skips import Window, going_back_helps, is_left_out, window_before
+from forge.engine.stopping import StopRequest
 from forge.errors import StageError
 from forge.plan.types import Plan
 
 Tell = Callable[..., None]
 """Called with an event's name and its fields; writes on rank 0 only."""
+
+Ending = Literal["done", "stopped", "going back"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,85 +38,176 @@ class StepOutcome:
 
     loss: float
     gradient_norm: float
+    applied: bool
+    """Whether the weights were changed; they are not where a gradient was not finite."""
     stop_asked: bool
+    data_time_s: float
+    """Time this rank waited for its batches."""
 
 
-def train(
-    engine: Any, plan: Plan, batches: RankBatches, run_dir: Path, start_step: int, place: Place, tell: Tell
-) -> bool:
-    """Train from `start_step` (steps done so far) to the end, with checkpoints; return False when stopped early.
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What the loop works with."""
 
-    A file run_dir/stop, looked for by rank 0, asks to stop after the current step; a checkpoint is then written.
+    engine: Any
+    plan: Plan
+    batches: RankBatches
+    measures: Measures
+    run_dir: Path
+    place: Place
+    windows: tuple[Window, ...]
+    """Steps to leave out."""
+    stop: StopRequest
+    heartbeat: Heartbeat
+    tell: Tell
+
+
+def train(training: Training, start_step: int, course: Course) -> tuple[Ending, Window | None]:
+    """Train from `start_step` (steps done so far) to the end, with checkpoints; return how it ended.
+
+    A stop request ends it after the current step with a checkpoint. A step whose loss or gradient is not finite
+    changes nothing and is passed over; several in a row, or a spike, end it with the steps to leave out: it should
+    then go on from a checkpoint before them.
+
     `step` events carry the loss of that step (nats a token, mean over the global batch) and the mean time of the
     steps since the last one logged, checkpoints left out.
 
     Raises:
-        StageError: the loss or the gradient is no longer finite; nothing is saved.
+        StageError: the loss or the gradient stays not finite although the training went back, or is not finite at
+            the end; nothing is saved.
     """
-    schedule = plan.schedule
+    plan, schedule, tell, place = training.plan, training.plan.schedule, training.tell, training.place
     saved_step = start_step
-    logged_step, elapsed_s = start_step, 0.0
-    for step in range(start_step, schedule.steps):
-        began_s = time.perf_counter()
-        rate = learning_rate(step, schedule)
-        set_learning_rate(engine.optimizer, rate)
-        outcome = _one_step(engine, plan, batches, step, run_dir / "stop", place)
-        _check_finite(outcome, step + 1)
-        elapsed_s += time.perf_counter() - began_s
-        done = step + 1
-        last = done == schedule.steps or outcome.stop_asked
-        if last or done == start_step + 1 or done % schedule.log_every_steps == 0:
-            step_time_s = elapsed_s / (done - logged_step)
-            tell(
-                "step",
-                step=done,
-                tokens=done * schedule.global_batch_tokens,
-                loss=outcome.loss,
-                learning_rate=rate,
-                gradient_norm=outcome.gradient_norm,
-                step_time_s=step_time_s,
-                tokens_per_second=schedule.global_batch_tokens / step_time_s,
-                peak_memory_bytes=peak_memory_bytes(place.device),
-            )
-            logged_step, elapsed_s = done, 0.0
-        if last or done % schedule.checkpoint_every_steps == 0:
-            save_checkpoint(engine, plan, run_dir, done, place)
+    logged_step, elapsed_s, data_time_s = start_step, 0.0, 0.0
+    for done in range(start_step + 1, schedule.steps + 1):
+        last = done == schedule.steps
+        if is_left_out(done, training.windows):
+            stop = _stop_asked(training)
+            tell("step_skipped", step=done, reason="left out after going back", decided_before=True)
+            logged_step = done
+        else:
+            began_s = time.perf_counter()
+            rate = learning_rate(done - 1, schedule)
+            set_learning_rate(training.engine.optimizer, rate)
+            outcome = _one_step(training, done - 1)
+            stop = outcome.stop_asked
+            elapsed_s += time.perf_counter() - began_s
+            data_time_s += outcome.data_time_s
+            judgement, seen = judge(course, outcome.loss, outcome.gradient_norm)
+            course = remember(course, judgement, outcome.loss, outcome.gradient_norm)
+            if judgement == "not finite":
+                tell("step_skipped", step=done, reason=seen, decided_before=False)
+            if window := _to_leave_out(training, done, course, judgement, seen, outcome.applied):
+                return "going back", window
+            if judgement != "not finite" and (
+                last or stop or done == start_step + 1 or done % schedule.log_every_steps == 0
+            ):
+                step_time_s = elapsed_s / (done - logged_step)
+                tell(
+                    "step",
+                    step=done,
+                    **training.measures.of(done, step_time_s),
+                    loss=outcome.loss,
+                    smoothed_loss=course.smoothed_loss,
+                    learning_rate=rate,
+                    gradient_norm=outcome.gradient_norm,
+                    step_time_s=step_time_s,
+                    data_time_s=data_time_s / (done - logged_step),
+                    peak_memory_bytes=peak_memory_bytes(place.device),
+                )
+                logged_step, elapsed_s, data_time_s = done, 0.0, 0.0
+            training.heartbeat.step(done)
+        if last or stop or done % schedule.checkpoint_every_steps == 0:
+            began_s = time.perf_counter()
+            training.heartbeat.rest(done, "checkpoint")
+            save_checkpoint(training.engine, plan, training.run_dir, done, course, training.windows, place)
             saved_step = done
-            tell("checkpoint", step=done)
-        if outcome.stop_asked:
+            tell("checkpoint", step=done, save_time_s=time.perf_counter() - began_s)
+            training.heartbeat.rest(done, "step")
+        if stop:
             break
-    return saved_step == schedule.steps
+    return ("done" if saved_step == schedule.steps else "stopped"), None
 
 
-def _one_step(
-    engine: Any, plan: Plan, batches: RankBatches, step: int, stop_file: Path, place: Place
-) -> StepOutcome:
+def _to_leave_out(
+    training: Training, step: int, course: Course, judgement: str, seen: str, applied: bool
+) -> Window | None:
+    """Return the steps to leave out where the training should go back after `step`, None where it should go on.
+
+    Raises:
+        StageError: going back would not help.
+    """
+    if judgement == "good":
+        return None
+    helps = going_back_helps(step, training.windows)
+    if judgement == "spike":
+        if helps:
+            return window_before(step, 1, training.windows, seen)
+        training.tell("note", line=f"train: {seen} at step {step}, after going back several times: going on")
+        return None
+    last = step == training.plan.schedule.steps
+    # Weights changed by a step that is not finite are spoilt at once.
+    if not applied and course.not_finite < NOT_FINITE_IN_A_ROW and not last:
+        return None
+    if helps and not last:
+        return window_before(step, course.not_finite, training.windows, seen)
+    raise StageError(
+        f"train: {seen} at step {step}: lower train.learning_rate or raise train.warmup_fraction; the last good "
+        "checkpoint is kept"
+    )
+
+
+def _one_step(training: Training, step: int) -> StepOutcome:
+    engine, plan, place = training.engine, training.plan, training.place
     loss_sum = torch.zeros((), dtype=torch.float64, device=place.device)
     gradient_norm: float | None = None
-    for inputs, targets in batches.step(step):
+    batches = training.batches.step(step)
+    data_time_s = 0.0
+    while True:
+        began_s = time.perf_counter()
+        batch = next(batches, None)
+        data_time_s += time.perf_counter() - began_s
+        if batch is None:
+            break
         loss, cross_entropy = micro_batch_loss(
-            engine, inputs, targets, plan.model.experts, plan.layout.loss_chunks
+            engine,
+            batch.inputs,
+            batch.targets,
+            plan.model.experts,
+            plan.layout.loss_chunks,
+            batch.documents,
         )
         engine.backward(loss)
         loss_sum += cross_entropy.detach()
         if plan.layout.zero_stage == 0 and engine.is_gradient_accumulation_boundary():
-            # Without ZeRO, DeepSpeed clips and forgets the norm.
-            gradients = [p.grad for p in engine.module.parameters() if p.grad is not None]
-            gradient_norm = float(torch.nn.utils.get_total_norm(gradients))
+            gradient_norm = _norm_without_zero(engine, place)
         engine.step()
+    applied = engine.was_step_applied()
     if gradient_norm is None:
-        gradient_norm = float(engine.get_global_grad_norm()) if engine.was_step_applied() else math.nan
-    stop = place.rank == 0 and stop_file.exists()
-    total_loss, stops = sum_over_ranks([float(loss_sum), float(stop)], place)
+        gradient_norm = float(engine.get_global_grad_norm()) if applied else math.nan
+    else:
+        applied = math.isfinite(gradient_norm)
+    stop = float(training.stop.asked())
+    # Rank 0's norm counts, so that no rounding can make two ranks judge differently.
+    total_loss, norm, stops = sum_over_ranks(
+        [float(loss_sum), gradient_norm if place.rank == 0 else 0.0, stop], place
+    )
     micro_batches = plan.layout.gradient_accumulation_steps * place.world_size
-    return StepOutcome(total_loss / micro_batches, gradient_norm, stops > 0)
+    return StepOutcome(total_loss / micro_batches, norm, applied, stops > 0, data_time_s)
 
 
-def _check_finite(outcome: StepOutcome, step: int) -> None:
-    """Stop when training has diverged: the weights are spoilt, so no later checkpoint may replace a good one."""
-    for what, value in (("loss", outcome.loss), ("gradient norm", outcome.gradient_norm)):
-        if not math.isfinite(value):
-            raise StageError(
-                f"train: {what} became {value} at step {step}: lower train.learning_rate or raise "
-                "train.warmup_fraction; the last good checkpoint is kept"
-            )
+def _norm_without_zero(engine: Any, place: Place) -> float:
+    """Return the gradient's norm, which DeepSpeed forgets at stage 0, and have a step that is not finite do nothing.
+
+    The other stages see to that themselves.
+    """
+    gradients = [p.grad for p in engine.module.parameters() if p.grad is not None]
+    norm = float(torch.nn.utils.get_total_norm(gradients))
+    # What torch's gradient scaler tells a fused optimizer: leave weights, moments and the count of steps as they are.
+    engine.optimizer.found_inf = torch.full((), float(not math.isfinite(norm)), device=place.device)
+    return norm
+
+
+def _stop_asked(training: Training) -> bool:
+    (stops,) = sum_over_ranks([float(training.stop.asked())], training.place)
+    return stops > 0

@@ -10,10 +10,16 @@ from torch.utils.checkpoint import checkpoint
 from transformers.models.mixtral.modeling_mixtral import load_balancing_loss_func
 
 from forge.data.loading import IGNORED
+from forge.engine.documents import Documents
 
 
 def micro_batch_loss(
-    network: Any, inputs: torch.Tensor, targets: torch.Tensor, experts: int, loss_chunks: int = 1
+    network: Any,
+    inputs: torch.Tensor,
+    targets: torch.Tensor,
+    experts: int,
+    loss_chunks: int = 1,
+    documents: Documents | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return (loss to differentiate, cross-entropy in nats a token), both fp32 scalars.
 
@@ -21,15 +27,18 @@ def micro_batch_loss(
     `experts` > 0 the loss adds the
     load-balancing term of Fedus et al. 2021 (eq. 4), weighted by the config's `router_aux_loss_coef`; without it a
     router sends everything to few experts. The cross-entropy reported never holds that term. With `loss_chunks` > 1
-    the network must be one that `compute_loss_in_chunks` has prepared.
+    the network must be one that `compute_loss_in_chunks` has prepared. With `documents` no token sees another document
+    than its own.
     """
+    options = documents.options() if documents is not None else {}
     if loss_chunks > 1:
-        cross_entropy, balance = network(input_ids=inputs, targets=targets)
+        cross_entropy, balance = network(input_ids=inputs, targets=targets, **options)
     elif experts:
-        output = network(input_ids=inputs, use_cache=False, output_router_logits=True)
+        output = network(input_ids=inputs, use_cache=False, output_router_logits=True, **options)
         cross_entropy, balance = _cross_entropy(output.logits, targets, "mean"), output.aux_loss
     else:
-        cross_entropy = _cross_entropy(network(input_ids=inputs, use_cache=False).logits, targets, "mean")
+        output = network(input_ids=inputs, use_cache=False, **options)
+        cross_entropy = _cross_entropy(output.logits, targets, "mean")
     if not experts:
         return cross_entropy, cross_entropy
     return cross_entropy + network.module.config.router_aux_loss_coef * balance, cross_entropy
@@ -46,10 +55,12 @@ def compute_loss_in_chunks(network: Any, loss_chunks: int) -> None:
 
 
 def _forward_to_loss(
-    network: Any, loss_chunks: int, input_ids: torch.Tensor, targets: torch.Tensor
+    network: Any, loss_chunks: int, input_ids: torch.Tensor, targets: torch.Tensor, **options: Any
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return (mean cross-entropy, load-balancing term): fp32 scalars, the second 0 for a dense model."""
-    options = {"output_router_logits": True} if hasattr(network, "num_experts") else {}
+    has_experts = hasattr(network, "num_experts")
+    if has_experts:
+        options["output_router_logits"] = True
     output = network.model(input_ids=input_ids, use_cache=False, **options)
     hidden, targets = output.last_hidden_state.flatten(0, 1), targets.flatten()
     total = torch.zeros((), dtype=torch.float32, device=hidden.device)
@@ -58,7 +69,7 @@ def _forward_to_loss(
             _chunk_loss, network.lm_head, some_hidden, some_targets, use_reentrant=False
         )
     balance = torch.zeros((), dtype=torch.float32, device=hidden.device)
-    if options:
+    if has_experts:
         balance = load_balancing_loss_func(
             output.router_logits, network.num_experts, network.num_experts_per_tok
         )

@@ -1,7 +1,8 @@
-"""How much memory this worker has held at most."""
+"""How much memory this worker has held at most, and how much this machine has left."""
 
 from __future__ import annotations
 
+import os
 import re
 import resource
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import torch
 
 _STATUS = Path("/proc/self/status")
+_MACHINE = Path("/proc/meminfo")
 
 
 def peak_memory_bytes(device: torch.device) -> int:
@@ -20,3 +22,12 @@ def peak_memory_bytes(device: torch.device) -> int:
         return int(match[1]) * 1024
     unit_bytes = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit_bytes
+
+
+def available_memory_bytes() -> int:
+    """Return the host memory that can still be had without swapping; where Linux does not say, half of all there is."""
+    if _MACHINE.exists() and (
+        match := re.search(r"^MemAvailable:\s+(\d+) kB", _MACHINE.read_text(), re.MULTILINE)
+    ):
+        return int(match[1]) * 1024
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2

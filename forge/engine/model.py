@@ -7,6 +7,7 @@ from typing import Any, Literal
 import torch
 import transformers
 
+from forge.engine.documents import WITHIN_DOCUMENTS
 from forge.engine.selective import keep_products
 from forge.plan.types import ModelPlan
 
@@ -14,7 +15,7 @@ Attention = Literal["sdpa", "flash", "eager"]
 ActivationCheckpointing = Literal["none", "selective", "full"]
 
 ATTENTION_IMPLEMENTATION: dict[Attention, str] = {
-    "sdpa": "sdpa",
+    "sdpa": WITHIN_DOCUMENTS,
     "flash": "flash_attention_2",
     "eager": "eager",
 }
@@ -29,8 +30,8 @@ def build_config(
 ) -> transformers.PreTrainedConfig:
     """Return the transformers config for `model`: full causal attention of kind `attention`, no dropout, no biases.
 
-    A micro-batch is packed, so no attention mask is ever given; `sdpa` and `flash` then build none (`eager` builds
-    one of sequence length squared).
+    A micro-batch is packed, so no attention mask is ever given; `sdpa` and `flash` then build none and keep to the
+    documents they are told of (`eager` builds a mask of sequence length squared).
     """
     shared: dict[str, Any] = {
         "vocab_size": model.vocab_size,

@@ -22,7 +22,12 @@ def summarize(plan: Plan, events_path: Path, peak_memory_bytes: int) -> dict[str
     attempts is not counted. `peak_memory_bytes` is the largest of any process in the last attempt.
     """
     events, _ = read_events(events_path)
-    steps = {event["step"]: event for event in events if event["event"] == "step"}
+    steps: dict[int, dict[str, Any]] = {}
+    for event in events:  # of a step that is there several times the last line counts
+        if event["event"] == "step":
+            steps[event["step"]] = event
+        if event["event"] == "step_skipped":
+            steps.pop(event["step"], None)
     starts = [event for event in events if event["event"] == "train_start"]
     step_time_s = statistics.median(event["step_time_s"] for event in steps.values())
     return {
@@ -33,6 +38,8 @@ def summarize(plan: Plan, events_path: Path, peak_memory_bytes: int) -> dict[str
         "wall_clock_s": _wall_clock_s(events),
         "start_up_s": starts[-1]["start_up_s"],
         "attempts": len(starts),
+        "restarts": sum(event["event"] == "restart" for event in events),
+        "steps_skipped": _steps_skipped(events),
         "step_time_s": step_time_s,
         "tokens_per_second": plan.schedule.global_batch_tokens / step_time_s,
         "peak_memory_bytes": peak_memory_bytes,
@@ -44,6 +51,17 @@ def summarize(plan: Plan, events_path: Path, peak_memory_bytes: int) -> dict[str
             "transformers": transformers.__version__,
         },
     }
+
+
+def _steps_skipped(events: list[dict[str, Any]]) -> list[int]:
+    """Return the steps that changed nothing in the end: their loss was not finite, or they are left out."""
+    skipped = set()
+    for event in events:
+        if event["event"] == "step_skipped":
+            skipped.add(event["step"])
+        if event["event"] == "step":
+            skipped.discard(event["step"])
+    return sorted(skipped)
 
 
 def _wall_clock_s(events: list[dict[str, Any]]) -> float:

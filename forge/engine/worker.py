@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,50 +14,140 @@ import deepspeed
 from forge.data.loading import TokenShard, sequence_count
 from forge.engine.batches import RankBatches
 from forge.engine.checkpoint import load_checkpoint
-from forge.engine.distributed import Place, max_over_ranks
+from forge.engine.checkpoint_folder import checkpoint_folder, writing_problem
+from forge.engine.distributed import Place, from_each_rank, from_rank_0, max_over_ranks
 from forge.engine.events import append_event
-from forge.engine.loop import train
+from forge.engine.guard import Course
+from forge.engine.heartbeat import Heartbeat
+from forge.engine.loop import Training, train
 from forge.engine.loss import compute_loss_in_chunks
+from forge.engine.measures import Measures
 from forge.engine.memory import peak_memory_bytes
 from forge.engine.model import PAD_ID, build_model
 from forge.engine.optimizer import build_optimizer
+from forge.engine.skips import Window, add_window, documents_of, read_windows
+from forge.engine.stopping import StopRequest
 from forge.engine.summary import summarize
+from forge.engine.tensorboard import TensorBoardFile
+from forge.engine.token_checks import token_facts, tokens_problem
 from forge.engine.weights import save_weights
 from forge.errors import StageError
 from forge.plan.types import Plan
 
+SHOWN = (
+    "loss",
+    "smoothed_loss",
+    "learning_rate",
+    "gradient_norm",
+    "tokens_per_second",
+    "model_flops_utilization",
+    "peak_memory_bytes",
+    "epoch",
+)
+"""Fields of a `step` event that TensorBoard draws."""
 
-def work(
-    plan: Plan, tokens: Path, run_dir: Path, out: Path, place: Place, start_up_s: Callable[[], float]
-) -> None:
-    """Train `plan` on the tokens artifact, from its newest checkpoint in `run_dir` on; all ranks call it.
+DOCUMENTS_IN_AN_EVENT = 20
+"""skipped.json names all of them."""
 
-    Writes events and checkpoints to `run_dir` and, when all steps are done, the model and training.json to `out`.
-    `start_up_s` is asked once, before the first step, for the seconds since launch.
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a worker is given beside its plan."""
+
+    run_dir: Path
+    """Events, checkpoints, logs."""
+    out: Path
+    """For the trained model."""
+    start_up_s: Callable[[], float]
+    """Seconds since launch; asked once, before the first step."""
+    stop: StopRequest
+    heartbeat: Heartbeat
+
+
+def work(plan: Plan, tokens: Path, around: Surroundings, place: Place) -> None:
+    """Train `plan` on the tokens artifact, from its newest checkpoint on; all ranks call it.
+
+    Writes events and checkpoints to the run folder and, when all steps are done, the model and training.json to `out`.
+    While rank 0 of each machine builds the network, a thread of it checks every byte of the tokens.
 
     Raises:
-        StageError: plan and tokens do not fit, training diverged, or the disk is full.
+        StageError: plan and tokens do not fit, the tokens were changed, training diverged, or the disk is full.
     """
-    events_path = run_dir / "events.jsonl"
+    events_path = around.run_dir / "events.jsonl"
+
+    board: TensorBoardFile | None = None
 
     def tell(event: str, **fields: Any) -> None:
         if place.rank == 0:
             append_event(events_path, event, **fields)
+            if board is not None and event == "step":
+                board.add(fields["step"], {tag: fields[tag] for tag in SHOWN if fields[tag] is not None})
 
-    check(plan, tokens, place)
-    shard = TokenShard.open(tokens, "train")
-    engine = build_engine(plan, PAD_ID if shard.pad_id is None else shard.pad_id)
-    step = load_checkpoint(engine, plan, run_dir, place, lambda line: tell("note", line=line))
-    tell("train_start", step=step or 0, resumed_from=step, steps=plan.schedule.steps, start_up_s=start_up_s())
-    batches = RankBatches(plan, shard, place.rank, place.device)
-    finished = train(engine, plan, batches, run_dir, step or 0, place, tell)
-    if finished:
-        save_weights(engine, plan, out, place)
+    facts = token_facts(tokens)
+    check(plan, facts, place)
+    folder = checkpoint_folder(around.run_dir)
+    if problem := from_rank_0(writing_problem(folder) if place.rank == 0 else None, place):
+        raise StageError(problem)
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        checked = beside.submit(tokens_problem, tokens) if place.local_rank == 0 else None
+        shard = TokenShard.open(tokens, "train")
+        engine = build_engine(plan, PAD_ID if shard.pad_id is None else shard.pad_id)
+        problems = from_each_rank(checked.result() if checked else None, place)
+    if found := next((line for line in problems if line), None):
+        raise StageError(found)
+    windows = from_rank_0(read_windows(around.run_dir) if place.rank == 0 else None, place)
+    resumed = load_checkpoint(
+        engine, plan, around.run_dir, windows, place, lambda line: tell("note", line=line)
+    )
+    step, course = (resumed.step, resumed.course) if resumed else (0, Course())
+    tell(
+        "train_start",
+        step=step,
+        resumed_from=resumed.step if resumed else None,
+        steps=plan.schedule.steps,
+        start_up_s=around.start_up_s(),
+    )
+    if place.rank == 0:
+        board = TensorBoardFile(around.run_dir / "tensorboard", first_step=step + 1)
+    sequences = sequence_count(len(shard), plan.schedule.sequence_length)
+    training = Training(
+        engine=engine,
+        plan=plan,
+        batches=RankBatches(plan, shard, place.rank, place.device, facts["bos_id"], facts["eos_id"]),
+        measures=Measures(plan, sequences),
+        run_dir=around.run_dir,
+        place=place,
+        windows=windows,
+        stop=around.stop,
+        heartbeat=around.heartbeat,
+        tell=tell,
+    )
+    ending, window = train(training, step, course)
+    if window is not None and place.rank == 0:
+        _leave_out(plan, tokens, around.run_dir, window, tell)
+    if ending == "done":
+        around.heartbeat.rest(plan.schedule.steps, "saving the model")
+        save_weights(engine, plan, around.out, place)
         peak_bytes = max_over_ranks(peak_memory_bytes(place.device), place)
         if place.rank == 0:
             summary = summarize(plan, events_path, peak_bytes)
-            (out / "training.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    tell("train_end", finished=finished)
+            text = json.dumps(summary, indent=2) + "\n"
+            (around.out / "training.json").write_text(text, encoding="utf-8")
+    tell("train_end", ending=ending)
+
+
+def _leave_out(plan: Plan, tokens: Path, run_dir: Path, window: Window, tell: Callable[..., None]) -> None:
+    """Write down which steps the training leaves out from now on, and the documents in them."""
+    documents = documents_of(plan, tokens, window)
+    add_window(run_dir, window, documents)
+    tell(
+        "going_back",
+        first_step=window.first,
+        last_step=window.last,
+        reason=window.reason,
+        documents=documents[:DOCUMENTS_IN_AN_EVENT],
+        document_count=len(documents),
+    )
 
 
 def build_engine(plan: Plan, pad_id: int = PAD_ID) -> Any:
@@ -72,8 +164,8 @@ def build_engine(plan: Plan, pad_id: int = PAD_ID) -> Any:
     return engine
 
 
-def check(plan: Plan, tokens: Path, place: Place) -> None:
-    """Refuse a plan that can't train here.
+def check(plan: Plan, facts: dict[str, Any], place: Place) -> None:
+    """Refuse a plan that can't train here, on tokens of which tokens.json says `facts`.
 
     Raises:
         StageError: with the reason and the remedy.
@@ -86,7 +178,18 @@ def check(plan: Plan, tokens: Path, place: Place) -> None:
         raise StageError(
             f"train: {place.world_size} processes run a plan for {layout.world_size}: start it with forge-run"
         )
-    facts = json.loads((tokens / "tokens.json").read_text(encoding="utf-8"))
+    if layout.sequence_parallel_degree != 1:
+        raise StageError(
+            f"train: engine.sequence_parallel_degree={layout.sequence_parallel_degree} can be planned and not yet "
+            "trained: use engine.sequence_parallel_degree=1"
+        )
+    whole = layout.world_size * layout.micro_batch_sequences * layout.gradient_accumulation_steps
+    if whole != schedule.global_batch_sequences:
+        raise StageError(
+            f"train: {layout.world_size} processes x {layout.micro_batch_sequences} sequences x "
+            f"{layout.gradient_accumulation_steps} accumulated make a batch of {whole}, the plan's is "
+            f"{schedule.global_batch_sequences}: compile the plan again"
+        )
     if facts["vocab_size"] > plan.model.vocab_size:
         raise StageError(
             f"train: the tokens have a vocabulary of {facts['vocab_size']}, the model of {plan.model.vocab_size}: "

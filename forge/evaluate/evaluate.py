@@ -51,6 +51,8 @@ def evaluate_model(
         held_out.tokens,
         plan.schedule.sequence_length,
         plan.layout.micro_batch_sequences,
+        facts["bos_id"],
+        facts["eos_id"],
         progress,
     )
     loss_nats = nats / (held_out.tokens - 1)

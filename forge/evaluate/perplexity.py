@@ -7,6 +7,7 @@ import math
 import numpy as np
 import torch
 
+from forge.data.boundaries import document_positions
 from forge.data.loading import TokenShard
 from forge.errors import StageError
 from forge.progress import Progress
@@ -19,20 +20,26 @@ def stream_loss_nats(
     tokens: int,
     sequence_length: int,
     batch_sequences: int,
+    bos_id: int,
+    eos_id: int,
     progress: Progress,
 ) -> float:
     """Return the summed cross-entropy, in nats, of tokens 1 .. `tokens` - 1 of the stream.
 
     The stream is cut into windows of `sequence_length` inputs; the last token of a window is the first input of
-    the next, so each token but the first is predicted exactly once. A window starts with an empty context, which
-    makes the sum an upper bound on what a sliding window would give. Logits are taken to fp32, sums to fp64.
+    the next, so each token but the first is predicted exactly once. A token is predicted from those before it in its
+    document and its window, as in training, which makes the sum an upper bound on what a sliding window would give.
+    Logits are taken to fp32, sums to fp64.
 
     Args:
-        model: maps ids [n, length] to `.logits` [n, length, vocabulary].
+        model: maps ids [n, length] to `.logits` [n, length, vocabulary]; attention does not go back over a position 0,
+            as transformers sees to.
         shard: the stream.
         tokens: how many tokens from its start to measure, at least 2.
         sequence_length: inputs in a window.
         batch_sequences: windows in a forward pass.
+        bos_id: what a document begins with.
+        eos_id: what it ends with.
         progress: told of predicted tokens.
 
     Raises:
@@ -43,9 +50,15 @@ def stream_loss_nats(
     progress.start(predicted, "tokens")
     total_nats = 0.0
     for start, rows, length in window_blocks(predicted, sequence_length, batch_sequences):
-        flat = torch.from_numpy(np.asarray(shard.window(start, rows * length + 1), dtype=np.int64)).to(device)
-        logits = model(input_ids=flat[:-1].view(rows, length), use_cache=False).logits
-        losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1).float(), flat[1:], reduction="none")
+        flat = np.asarray(shard.window(start, rows * length + 1), dtype=np.int64)
+        ids = flat[:-1].reshape(rows, length)
+        positions = torch.from_numpy(document_positions(ids, bos_id, eos_id)).to(device)
+        logits = model(
+            input_ids=torch.from_numpy(ids).to(device), position_ids=positions, use_cache=False
+        ).logits
+        losses = torch.nn.functional.cross_entropy(
+            logits.flatten(0, 1).float(), torch.from_numpy(flat[1:]).to(device), reduction="none"
+        )
         total_nats += float(losses.double().sum())
         progress.advance(rows * length)
     if not math.isfinite(total_nats):

@@ -167,3 +167,22 @@ def test_sigterm_while_compiling_is_status_143(monkeypatch: pytest.MonkeyPatch) 
         assert call(app, "wait", []) == 143
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_what_schedulers_send_is_an_interrupt_other_than_ctrl_c(number: int) -> None:
+    code = """
+import os, sys, typer
+from forge.cli.main import Terminated, call
+app = typer.Typer()
+
+@app.command()
+def command():
+    try:
+        os.kill(os.getpid(), int(sys.argv[1]))
+    except Terminated:
+        sys.exit(7)
+
+sys.exit(call(app, "forge", []))
+"""
+    assert subprocess.run([sys.executable, "-c", code, str(int(number))]).returncode == 7

@@ -10,6 +10,7 @@ from forge.data.loading import TokenShard, batch_sequence_indices, load_batch, s
 from forge.engine.model import build_model
 from forge.engine.schedule import learning_rate
 from forge.plan.types import Plan
+from tests.factories import BOS_ID, EOS_ID
 
 
 def reference_losses(plan: Plan, tokens: Path) -> list[float]:
@@ -17,6 +18,7 @@ def reference_losses(plan: Plan, tokens: Path) -> list[float]:
     schedule = plan.schedule
     compute = torch.bfloat16 if plan.layout.precision == "bf16" else torch.float32
     network = build_model(plan.model, plan.seed).to(compute)
+    network.set_attn_implementation("sdpa")
     weights = list(network.parameters())
     masters = [weight.detach().float().clone().requires_grad_() for weight in weights]
     optimizer = torch.optim.AdamW(
@@ -35,7 +37,12 @@ def reference_losses(plan: Plan, tokens: Path) -> list[float]:
             step, schedule.global_batch_sequences, sequence_count(len(shard), length), plan.seed
         )
         inputs, targets = (torch.from_numpy(array) for array in load_batch(shard, indices, length))
-        logits = network(input_ids=inputs).logits.flatten(0, 1).float()
+        # transformers makes a mask of its own of positions that start again.
+        logits = (
+            network(input_ids=inputs, position_ids=_positions(inputs), use_cache=False)
+            .logits.flatten(0, 1)
+            .float()
+        )
         loss = torch.nn.functional.cross_entropy(logits, targets.flatten())
         network.zero_grad()
         torch.autograd.backward(loss)
@@ -51,3 +58,13 @@ def reference_losses(plan: Plan, tokens: Path) -> list[float]:
                 weight.copy_(master)
         result.append(float(loss.detach()))
     return result
+
+
+def _positions(inputs: torch.Tensor) -> torch.Tensor:
+    rows = []
+    for row in inputs.tolist():
+        places: list[int] = []
+        for before, token in zip([EOS_ID, *row], row, strict=False):
+            places.append(0 if token == BOS_ID or before == EOS_ID else places[-1] + 1)
+        rows.append(places)
+    return torch.tensor(rows)

@@ -9,9 +9,16 @@ from typing import Any
 
 from safetensors.torch import load_file
 
+from forge.engine.checkpoint import pieces_of
+from forge.engine.checkpoint_folder import checkpoint_name, read_manifest
 from forge.engine.distributed import Place
 from forge.engine.events import read_events
+from forge.engine.heartbeat import Heartbeat
+from forge.engine.identity import training_id
+from forge.engine.shards import read_weights
+from forge.engine.stopping import StopRequest
 from forge.plan.types import Plan, plan_to_json
+from tests.events import EVENT_VALIDATOR
 
 
 def make_run(folder: Path, plan: Plan) -> Path:
@@ -25,9 +32,19 @@ def make_run(folder: Path, plan: Plan) -> Path:
 
 def train_here(plan: Plan, tokens: Path, run_dir: Path, place: Place) -> None:
     """Train in this process as the only rank."""
-    from forge.engine.worker import work
+    from forge.engine.worker import Surroundings, work
 
-    work(plan, tokens, run_dir, run_dir.parent / "out", place, lambda: 0.0)
+    (run_dir / "logs").mkdir(exist_ok=True)
+    out = run_dir.parent / "out"
+    around = Surroundings(run_dir, out, lambda: 0.0, StopRequest(run_dir), Heartbeat(run_dir / "logs", 0))
+    work(plan, tokens, around, place)
+
+
+def train_to_the_end(plan: Plan, tokens: Path, run_dir: Path, place: Place) -> None:
+    """Train in this process, and again after each time it goes back, as the parent does."""
+    train_here(plan, tokens, run_dir, place)
+    while events_of(run_dir, "train_end")[-1]["ending"] == "going back":
+        train_here(plan, tokens, run_dir, place)
 
 
 def losses(run_dir: Path) -> dict[int, float]:
@@ -36,9 +53,23 @@ def losses(run_dir: Path) -> dict[int, float]:
     return {event["step"]: event["loss"] for event in events if event["event"] == "step"}
 
 
+def losses_after_going_back(run_dir: Path) -> dict[int, float]:
+    """Return the loss of each step that was not left out in the end."""
+    left_out = {event["step"] for event in events_of(run_dir, "step_skipped")}
+    return {step: loss for step, loss in losses(run_dir).items() if step not in left_out}
+
+
+def state_of(run_dir: Path, plan: Plan, step: int) -> dict[str, Any]:
+    """Return the fp32 weights of a checkpoint."""
+    checkpoint = run_dir / "checkpoints" / checkpoint_name(step)
+    return dict(read_weights(pieces_of(read_manifest(checkpoint, training_id(plan))), checkpoint))
+
+
 def events_of(run_dir: Path, kind: str) -> list[dict[str, Any]]:
-    """Return the events of one kind."""
+    """Return the events of one kind; every event of the run must be as the schema says."""
     events, _ = read_events(run_dir / "events.jsonl")
+    for event in events:
+        EVENT_VALIDATOR.validate(event)
     return [event for event in events if event["event"] == kind]
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from forge.data.loading import TokenShard
 from forge.engine.batches import RankBatches, rank_positions
-from tests.factories import tiny_plan
+from tests.factories import BOS_ID, EOS_ID, tiny_plan
 
 
 @given(world_size=st.integers(1, 16), micro_batch=st.integers(1, 8), accumulations=st.integers(1, 8))
@@ -33,9 +33,10 @@ def test_two_ranks_together_read_what_one_process_reads(tokens: Path) -> None:
         layout={"micro_batch_sequences": 2, "gradient_accumulation_steps": 2, "processes_per_node": 2}
     )
     for step in (0, 40):
-        ((inputs, targets),) = RankBatches(alone, shard, 0, cpu).step(step)
-        parts = [list(RankBatches(pair, shard, rank, cpu).step(step)) for rank in (0, 1)]
+        ((inputs, targets, documents),) = RankBatches(alone, shard, 0, cpu, BOS_ID, EOS_ID).step(step)
+        parts = [list(RankBatches(pair, shard, rank, cpu, BOS_ID, EOS_ID).step(step)) for rank in (0, 1)]
         ordered = [parts[rank][accumulation] for accumulation in (0, 1) for rank in (0, 1)]
         assert torch.equal(torch.cat([part[0] for part in ordered]), inputs)
         assert torch.equal(torch.cat([part[1] for part in ordered]), targets)
+        assert torch.equal(torch.cat([part[2].positions for part in ordered]), documents.positions)
         assert np.array_equal(inputs[:, 1:], targets[:, :-1])

@@ -1,22 +1,36 @@
 from __future__ import annotations
 
+import hashlib
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from forge.engine.checkpoint_folder import (
+    AnotherTraining,
     checkpoint_name,
     checkpoint_steps,
     clear_leftovers,
-    newest_usable,
+    files_problem,
     prune,
     publish,
+    read_manifest,
     space_problem,
     temporary_checkpoint,
+    writing_problem,
 )
-from tests.factories import tiny_plan
 
-PLAN = tiny_plan()
+OWNER = "0123456789ab"
+
+
+def write(folder: Path, step: int, content: bytes) -> None:
+    temporary_checkpoint(folder, step).mkdir()
+    (temporary_checkpoint(folder, step) / "weights").write_bytes(content)
+    facts = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    publish(folder, step, {"training": OWNER, "files": {"weights": facts}})
 
 
 @pytest.fixture
@@ -25,77 +39,108 @@ def folder(tmp_path: Path) -> Path:
     folder = tmp_path / "checkpoints"
     clear_leftovers(folder)
     for step in (3, 6):
-        (temporary_checkpoint(folder, step) / "state").mkdir(parents=True)
-        (temporary_checkpoint(folder, step) / "state" / "weights.pt").write_bytes(bytes([step]) * 1_000)
-        publish(folder, step, PLAN)
+        write(folder, step, bytes([step]) * 1_000)
     return folder
 
 
-def usable(folder: Path) -> tuple[int | None, list[str]]:
-    lines: list[str] = []
-    return newest_usable(folder, PLAN, lines.append), lines
+def problem(checkpoint: Path, training: str = OWNER) -> str | None:
+    try:
+        files = read_manifest(checkpoint, training)["files"]
+    except ValueError as error:
+        return str(error)
+    return files_problem(checkpoint, files, sorted(files))
 
 
-def test_the_newest_whole_one_is_used(folder: Path) -> None:
-    assert usable(folder) == (6, [])
-    assert usable(folder / "nowhere") == (None, [])
+def test_a_whole_one_has_no_problem(folder: Path) -> None:
+    assert checkpoint_steps(folder) == [6, 3]
+    assert checkpoint_steps(folder / "nowhere") == []
+    assert problem(folder / checkpoint_name(6)) is None
 
 
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (lambda c: (c / "state/weights.pt").write_bytes(b"\x07" * 1_000), "was changed after it was written"),
-        (lambda c: (c / "state/weights.pt").write_bytes(b"\x06" * 999), "has the wrong size"),
-        (lambda c: (c / "state/weights.pt").unlink(), "can't be read"),
+        (lambda c: (c / "weights").write_bytes(b"\x07" * 1_000), "weights was changed after it was written"),
+        (lambda c: (c / "weights").write_bytes(b"\x06" * 999), "weights has the wrong size"),
+        (lambda c: (c / "weights").unlink(), "weights can't be read"),
         (lambda c: (c / "manifest.json").unlink(), "manifest.json can't be read"),
         (lambda c: (c / "manifest.json").write_text('{"step": 6, "pl'), "manifest.json is damaged"),
         (lambda c: (c / "manifest.json").write_text("[]"), "manifest.json is damaged"),
     ],
 )
-def test_a_damaged_one_is_passed_over(folder: Path, damage: object, reason: str) -> None:
-    assert callable(damage)
+def test_a_damaged_one_says_what_is_wrong(
+    folder: Path, damage: Callable[[Path], object], reason: str
+) -> None:
     damage(folder / checkpoint_name(6))
-    step, lines = usable(folder)
-    assert step == 3
-    assert len(lines) == 1
-    assert reason in lines[0]
+    found = problem(folder / checkpoint_name(6))
+    assert found is not None
+    assert reason in found
 
 
-def test_one_of_another_plan_is_passed_over(folder: Path) -> None:
-    step = newest_usable(folder, tiny_plan(seed=8), lambda line: None)
-    assert step is None
+def test_one_of_another_training_says_so(folder: Path) -> None:
+    with pytest.raises(AnotherTraining, match=rf"^it belongs to another training \({OWNER}"):
+        read_manifest(folder / checkpoint_name(6), "another")
+
+
+@given(st.data())
+def test_no_changed_bit_of_a_manifest_goes_unseen(data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        write(folder, 6, b"content")
+        path = folder / checkpoint_name(6) / "manifest.json"
+        content = bytearray(path.read_bytes())
+        place = data.draw(st.integers(0, len(content) - 2))  # but for the newline at its end
+        content[place] ^= 1 << data.draw(st.integers(0, 7))
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"^manifest\.json (is damaged|was changed)"):
+            read_manifest(folder / checkpoint_name(6), OWNER)
 
 
 def test_a_half_written_one_is_never_seen_and_is_cleared(folder: Path) -> None:
     half = temporary_checkpoint(folder, 9)
     half.mkdir()
-    (half / "weights.pt").write_bytes(b"half")
+    (half / "weights").write_bytes(b"half")
     assert checkpoint_steps(folder) == [6, 3]
-    assert usable(folder) == (6, [])
     clear_leftovers(folder)
     assert not half.exists()
     assert checkpoint_steps(folder) == [6, 3]
 
 
-def test_a_step_reached_again_replaces_its_damaged_checkpoint(folder: Path) -> None:
+def test_a_step_reached_again_replaces_its_checkpoint(folder: Path) -> None:
     (folder / checkpoint_name(6) / "manifest.json").unlink()
-    temporary_checkpoint(folder, 6).mkdir()
-    (temporary_checkpoint(folder, 6) / "weights.pt").write_bytes(b"again")
-    publish(folder, 6, PLAN)
-    assert usable(folder) == (6, [])
+    write(folder, 6, b"again")
+    assert problem(folder / checkpoint_name(6)) is None
     assert sorted(path.name for path in folder.iterdir()) == [checkpoint_name(3), checkpoint_name(6)]
 
 
 def test_pruning_keeps_the_newest(folder: Path) -> None:
-    prune(folder, 2)
+    prune(folder, 2, step=6)
     assert checkpoint_steps(folder) == [6, 3]
-    prune(folder, 1)
+    prune(folder, 1, step=6)
     assert checkpoint_steps(folder) == [6]
     assert sorted(path.name for path in folder.iterdir()) == [checkpoint_name(6)]
 
 
-def test_room_is_judged_by_the_newest_checkpoint_or_by_parameters(folder: Path, tmp_path: Path) -> None:
-    assert space_problem(folder, 9, parameters=10**18) is None
-    problem = space_problem(tmp_path, 9, parameters=10**18)
-    assert problem is not None
-    assert problem.startswith("train: the checkpoint of step 9 needs 1.6e+10 GB")
+def test_pruning_never_keeps_a_later_one_instead_of_the_one_just_written(folder: Path) -> None:
+    write(folder, 4, b"after going on from step 3, where that of step 6 did not verify")
+    prune(folder, 1, step=4)
+    assert checkpoint_steps(folder) == [4]
+
+
+def test_a_folder_that_cannot_be_written_is_said_so(folder: Path, tmp_path: Path) -> None:
+    assert writing_problem(folder) is None
+    assert checkpoint_steps(folder) == [6, 3]
+    assert writing_problem(tmp_path / "new" / "checkpoints") is None
+    (tmp_path / "file").write_text("")
+    line = writing_problem(tmp_path / "file")
+    assert line is not None
+    assert line.startswith(
+        f"train: {tmp_path / 'file'}: can't be written (File exists): checkpoints go there"
+    )
+
+
+def test_room_is_judged_by_parameters(folder: Path) -> None:
+    assert space_problem(folder, 9, parameters=1_000) is None
+    line = space_problem(folder, 9, parameters=10**18)
+    assert line is not None
+    assert line.startswith("train: the checkpoint of step 9 needs 1.2e+10 GB")

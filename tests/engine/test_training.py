@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +15,21 @@ from transformers import AutoModelForCausalLM
 from forge.engine.checkpoint_folder import checkpoint_name, checkpoint_steps
 from forge.engine.distributed import Place
 from forge.errors import StageError
+from tests.engine.poison import poison, stop_after
 from tests.engine.reference import reference_losses
-from tests.engine.runs import events_of, losses, make_run, train_here, training, weights, weights_sha256
-from tests.factories import tiny_plan
+from tests.engine.runs import (
+    events_of,
+    losses,
+    losses_after_going_back,
+    make_run,
+    state_of,
+    train_here,
+    train_to_the_end,
+    training,
+    weights,
+    weights_sha256,
+)
+from tests.factories import tiny_plan, write_tokens
 
 # What separates DeepSpeed's sums from torch's: the order of additions, in fp32 and in bf16.
 LOSS_BOUND = {"fp32": 5e-6, "bf16": 1e-3}
@@ -106,6 +119,26 @@ def test_activation_checkpointing_changes_no_loss(
     assert losses(runs[0]) == losses(runs[1]) == losses(runs[2])
 
 
+@pytest.mark.parametrize(("zero_stage", "precision"), LAYOUTS)
+def test_how_a_batch_is_cut_into_micro_batches_changes_no_loss(
+    zero_stage: int, precision: str, tmp_path: Path, tokens: Path, place: Place
+) -> None:
+    runs = []
+    for micro_batch, accumulation in ((4, 1), (2, 2), (1, 4)):
+        layout = {
+            "zero_stage": zero_stage,
+            "precision": precision,
+            "micro_batch_sequences": micro_batch,
+            "gradient_accumulation_steps": accumulation,
+        }
+        plan = tiny_plan(layout=layout)
+        runs.append(make_run(tmp_path / str(micro_batch), plan))
+        train_here(plan, tokens, runs[-1], place)
+    bound = LOSS_BOUND[precision] if precision == "fp32" else 4e-3
+    for run_dir in runs[1:]:
+        assert list(losses(run_dir).values()) == pytest.approx(list(losses(runs[0]).values()), abs=bound)
+
+
 @pytest.mark.parametrize(
     ("zero_stage", "model"),
     [(1, {}), (2, {}), (3, {}), (3, {"family": "mixtral", "experts": 4, "experts_per_token": 2})],
@@ -131,11 +164,10 @@ def test_the_saved_weights_are_the_trained_ones(tmp_path: Path, tokens: Path, pl
     plan = tiny_plan(layout={"zero_stage": 2, "precision": "bf16"})
     run_dir = make_run(tmp_path, plan)
     train_here(plan, tokens, run_dir, place)
-    checkpoint = run_dir / "checkpoints" / checkpoint_name(6) / "state" / "mp_rank_00_model_states.pt"
-    trained = torch.load(checkpoint, weights_only=False)["module"]
-    loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype="auto").state_dict()
-    assert set(loaded) <= set(trained)
-    assert all(torch.equal(loaded[name], trained[name]) for name in loaded)
+    trained = state_of(run_dir, plan, 6)
+    loaded = dict(AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype="auto").named_parameters())
+    assert set(loaded) == set(trained)
+    assert all(torch.equal(loaded[name], trained[name].bfloat16()) for name in loaded)
     assert "lm_head.weight" not in weights(run_dir)
 
 
@@ -162,7 +194,7 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(
     train_here(plan, tokens, run_dir, place)
     assert checkpoint_steps(run_dir / "checkpoints") == [6, 4]
     whole_losses, whole_sha256 = losses(run_dir), weights_sha256(run_dir)
-    states = next((run_dir / "checkpoints" / checkpoint_name(6)).rglob("*optim_states.pt"))
+    states = next((run_dir / "checkpoints" / checkpoint_name(6)).glob("rank*.safetensors"))
     damaged = bytearray(states.read_bytes())
     damaged[len(damaged) // 2] ^= 1
     states.write_bytes(damaged)
@@ -184,13 +216,81 @@ def test_a_diverged_training_stops_with_a_line_and_saves_nothing(
     plan = tiny_plan(schedule={"learning_rate": 1e25, "warmup_steps": 1, "checkpoint_every_steps": 1})
     run_dir = make_run(tmp_path, plan)
     with pytest.raises(
-        StageError, match=r"^train: (loss|gradient norm) became (nan|inf) at step \d+: lower train"
+        StageError, match=r"^train: (loss|gradient norm) is (nan|inf) at step \d+: lower train"
     ):
-        train_here(plan, tokens, run_dir, place)
-    done = len(losses(run_dir))
-    assert 0 < done < 6
-    assert checkpoint_steps(run_dir / "checkpoints")[0] == done
+        train_to_the_end(plan, tokens, run_dir, place)
+    assert events_of(run_dir, "going_back")
+    assert 6 not in losses(run_dir)
+    assert checkpoint_steps(run_dir / "checkpoints")[0] < 6
     assert not list((tmp_path / "out").iterdir())
+
+
+SHORT: dict[str, Any] = {"learning_rate_schedule": "constant", "steps": 64, "checkpoint_every_steps": 8}
+
+
+@pytest.mark.parametrize(("zero_stage", "precision"), LAYOUTS)
+def test_a_step_without_a_finite_gradient_changes_nothing(
+    zero_stage: int,
+    precision: str,
+    tmp_path: Path,
+    tokens: Path,
+    place: Place,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Poisons the batch of step 3; the weights after it are those after step 2 with the next rate."""
+    layout = {"zero_stage": zero_stage, "precision": precision}
+    plan = tiny_plan(layout=layout, schedule={"checkpoint_every_steps": 1, "keep_checkpoints": 9})
+    run_dir = make_run(tmp_path, plan)
+    poison(monkeypatch, {3}, "not finite")
+    train_here(plan, tokens, run_dir, place)
+    (skipped,) = events_of(run_dir, "step_skipped")
+    assert skipped["step"] == 3
+    assert skipped["reason"] in ("loss is nan", "gradient norm is nan")
+    assert sorted(losses(run_dir)) == [1, 2, 4, 5, 6]
+    before, after = (state_of(run_dir, plan, step) for step in (2, 3))
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert not events_of(run_dir, "going_back")
+
+
+@pytest.mark.parametrize("kind", ["not finite", "spike"])
+def test_what_spoils_training_is_left_out_and_named_and_a_resumed_run_does_the_same(
+    kind: str, tmp_path: Path, tokens: Path, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = tiny_plan(schedule=SHORT)
+    poison(monkeypatch, {48, 49, 50}, kind)
+    quiet = make_run(tmp_path / "quiet", plan)
+    train_to_the_end(plan, tokens, quiet, place)
+    going_back = events_of(quiet, "going_back")
+    # Those that are not finite are passed over until the third; of spikes each is one.
+    first, last = (46, 50) if kind == "not finite" else (44, 50)
+    assert (going_back[0]["first_step"], going_back[-1]["last_step"]) == (first, last)
+    assert set(range(1, 65)) - set(losses_after_going_back(quiet)) == set(range(first, last + 1))
+    documents = {name for event in going_back for name in event["documents"]}
+    assert documents
+    assert all(name.startswith("train-") for name in documents)
+    assert losses(quiet)[64] < losses(quiet)[1]
+    assert training(quiet)["steps_skipped"] == list(range(first, last + 1))
+
+    rough = make_run(tmp_path / "rough", plan)
+    for stop_at in (20, 47, 49, 52):
+        with monkeypatch.context() as patch:
+            stop_after(patch, rough, stop_at)
+            train_here(plan, tokens, rough, place)
+    train_to_the_end(plan, tokens, rough, place)
+    assert losses_after_going_back(rough) == losses_after_going_back(quiet)
+    assert weights_sha256(rough) == weights_sha256(quiet)
+
+
+def test_a_flipped_byte_of_the_tokens_is_named_and_never_trained_on(tmp_path: Path, place: Place) -> None:
+    plan = tiny_plan()
+    tokens = write_tokens(tmp_path / "tokens")
+    content = bytearray((tokens / "train.bin").read_bytes())
+    content[-1] ^= 1
+    (tokens / "train.bin").write_bytes(content)
+    run_dir = make_run(tmp_path, plan)
+    with pytest.raises(StageError, match=r"train\.bin: was changed after it was written"):
+        train_here(plan, tokens, run_dir, place)
+    assert not losses(run_dir)
 
 
 @pytest.mark.parametrize(
@@ -219,6 +319,26 @@ def test_a_full_disk_stops_the_training_with_a_line(tmp_path: Path, tokens: Path
     plan = tiny_plan()
     huge = replace(plan, model=replace(plan.model, parameters=10**16))
     run_dir = make_run(tmp_path, huge)
-    with pytest.raises(StageError, match=r"the checkpoint of step 3 needs 1\.6e\+08 GB .*: free some space"):
+    with pytest.raises(StageError, match=r"the checkpoint of step 3 needs 1\.2e\+08 GB .*: free some space"):
         train_here(huge, tokens, run_dir, place)
     assert checkpoint_steps(run_dir / "checkpoints") == []
+
+
+def test_a_checkpoint_that_cannot_be_written_whole_leaves_the_one_before(
+    tmp_path: Path, tokens: Path, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = tiny_plan()
+    run_dir = make_run(tmp_path, plan)
+    with monkeypatch.context() as patch:
+        stop_after(patch, run_dir, 2)
+        train_here(plan, tokens, run_dir, place)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))  # a write fails half-way, as on a full disk
+    try:
+        with pytest.raises(StageError, match=r"the checkpoint of step 3 could not be written to .* earlier"):
+            train_here(plan, tokens, run_dir, place)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [path.name for path in (run_dir / "checkpoints").iterdir()] == ["step-00000002"]
+    train_here(plan, tokens, run_dir, place)
+    assert sorted(losses(run_dir)) == [1, 2, 3, 4, 5, 6]

@@ -20,6 +20,7 @@ from forge.run import stages
 from forge.run.display import LineDisplay
 from forge.run.run import FinishedRun, run_folder, run_plan
 from forge.run.stages import Workplace
+from tests.events import EVENT_VALIDATOR
 from tests.factories import tiny_plan
 
 PLAN = tiny_plan()
@@ -77,6 +78,8 @@ def break_stage(monkeypatch: pytest.MonkeyPatch, name: str, error: BaseException
 
 def events(folder: Path) -> list[tuple[str, str]]:
     found, _ = read_events(run_folder(PLAN, folder) / "events.jsonl")
+    for event in found:
+        EVENT_VALIDATOR.validate(event)
     return [(event["event"], event["stage"]) for event in found]
 
 

@@ -1,0 +1,291 @@
+"""Kill a training at random moments, again and again, and compare what comes of it with one that nobody disturbed.
+
+    python -m benchmarks.chaos [--kills 200] [--minutes 60] [--processes 2] [--zero-stage 2] [--precision bf16]
+                               [--seed 0]
+
+A tiny model trains on this machine's CPU under the real launcher. Killed with -9 is one worker, the launcher, the
+parent (a stand-in for forge-run) or all at once; now and then the parent is asked to stop by SIGTERM instead. Moments
+are random, while starting, training and saving: half of a training is spent in saving. The parent starts workers again
+by itself; where it is gone, the same command is given again. When a training has come to its end, a new one begins
+until there were enough kills, or the time is over: the last training is then left to end.
+
+Printed, each 0 when all is well:
+    lost       steps without a logged loss
+    repeated   steps done again although a later checkpoint had been announced
+    different  logged losses, and final weights, that are not bit for bit those of the undisturbed training
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import math
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from forge.engine.events import read_events
+from forge.engine.heartbeat import read_beats
+from forge.plan.types import Plan, plan_to_json
+from tests.factories import tiny_plan, write_tokens
+
+PARENT = """
+import signal, sys
+from pathlib import Path
+from typing import Any
+from forge.engine.launch import run_training
+from forge.errors import UserError
+from forge.plan.types import load_plan
+from forge.progress import SilentProgress
+
+class Terminated(KeyboardInterrupt):
+    pass
+
+def terminate(number, frame):
+    raise Terminated
+
+signal.signal(signal.SIGTERM, terminate)
+tokens, run_dir = Path(sys.argv[1]), Path(sys.argv[2])
+try:
+    plan = load_plan(run_dir / "plan.json")
+    run_training(plan, run_dir / "plan.json", tokens, run_dir, run_dir.parent / "out", SilentProgress())
+except UserError as error:
+    print(error, file=sys.stderr)
+    sys.exit(error.exit_code)
+"""
+
+VICTIMS = ("worker", "worker", "worker", "launcher", "parent", "all", "stop")
+STEPS, CHECKPOINT_EVERY_STEPS = 120, 4
+LONGEST_LIFE_S = 4.0
+"""A kill comes at most as long after workers have begun with their first step."""
+
+KILLED_WHILE_STARTING_FRACTION = 0.15
+LONGEST_START_S = 4.0
+
+
+@dataclass
+class Tally:
+    """What came of the kills."""
+
+    kills: Counter[str] = field(default_factory=Counter)
+    while_saving: int = 0
+    while_starting: int = 0
+    trainings: int = 0
+    given_up: int = 0
+    """Times the parent had enough of restarts without progress; the same command was given again."""
+    steps: int = 0
+    lost: int = 0
+    repeated: int = 0
+    different: int = 0
+
+    @property
+    def harmless(self) -> bool:
+        """Whether nothing was lost, repeated or different."""
+        return self.lost == self.repeated == self.different == 0
+
+
+def chaos(plan: Plan, kills: int, seed: int, folder: Path, minutes: float = math.inf) -> Tally:
+    """Kill trainings of `plan` until there were `kills` kills, or for `minutes`; compare with an undisturbed one."""
+    tokens = write_tokens(folder / "tokens")
+    quiet = _new_run(folder / "quiet", plan)
+    subprocess.run(_command(tokens, quiet), check=True)
+    source = random.Random(seed)
+    tally = Tally()
+    until_s = time.monotonic() + minutes * 60
+    while sum(tally.kills.values()) < kills and time.monotonic() < until_s:
+        rough = _new_run(folder / f"rough{tally.trainings}", plan)
+        _train_and_kill(plan, tokens, rough, kills, until_s, source, tally)
+        _compare(plan, quiet, rough, tally)
+        tally.trainings += 1
+        shutil.rmtree(rough.parent)
+    return tally
+
+
+def _train_and_kill(
+    plan: Plan,
+    tokens: Path,
+    run_dir: Path,
+    kills: int,
+    until_s: float,
+    source: random.Random,
+    tally: Tally,
+) -> None:
+    with (run_dir / "parent.log").open("ab") as log:
+        parent = subprocess.Popen(_command(tokens, run_dir), stderr=log)
+        try:
+            while True:
+                enough = sum(tally.kills.values()) >= kills or time.monotonic() >= until_s
+                if enough or not _wait_for_the_moment(parent, run_dir, source):
+                    status = parent.wait()
+                    if status == 0:
+                        return
+                    tally.given_up += status == 4
+                else:
+                    _kill(parent, plan, run_dir, source, tally)
+                if parent.poll() is not None:
+                    parent = subprocess.Popen(_command(tokens, run_dir), stderr=log)
+        finally:
+            if parent.poll() is None:
+                parent.kill()
+                parent.wait()
+
+
+def _wait_for_the_moment(parent: subprocess.Popen[bytes], run_dir: Path, source: random.Random) -> bool:
+    """Sleep until the next kill; False when the parent ends before."""
+    started = len(_events(run_dir, "train_start"))
+    if source.random() < KILLED_WHILE_STARTING_FRACTION:
+        wait_s, waits_for_start = source.uniform(0.0, LONGEST_START_S), False
+    else:
+        wait_s, waits_for_start = source.uniform(0.0, LONGEST_LIFE_S), True
+    while waits_for_start and parent.poll() is None and len(_events(run_dir, "train_start")) == started:
+        time.sleep(0.02)
+    until_s = time.monotonic() + wait_s
+    while parent.poll() is None and time.monotonic() < until_s:
+        time.sleep(0.005)
+    return parent.poll() is None
+
+
+def _kill(
+    parent: subprocess.Popen[bytes], plan: Plan, run_dir: Path, source: random.Random, tally: Tally
+) -> None:
+    victim = source.choice(VICTIMS)
+    launcher = [pid for pid in _processes(run_dir) if _parent_of(pid) == parent.pid]
+    workers = [pid for pid in _processes(run_dir) if _parent_of(pid) in launcher]
+    victims = {
+        "worker": source.sample(workers, 1) if workers else [],
+        "launcher": launcher,
+        "parent": [parent.pid],
+        "all": [parent.pid, *launcher, *workers],
+        "stop": [parent.pid],
+    }[victim]
+    if not victims:
+        return
+    tally.while_saving += any((run_dir / "checkpoints").glob(".tmp-*"))
+    beats = read_beats(run_dir / "logs")
+    tally.while_starting += len(beats) < plan.layout.world_size or any(
+        b["doing"] == "start" for b in beats.values()
+    )
+    for pid in victims:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM if victim == "stop" else signal.SIGKILL)
+    tally.kills[victim] += 1
+    if victim in ("parent", "all", "stop"):
+        parent.wait()
+    while victim in ("parent", "all") and _processes(run_dir):
+        time.sleep(0.02)  # they die with their parent
+
+
+def _compare(plan: Plan, quiet: Path, rough: Path, tally: Tally) -> None:
+    expected = {event["step"]: event["loss"] for event in _events(quiet, "step")}
+    seen: set[int] = set()
+    announced = 0
+    for event in _all_events(rough):
+        if event["event"] == "checkpoint":
+            announced = max(announced, event["step"])
+        if event["event"] == "train_start":
+            tally.repeated += max(0, announced - event["step"])
+        if event["event"] == "step":
+            seen.add(event["step"])
+            tally.different += event["loss"] != expected[event["step"]]
+    tally.steps += plan.schedule.steps
+    tally.lost += len(set(expected) - seen)
+    tally.different += _weights_sha256(quiet) != _weights_sha256(rough)
+
+
+def _weights_sha256(run_dir: Path) -> str:
+    return hashlib.sha256((run_dir.parent / "out" / "model.safetensors").read_bytes()).hexdigest()
+
+
+def _new_run(folder: Path, plan: Plan) -> Path:
+    run_dir = folder / "run"
+    run_dir.mkdir(parents=True)
+    (folder / "out").mkdir()
+    (run_dir / "plan.json").write_text(plan_to_json(plan))
+    return run_dir
+
+
+def _command(tokens: Path, run_dir: Path) -> list[str]:
+    return [sys.executable, "-c", PARENT, str(tokens), str(run_dir)]
+
+
+def _all_events(run_dir: Path) -> list[dict[str, Any]]:
+    return read_events(run_dir / "events.jsonl")[0]
+
+
+def _events(run_dir: Path, kind: str) -> list[dict[str, Any]]:
+    return [event for event in _all_events(run_dir) if event["event"] == kind]
+
+
+def _processes(run_dir: Path) -> list[int]:
+    """Return the ids of the living launcher and workers of a run."""
+    return [
+        pid for pid, command in _commands() if str(run_dir).encode() in command and b"--run-dir" in command
+    ]
+
+
+def _commands() -> Iterator[tuple[int, list[bytes]]]:
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            yield int(folder.name), (folder / "cmdline").read_bytes().split(b"\0")
+
+
+def _parent_of(pid: int) -> int:
+    try:
+        # The name in parentheses may hold spaces; the parent's id is the second field after it.
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def chaos_plan(processes: int, zero_stage: int, precision: str) -> Plan:
+    """Return the tiny training that is killed."""
+    return tiny_plan(
+        layout={
+            "processes_per_node": processes,
+            "micro_batch_sequences": 4 // processes,
+            "zero_stage": zero_stage,
+            "precision": precision,
+        },
+        schedule={"steps": STEPS, "checkpoint_every_steps": CHECKPOINT_EVERY_STEPS},
+    )
+
+
+def main() -> int:
+    """Kill, and print the counts; exit status 1 when anything was lost, repeated or different."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--minutes", type=float, default=math.inf)
+    parser.add_argument("--processes", type=int, default=2, choices=(1, 2, 4))
+    parser.add_argument("--zero-stage", type=int, default=2, choices=(0, 1, 2, 3))
+    parser.add_argument("--precision", default="bf16", choices=("bf16", "fp32"))
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    plan = chaos_plan(given.processes, given.zero_stage, given.precision)
+    began_s = time.monotonic()
+    with tempfile.TemporaryDirectory() as scratch:
+        tally = chaos(plan, given.kills, given.seed, Path(scratch), given.minutes)
+    print(
+        f"{sum(tally.kills.values())} kills ({', '.join(f'{n} {who}' for who, n in sorted(tally.kills.items()))}), "
+        f"{tally.while_saving} of them while saving, {tally.while_starting} while starting; "
+        f"{tally.trainings} trainings of {STEPS} steps, {tally.given_up} times given up and started again; "
+        f"{time.monotonic() - began_s:.0f} s"
+    )
+    print(f"lost {tally.lost}, repeated {tally.repeated}, different {tally.different}")
+    return 0 if tally.harmless else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

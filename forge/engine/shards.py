@@ -1,0 +1,145 @@
+"""Fragments on disk: safetensors files that one rank writes and any rank of any layout can read."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save
+
+from forge.engine.fragments import KINDS, WEIGHT, Fragment
+from forge.engine.memory import available_memory_bytes
+
+SHARD_BYTES = 128 * 1024 * 1024
+"""The most a file holds; saving takes `SAVING_FACTOR` times as much host memory and no more, whatever the model."""
+
+SAVING_FACTOR = 4
+"""A file's tensors, its bytes twice while safetensors puts them together, and some air."""
+
+LEAST_SHARD_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Where a run of one parameter's elements is."""
+
+    name: str
+    shape: tuple[int, ...]
+    start: int
+    numel: int
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A file as it was written."""
+
+    name: str
+    size_bytes: int
+    sha256: str
+    pieces: tuple[Piece, ...]
+
+
+def affordable_shard_bytes(ranks: int) -> int:
+    """Return how large a file may be where `ranks` processes of this machine save at once, by its free memory."""
+    share = available_memory_bytes() // (SAVING_FACTOR * 2 * ranks)
+    return min(SHARD_BYTES, max(LEAST_SHARD_BYTES, share))
+
+
+def write_shards(fragments: Iterable[Fragment], folder: Path, rank: int, shard_bytes: int) -> list[Shard]:
+    """Write this rank's `fragments` below `folder`, each file brought to disk; return what was written.
+
+    The checksum is taken from what was to be written, so that a disk that stores something else is found out.
+
+    Raises:
+        OSError: the disk is full or can't be written.
+    """
+    shards = []
+    for number, some in enumerate(_filled(fragments, shard_bytes)):
+        name = f"rank{rank:05d}-{number:05d}.safetensors"
+        tensors = {
+            _key(fragment.name, kind): fragment.values[kind].detach().to("cpu", torch.float32, copy=True)
+            for fragment in some
+            for kind in KINDS
+        }
+        content = save(tensors)
+        with (folder / name).open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        pieces = tuple(Piece(f.name, f.shape, f.start, f.numel, name) for f in some)
+        shards.append(Shard(name, len(content), hashlib.sha256(content).hexdigest(), pieces))
+    return shards
+
+
+def read_fragments(
+    fragments: Sequence[Fragment], pieces: Mapping[str, Sequence[Piece]], folder: Path
+) -> None:
+    """Fill `fragments` from the files in `folder`; `pieces` are those of each parameter, of any layout.
+
+    Raises:
+        ValueError: a parameter is missing, has another shape, or is not there as a whole.
+    """
+    files: dict[str, Any] = {}
+    for fragment in fragments:
+        end, filled = fragment.start + fragment.numel, 0
+        for piece in pieces.get(fragment.name, ()):
+            if piece.shape != fragment.shape:
+                raise ValueError(f"{fragment.name} has shape {piece.shape}, the model's is {fragment.shape}")
+            first, last = max(fragment.start, piece.start), min(end, piece.start + piece.numel)
+            if first >= last:
+                continue
+            if piece.file not in files:
+                files[piece.file] = safe_open(folder / piece.file, framework="pt")
+            for kind in KINDS:
+                stored = files[piece.file].get_slice(_key(fragment.name, kind))
+                part = stored[first - piece.start : last - piece.start]
+                fragment.values[kind].narrow(0, first - fragment.start, last - first).copy_(part)
+            filled += last - first
+        if filled != fragment.numel:
+            raise ValueError(f"{fragment.name} is not there as a whole")
+
+
+def read_weights(pieces: Mapping[str, Sequence[Piece]], folder: Path) -> dict[str, torch.Tensor]:
+    """Return every parameter of a checkpoint whole, in fp32, in host memory."""
+    weights = {}
+    for name, some in pieces.items():
+        whole = torch.empty(some[0].shape, dtype=torch.float32)
+        values = {kind: whole.view(-1) if kind == WEIGHT else torch.empty(whole.numel()) for kind in KINDS}
+        read_fragments([Fragment(name, some[0].shape, 0, values)], {name: some}, folder)
+        weights[name] = whole
+    return weights
+
+
+def _filled(fragments: Iterable[Fragment], shard_bytes: int) -> Iterator[list[Fragment]]:
+    """Yield as many fragments at a time as fill a file, cut where one is larger than a file."""
+    most = max(shard_bytes // (4 * len(KINDS)), 1)
+    some: list[Fragment] = []
+    room = most
+    for fragment in fragments:
+        for start in range(0, fragment.numel, most):
+            part = _cut(fragment, start, min(most, fragment.numel - start))
+            if part.numel > room:
+                yield some
+                some, room = [], most
+            some.append(part)
+            room -= part.numel
+    if some:
+        yield some
+
+
+def _cut(fragment: Fragment, start: int, numel: int) -> Fragment:
+    if numel == fragment.numel:
+        return fragment
+    values = {kind: value.narrow(0, start, numel) for kind, value in fragment.values.items()}
+    return Fragment(fragment.name, fragment.shape, fragment.start + start, values)
+
+
+def _key(name: str, kind: str) -> str:
+    return f"{name}/{kind}"

@@ -1,0 +1,49 @@
+"""Batches that spoil a training, and requests to stop at a step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from forge.engine import loop
+from forge.engine.batches import MicroBatch, RankBatches
+from forge.engine.loss import micro_batch_loss
+
+
+def poison(monkeypatch: pytest.MonkeyPatch, steps: set[int], kind: str) -> None:
+    """Spoil the loss of `steps` (from 1): 'not finite', or a 'spike' that pushes the weights far off."""
+    whole_step = RankBatches.step
+    now = {"step": 0}
+
+    def step(self: RankBatches, number: int) -> Iterator[MicroBatch]:
+        now["step"] = number + 1
+        return whole_step(self, number)
+
+    def spoilt(*arguments: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        loss, cross_entropy = micro_batch_loss(*arguments)
+        if now["step"] not in steps:
+            return loss, cross_entropy
+        factor = float("nan") if kind == "not finite" else 50.0
+        return loss * factor, cross_entropy * factor
+
+    monkeypatch.setattr(RankBatches, "step", step)
+    monkeypatch.setattr(loop, "micro_batch_loss", spoilt)
+
+
+def stop_after(monkeypatch: pytest.MonkeyPatch, run_dir: Path, step: int) -> None:
+    """Ask the next training in `run_dir` to stop once it has done `step`, or at once where it is past it."""
+    one_step = loop._one_step
+    (run_dir / "stop").unlink(missing_ok=True)
+
+    def watched(training: loop.Training, number: int) -> loop.StepOutcome:
+        if number + 1 >= step:
+            (run_dir / "stop").touch()
+        outcome = one_step(training, number)
+        (run_dir / "stop").unlink(missing_ok=True)
+        return outcome
+
+    monkeypatch.setattr(loop, "_one_step", watched)
