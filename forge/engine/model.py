@@ -8,6 +8,7 @@ import torch
 import transformers
 
 from forge.engine.documents import WITHIN_DOCUMENTS
+from forge.engine.initial_weights import initialize_weights
 from forge.engine.selective import keep_products
 from forge.plan.types import ModelPlan
 
@@ -73,16 +74,21 @@ def build_model(
     activation_checkpointing: ActivationCheckpointing = "none",
     attention: Attention = "sdpa",
     pad_id: int = PAD_ID,
+    dtype: torch.dtype = torch.float32,
 ) -> transformers.PreTrainedModel:
-    """Return a freshly initialised fp32 model in training mode; the same `seed` gives the same weights.
+    """Return a freshly initialised model in training mode; the same `seed` gives the same weights.
 
-    The embedding of `pad_id` is zero and stays so.
+    Built without storage and filled weight by weight, so that it never takes more memory than it has weights. The
+    embedding of `pad_id` is zero and stays so.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = transformers.AutoModelForCausalLM.from_config(
-            build_config(model, attention, pad_id), dtype=torch.float32
-        )
+    config = build_config(model, attention, pad_id)
+    with torch.device("meta"):
+        network = transformers.AutoModelForCausalLM.from_config(config, dtype=dtype)
+    # Its frequencies are no weights: they are computed anew, with storage.
+    network.model.rotary_emb = type(network.model.rotary_emb)(config=config)
+    initialize_weights(network, model.initializer_std, seed)
+    with torch.no_grad():
+        network.get_input_embeddings().weight[pad_id].zero_()
     checkpoint_activations(network, activation_checkpointing)
     return network.train()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import deepspeed
+import torch
 
 from forge.data.loading import TokenShard, sequence_count
 from forge.engine.batches import RankBatches
@@ -153,14 +154,18 @@ def _leave_out(plan: Plan, tokens: Path, run_dir: Path, window: Window, tell: Ca
 def build_engine(plan: Plan, pad_id: int = PAD_ID) -> Any:
     """Return the DeepSpeed engine around a fresh model; all ranks call it."""
     layout = plan.layout
-    network = build_model(plan.model, plan.seed, layout.activation_checkpointing, layout.attention, pad_id)
+    dtype = torch.bfloat16 if layout.precision == "bf16" else torch.float32
+    network = build_model(
+        plan.model, plan.seed, layout.activation_checkpointing, layout.attention, pad_id, dtype
+    )
     if layout.loss_chunks > 1:
         compute_loss_in_chunks(network, layout.loss_chunks)
-    engine, *_ = deepspeed.initialize(
-        model=network,
-        optimizer=build_optimizer(plan, network),
-        config=json.loads(json.dumps(plan.deepspeed)),  # its own copy: DeepSpeed writes into it
-    )
+    optimizer = build_optimizer(plan, network)
+    config = json.loads(json.dumps(plan.deepspeed))  # its own copy: DeepSpeed writes into it
+    if layout.zero_stage == 3:
+        # Weight by weight; `initialize` alone would first put the whole model on every device.
+        deepspeed.zero.Init(module=network, config_dict_or_path=config)
+    engine, *_ = deepspeed.initialize(model=network, optimizer=optimizer, config=config)
     return engine
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -170,3 +171,35 @@ def test_no_causal_mask_is_built(attention: Attention, monkeypatch: pytest.Monke
     with pytest.raises(InterruptedError):
         network(input_ids=torch.arange(3, 35).unsqueeze(0), use_cache=False)
     assert masks == [None]
+
+
+@pytest.mark.parametrize("model", FAMILIES)
+def test_a_model_has_storage_for_all_and_its_frequencies(model: dict[str, Any]) -> None:
+    shape = tiny_plan(model=model).model
+    network = build_model(shape, seed=1)
+    tensors = [*network.parameters(), *network.buffers()]
+    assert {tensor.device.type for tensor in tensors} == {"cpu"}
+    with torch.no_grad():
+        stock = transformers.AutoModelForCausalLM.from_config(build_config(shape))
+    assert torch.equal(network.model.rotary_emb.inv_freq, stock.model.rotary_emb.inv_freq)
+    for name, parameter in stock.named_parameters():
+        mine = network.get_parameter(name)
+        assert mine.shape == parameter.shape
+        if parameter.ndim < 2:
+            assert torch.equal(mine, parameter)
+        elif "embed" not in name:
+            assert float(mine.detach().std()) == pytest.approx(float(parameter.detach().std()), rel=0.25)
+    assert not network.get_input_embeddings().weight[network.config.pad_token_id].any()
+
+
+def test_tied_embeddings_stay_one_weight() -> None:
+    network = build_model(tiny_plan(model={"tied_embeddings": True}).model, seed=1)
+    assert network.lm_head.weight is network.model.embed_tokens.weight
+
+
+def test_a_layer_more_changes_no_other_weight_and_bf16_is_the_rounded_fp32() -> None:
+    shallow, deep = (build_model(tiny_plan(model={"layers": n}).model, seed=1) for n in (1, 2))
+    rounded = build_model(tiny_plan(model={"layers": 1}).model, seed=1, dtype=torch.bfloat16)
+    for name, parameter in shallow.named_parameters():
+        assert torch.equal(parameter, deep.get_parameter(name))
+        assert torch.equal(parameter.to(torch.bfloat16), rounded.get_parameter(name))
