@@ -57,8 +57,9 @@ def host_memory_items(
         ("pinned buffers", processes * pinned),
         loader,
     ]
-    # torch builds in fp32 in host memory, whatever the precision and the stage.
-    building = [workers, ("model being built", processes * 4 * model.parameters)]
+    # Every process builds the whole model in its precision; a weight is drawn in fp32 (forge.engine.initial_weights).
+    built = WIDTH_BYTES[layout.precision] * model.parameters + 4 * _largest_weight(model)
+    building = [workers, ("model being built", processes * built)]
     # A process copies one tensor of its part at a time; rank 0 gathers the whole weights at the end.
     part = MASTER_BYTES * model.parameters / (hardware.world_size if layout.zero_stage else 1)
     weights = WIDTH_BYTES[layout.precision] * model.parameters
@@ -91,8 +92,7 @@ def offloaded_bytes(model: ModelPlan, layout: Layout, world: int) -> tuple[float
         states += MOMENTS_BYTES * owned
         pinned_buffers += [MASTER_BYTES * owned, 4 * owned, w * owned]
         if layout.zero_stage < 3:
-            weights = weights_of(model)
-            pinned_buffers.append(w * max(weights.embedding, *weights.layer_matrices))
+            pinned_buffers.append(w * _largest_weight(model))
         if layout.zero_stage == 2 and layout.gradient_accumulation_steps > 1:
             pinned_buffers.append(w * owned)
     elif layout.offload_optimizer == "nvme":
@@ -102,6 +102,11 @@ def offloaded_bytes(model: ModelPlan, layout: Layout, world: int) -> tuple[float
         pinned_buffers.append(w * owned)
     states += sum(pinned_buffers)
     return states, sum(_pinned(size) - size for size in pinned_buffers)
+
+
+def _largest_weight(model: ModelPlan) -> int:
+    weights = weights_of(model)
+    return max(weights.embedding, *weights.layer_matrices)
 
 
 def _pinned(size: float) -> float:
