@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+WORK_FOLDER = "work"
+"""Below a stage's output while it is being made: its finished parts, from which a killed stage goes on."""
+
 
 def sync(path: Path) -> None:
     """Bring a file, or the entries of a folder, to disk."""
@@ -23,9 +26,14 @@ def sync_tree(folder: Path) -> None:
 
 def replace_text(path: Path, text: str) -> None:
     """Give `path` the content `text`; whoever reads it sees the old content or the new, never a part."""
+    replace_bytes(path, text.encode())
+
+
+def replace_bytes(path: Path, content: bytes) -> None:
+    """Give `path` the content `content`, as `replace_text` does."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        beside.write_text(text, encoding="utf-8")
+        beside.write_bytes(content)
         sync(beside)
         beside.replace(path)
     finally:
