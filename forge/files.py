@@ -3,10 +3,33 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 WORK_FOLDER = "work"
 """Below a stage's output while it is being made: its finished parts, from which a killed stage goes on."""
+
+
+@contextmanager
+def work_folder(given: Path | None, out: Path) -> Iterator[Path]:
+    """Give a folder for finished parts: `given`, which stays; else one below `out`, which is removed at the end."""
+    folder = given or out / WORK_FOLDER
+    folder.mkdir(exist_ok=True)
+    try:
+        yield folder
+    finally:
+        if given is None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def link_or_copy(path: Path, to: Path) -> None:
+    """Give the file at `path` a second name, or copy it where the file system knows no links."""
+    try:
+        os.link(path, to)
+    except OSError:
+        shutil.copyfile(path, to)
 
 
 def sync(path: Path) -> None:

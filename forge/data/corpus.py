@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
+import json
 from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +17,17 @@ from forge.data.corpus_tables import write_corpus, write_records
 from forge.data.decisions import Decided, Records, decide, reasons
 from forge.data.duplicates import families
 from forge.data.language import check_languages
+from forge.data.notes import Notes
 from forge.data.passes import (
-    Notes,
     Pass,
+    Piece,
     Task,
     bucket_count,
-    bucket_files,
+    bucket_pieces,
+    joined_shingles,
     plan_passes,
     run_tasks,
+    spend_texts,
     write_edits,
     write_lines,
 )
@@ -30,6 +35,7 @@ from forge.data.roster import Roster, gather
 from forge.data.split import held_out_groups
 from forge.data.workers import make_pool
 from forge.errors import StageError
+from forge.files import replace_text, work_folder
 from forge.progress import Progress
 
 SAMPLES = 3
@@ -45,7 +51,12 @@ NOTED_FOR: dict[str, frozenset[str]] = {
 
 
 def build_corpus(
-    lake: Path, parameters: dict[str, Any], out: Path, progress: Progress, workers: int | None = None
+    lake: Path,
+    parameters: dict[str, Any],
+    out: Path,
+    progress: Progress,
+    workers: int | None = None,
+    work: Path | None = None,
 ) -> dict[str, Any]:
     """Make the corpus of a lake; write corpus.parquet, set_aside.parquet and changed.parquet to `out`.
 
@@ -70,9 +81,8 @@ def build_corpus(
     if "decontaminate" in steps and not parameters["evaluation_files"]:
         raise StageError("data.evaluation_files: is null and data.curate has `decontaminate`: name files")
     records = Records()
-    work = out / "work"
-    try:
-        curation = _Curation(lake, parameters, work, records, progress)
+    with work_folder(work, out) as parts:
+        curation = _Curation(lake, parameters, parts, records, progress)
         roster, shingled = curation.carry_out(plan_passes(steps), workers)
         if not len(roster):
             counts = ", ".join(f"{count} {reason}" for reason, count in reasons(records).most_common())
@@ -81,17 +91,25 @@ def build_corpus(
                 "they name, or give other documents"
             )
         # Documents come in the order of their ids, so a family bears the smallest id in it.
-        heads = families(shingled.shingles_of(roster), parameters["held_out_group_jaccard"], progress)
+        heads = _once(
+            parts / "families.json",
+            lambda: families(shingled.shingles_of(roster), parameters["held_out_group_jaccard"], progress),
+        )
         groups = [roster.document_ids[head] for head in heads]
         held_out = held_out_groups(
             groups, roster.sizes_bytes, parameters["held_out_fraction"], parameters["seed"]
         )
         splits = ["held_out" if group in held_out else "train" for group in groups]
         write_corpus(out, curation.last_buckets(), roster.words, groups, splits)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     write_records(out, records)
     return _summary(steps, curation.documents, roster, groups, splits, records)
+
+
+def _once(path: Path, make: Callable[[], Any]) -> Any:
+    """Return what `make` does, as JSON has it; written down, and from then on read."""
+    if not path.exists():
+        replace_text(path, json.dumps(make()))
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 class _Curation:
@@ -113,7 +131,7 @@ class _Curation:
                 f"{lake}: not a whole lake ({reason}): delete this folder and run again"
             ) from None
         self._buckets = bucket_count(self._bytes)
-        self._passes = 0
+        self._last: tuple[Path, list[Notes]] | None = None
         self._edits: Path | None = None
         self._lines: Path | None = None
 
@@ -127,34 +145,42 @@ class _Curation:
                 noted = frozenset[str]().union(*(NOTED_FOR[step] for step in one.corpus_steps))
                 if number == len(passes) - 1:
                     noted |= {"words"} if shingled else {"words", "shingles"}
-                self._progress.start(expected, "documents")
-                notes = run_tasks(pool, self._tasks(number, one, noted), self._progress)
-                self._passes = number + 1
-                if number:
-                    shutil.rmtree(self._work / str(number - 1))
-                roster = gather(notes)
-                self._records.take(notes)
+                roster, notes = self._go_through(pool, number, one, noted, expected)
                 if "shingles" in noted:
                     shingled = roster
-                decided = decide(one.corpus_steps, roster, self._parameters, self._records, self._progress)
-                self._keep(number, one, decided, notes)
+                self._keep(number, one, self._decided(number, one, roster), notes)
                 expected = len(roster)
         assert shingled is not None
         return roster, shingled
 
-    def last_buckets(self) -> list[tuple[Path, ...]]:
-        """Return the files of each bucket as the last pass left them."""
-        folder = self._work / str(self._passes - 1)
-        return [bucket_files(folder, bucket) for bucket in range(self._buckets)]
+    def last_buckets(self) -> Iterator[tuple[Piece, ...]]:
+        """Yield where each bucket of the last pass lies."""
+        assert self._last is not None
+        folder, notes = self._last
+        return (bucket_pieces(folder, notes, bucket) for bucket in range(self._buckets))
 
-    def _tasks(self, number: int, one: Pass, noted: frozenset[str]) -> list[Task]:
-        folder, before = self._work / str(number), self._work / str(number - 1)
-        folder.mkdir(parents=True)
-        return [
-            Task(
+    def _go_through(
+        self, pool: Executor | None, number: int, one: Pass, noted: frozenset[str], expected: int
+    ) -> tuple[Roster, list[Notes]]:
+        """Carry out the tasks of a pass."""
+        folder = self._work / f"pass-{number}"
+        folder.mkdir(exist_ok=True)
+        self._progress.start(expected, "documents")
+        notes = run_tasks(pool, self._tasks(folder, one, noted), self._progress)
+        if self._last is not None:
+            spend_texts(self._last[0])
+        self._last = folder, notes
+        self._records.take(notes)
+        shingles = [folder / f"{part.number:06}.u64" for part in notes] if "shingles" in noted else []
+        return gather(notes, shingles, joined_shingles(folder)), notes
+
+    def _tasks(self, folder: Path, one: Pass, noted: frozenset[str]) -> Iterator[Task]:
+        before = self._last
+        for part in range(self._row_groups if before is None else self._buckets):
+            yield Task(
                 number=part,
-                inputs=bucket_files(before, part) if number else (self._lake,),
-                from_lake=number == 0,
+                lake=self._lake if before is None else None,
+                bucket=() if before is None else bucket_pieces(*before, part),
                 edits=None if self._edits is None else self._edits / str(part),
                 lines=self._lines,
                 document_steps=one.document_steps,
@@ -163,8 +189,22 @@ class _Curation:
                 buckets=self._buckets,
                 parameters=self._parameters,
             )
-            for part in range(self._buckets if number else self._row_groups)
-        ]
+
+    def _decided(self, number: int, one: Pass, roster: Roster) -> Decided:
+        """Decide what the next pass does, or find it decided."""
+        records = Records()
+
+        def make() -> dict[str, Any]:
+            decided = decide(one.corpus_steps, roster, self._parameters, records, self._progress)
+            return {
+                "removed": sorted(decided.removed),
+                "paragraphs": decided.paragraphs,
+                "aside": records.aside,
+            }
+
+        found = _once(self._work / f"decided-{number}.json", make)
+        self._records.aside += map(tuple, found["aside"])
+        return Decided(set(found["removed"]), found["paragraphs"])
 
     def _keep(self, number: int, one: Pass, decided: Decided, notes: list[Notes]) -> None:
         """Write down what the next pass is to do."""

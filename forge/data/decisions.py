@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from forge.data.duplicates import Duplicate, exact_duplicates, near_duplicates
+from forge.data.notes import Notes
 from forge.data.paragraphs import repeated
-from forge.data.passes import Notes
 from forge.data.roster import Roster
 from forge.data.versions import superseded
 from forge.errors import StageError

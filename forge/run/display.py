@@ -88,9 +88,7 @@ class _LineStage:
         pass
 
     def _state(self, now_s: float) -> list[str]:
-        return state(
-            self._done, self._before, self._total, self._unit, now_s - self._began_s, self._status
-        )
+        return state(self._done, self._before, self._total, self._unit, now_s - self._began_s, self._status)
 
 
 class BarDisplay:
@@ -157,14 +155,10 @@ class _BarStage:
 
     def _state(self) -> str:
         elapsed_s = time.monotonic() - self._began_s
-        return "  ".join(
-            state(self._done, self._before, self._total, self._unit, elapsed_s, self._status)
-        )
+        return "  ".join(state(self._done, self._before, self._total, self._unit, elapsed_s, self._status))
 
 
-def state(
-    done: float, before: float, total: float, unit: str, elapsed_s: float, status: str
-) -> list[str]:
+def state(done: float, before: float, total: float, unit: str, elapsed_s: float, status: str) -> list[str]:
     """Return how far a stage is, how fast it goes and how long it will take, in words.
 
     Args:

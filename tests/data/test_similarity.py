@@ -128,7 +128,9 @@ def test_sets_in_files_are_the_sets(tmp_path: Path) -> None:
     files = [tmp_path / "a", tmp_path / "b"]
     for path, some in zip(files, (sets[:11], sets[11:]), strict=True):
         np.concatenate(some).tofile(path)
-    stored = Sets.in_files(files, counts)
+    stored = Sets.in_files(files, tmp_path / "whole", counts)
+    # Killed in the middle, it is asked again: of what became of the files, or of some of them.
+    stored = Sets.in_files(files, tmp_path / "whole", counts)
     assert [one.tolist() for one in stored] == [one.tolist() for one in sets]
     stored.release()
     assert stored.take(np.array([3, 1])).gather(np.array([1, 0])).tolist() == [
