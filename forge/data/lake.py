@@ -9,18 +9,18 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from forge.data.batches import Batch, BatchFile, Counts, in_batches, read_batch
 from forge.data.formats.slack import KINDS, USERS, is_slack_file
 from forge.data.listing import Listing
-from forge.data.pool import Limits, Pool
+from forge.data.pool import Limits, Pool, Read
 from forge.data.reading import NeedsWorker
 from forge.data.rows import DOCUMENTS, SET_ASIDE
 from forge.data.sources import list_files
 from forge.data.tables import TableWriter
 from forge.errors import StageError
+from forge.files import work_folder
 from forge.progress import Progress
 
 SMALL_BYTES = 4 * 1024 * 1024
@@ -36,6 +36,7 @@ def build_lake(
     progress: Progress,
     workers: int | None = None,
     limits: Limits | None = None,
+    work: Path | None = None,
 ) -> dict[str, Any]:
     """Read all documents of `sources`; write lake.parquet and set_aside.parquet to `out`.
 
@@ -51,6 +52,7 @@ def build_lake(
         progress: told the bytes of the files that are done.
         workers: processes that read; as many as there are processors by default.
         limits: what one file may take.
+        work: where finished parts are kept, and found again after a kill; None keeps none.
 
     Raises:
         StageError: there is no source, one is not there, or none of the files yields a document.
@@ -63,17 +65,19 @@ def build_lake(
     batches = _batches(sources, listings)
     counts = Counts()
     with (
+        work_folder(work, out) as parts,
         TableWriter(out / "lake.parquet", DOCUMENTS) as lake,
         TableWriter(out / "set_aside.parquet", SET_ASIDE) as aside,
-        Pool(workers or _processors(), parameters, out, limits or Limits()) as pool,
+        Pool(workers or _processors(), parameters, parts, work is not None, limits or Limits()) as pool,
     ):
-        for batch, found, tables in _read(batches, total_bytes, parameters, pool):
-            for table in tables:
+        for read in _read(batches, total_bytes, parameters, pool):
+            for table in read.tables:
                 is_document = pc.is_null(table["reason"])
                 lake.extend(table.filter(is_document).select(DOCUMENTS.names).cast(DOCUMENTS))
                 aside.extend(table.filter(pc.invert(is_document)).select(SET_ASIDE.names).cast(SET_ASIDE))
-            counts.add(found)
-            progress.advance(sum(entry.file.bytes for entry in batch.files if not entry.file.problem))
+            counts.add(read.counts)
+            size_bytes = sum(entry.file.bytes for entry in read.batch.files if not entry.file.problem)
+            (progress.resume if read.found else progress.advance)(size_bytes)
     if counts.documents == 0:
         raise StageError(_nothing_read(sources, counts))
     return {
@@ -121,8 +125,8 @@ def _without_exports(
 
 def _read(
     batches: Iterator[Batch], total_bytes: int, parameters: dict[str, Any], pool: Pool
-) -> Iterator[tuple[Batch, Counts, Iterable[pa.Table]]]:
-    """Yield each batch with its counts and rows: read here while all is small and safe, by the pool from there on."""
+) -> Iterator[Read]:
+    """Yield what was read of each batch: read here while all is small and safe, by the pool from there on."""
     if total_bytes <= SMALL_BYTES:
         for batch in batches:
             counts = Counts()
@@ -133,7 +137,7 @@ def _read(
             except NeedsWorker:
                 batches = chain([batch], batches)
                 break
-            yield batch, counts, tables
+            yield Read(batch, counts, tables, False)
     yield from pool.read(batches)
 
 

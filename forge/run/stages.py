@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from forge.errors import StageError
+from forge.files import WORK_FOLDER
 from forge.plan.types import Plan
 from forge.progress import Progress
 
@@ -39,7 +40,11 @@ def _lake(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
 
     sources = place.plan.sources
     summary = build_lake(
-        [source.path for source in sources], place.plan.stage("lake").parameters, out, progress
+        [source.path for source in sources],
+        place.plan.stage("lake").parameters,
+        out,
+        progress,
+        work=out / WORK_FOLDER,
     )
     for source in sources:
         if fingerprint(source.path, place.source_hashes, progress).sha256 != source.sha256:
@@ -52,7 +57,13 @@ def _lake(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
 def _corpus(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
     from forge.data.corpus import build_corpus
 
-    return build_corpus(place.artifacts["lake"], place.plan.stage("corpus").parameters, out, progress)
+    return build_corpus(
+        place.artifacts["lake"],
+        place.plan.stage("corpus").parameters,
+        out,
+        progress,
+        work=out / WORK_FOLDER,
+    )
 
 
 def _tokenizer(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
@@ -66,7 +77,12 @@ def _tokens(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
 
     artifacts = place.artifacts
     return build_tokens(
-        artifacts["corpus"], artifacts["tokenizer"], place.plan.stage("tokens").parameters, out, progress
+        artifacts["corpus"],
+        artifacts["tokenizer"],
+        place.plan.stage("tokens").parameters,
+        out,
+        progress,
+        work=out / WORK_FOLDER,
     )
 
 
