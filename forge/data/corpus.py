@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
@@ -19,6 +20,7 @@ from forge.data.duplicates import families
 from forge.data.language import check_languages
 from forge.data.notes import Notes
 from forge.data.passes import (
+    InputGone,
     Pass,
     Piece,
     Task,
@@ -80,27 +82,45 @@ def build_corpus(
         check_languages(parameters)
     if "decontaminate" in steps and not parameters["evaluation_files"]:
         raise StageError("data.evaluation_files: is null and data.curate has `decontaminate`: name files")
-    records = Records()
     with work_folder(work, out) as parts:
-        curation = _Curation(lake, parameters, parts, records, progress)
-        roster, shingled = curation.carry_out(plan_passes(steps), workers)
-        if not len(roster):
-            counts = ", ".join(f"{count} {reason}" for reason, count in reasons(records).most_common())
-            raise StageError(
-                f"corpus: all {len(records.aside)} documents were set aside ({counts}): loosen the data.* limits "
-                "they name, or give other documents"
-            )
-        # Documents come in the order of their ids, so a family bears the smallest id in it.
-        heads = _once(
-            parts / "families.json",
-            lambda: families(shingled.shingles_of(roster), parameters["held_out_group_jaccard"], progress),
+        try:
+            return _build(lake, steps, parameters, out, parts, progress, workers)
+        except InputGone:
+            # A power cut took more than its due: nothing to go on from.
+            shutil.rmtree(parts)
+            parts.mkdir()
+            return _build(lake, steps, parameters, out, parts, progress, workers)
+
+
+def _build(
+    lake: Path,
+    steps: tuple[str, ...],
+    parameters: dict[str, Any],
+    out: Path,
+    parts: Path,
+    progress: Progress,
+    workers: int | None,
+) -> dict[str, Any]:
+    records = Records()
+    curation = _Curation(lake, parameters, parts, records, progress)
+    roster, shingled = curation.carry_out(plan_passes(steps), workers)
+    if not len(roster):
+        counts = ", ".join(f"{count} {reason}" for reason, count in reasons(records).most_common())
+        raise StageError(
+            f"corpus: all {len(records.aside)} documents were set aside ({counts}): loosen the data.* limits "
+            "they name, or give other documents"
         )
-        groups = [roster.document_ids[head] for head in heads]
-        held_out = held_out_groups(
-            groups, roster.sizes_bytes, parameters["held_out_fraction"], parameters["seed"]
-        )
-        splits = ["held_out" if group in held_out else "train" for group in groups]
-        write_corpus(out, curation.last_buckets(), roster.words, groups, splits)
+    # Documents come in the order of their ids, so a family bears the smallest id in it.
+    heads = _once(
+        parts / "families.json",
+        lambda: families(shingled.shingles_of(roster), parameters["held_out_group_jaccard"], progress),
+    )
+    groups = [roster.document_ids[head] for head in heads]
+    held_out = held_out_groups(
+        groups, roster.sizes_bytes, parameters["held_out_fraction"], parameters["seed"]
+    )
+    splits = ["held_out" if group in held_out else "train" for group in groups]
+    write_corpus(out, curation.last_buckets(), roster.words, groups, splits)
     write_records(out, records)
     return _summary(steps, curation.documents, roster, groups, splits, records)
 

@@ -82,6 +82,11 @@ def plan_passes(steps: Iterable[str]) -> list[Pass]:
 Piece = tuple[Path, int, int]
 """A part of a file: (path, where it begins, where it ends)."""
 
+
+class InputGone(Exception):
+    """A task has to be carried out again, and the texts it starts from are spent."""
+
+
 SPENT = "spent"
 """In the folder of a pass whose texts the next one has taken over, and which are gone."""
 
@@ -134,6 +139,7 @@ def run_tasks(pool: Executor | None, tasks: Iterable[Task], progress: Progress) 
 
     Raises:
         MachineError: a worker was killed.
+        InputGone: as it says.
     """
     done: list[Notes] = []
 
@@ -141,6 +147,8 @@ def run_tasks(pool: Executor | None, tasks: Iterable[Task], progress: Progress) 
         for task in tasks:
             notes = _notes_of_done(task)
             if notes is None:
+                if not all(path.exists() for path, _, _ in task.bucket):
+                    raise InputGone
                 yield task
             else:
                 done.append(notes)
