@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import pyarrow.compute as pc
-
-from forge.data.batches import Batch, BatchFile, Counts, in_batches, read_batch
+from forge.data.batches import Batch, BatchFile, UnitCounts, in_batches, read_batch
 from forge.data.formats.slack import KINDS, USERS, is_slack_file
+from forge.data.lake_tables import Key, LakeTables, left_of
 from forge.data.listing import Listing
 from forge.data.pool import Limits, Pool, Read
 from forge.data.reading import NeedsWorker
-from forge.data.rows import DOCUMENTS, SET_ASIDE
+from forge.data.readings import Reading, Readings, units_of
 from forge.data.sources import list_files
-from forge.data.tables import TableWriter
 from forge.errors import StageError
 from forge.files import work_folder
 from forge.progress import Progress
@@ -37,6 +35,7 @@ def build_lake(
     workers: int | None = None,
     limits: Limits | None = None,
     work: Path | None = None,
+    readings: Readings | None = None,
 ) -> dict[str, Any]:
     """Read all documents of `sources`; write lake.parquet and set_aside.parquet to `out`.
 
@@ -53,6 +52,7 @@ def build_lake(
         workers: processes that read; as many as there are processors by default.
         limits: what one file may take.
         work: where finished parts are kept, and found again after a kill; None keeps none.
+        readings: what earlier lakes read of the same files, which is not read again; gets readings.parquet written.
 
     Raises:
         StageError: there is no source, one is not there, or none of the files yields a document.
@@ -62,32 +62,50 @@ def build_lake(
     listings = [list_files(source) for source in sources]
     total_bytes = sum(listing.bytes for listing in listings)
     progress.start(total_bytes, "bytes")
-    batches = _batches(sources, listings)
-    counts = Counts()
+    waiting: deque[tuple[Batch, list[Key], list[Reading | None]]] = deque()
+
+    def left() -> Iterator[Batch]:
+        for batch in _batches(sources, listings):
+            keys: list[Key] = readings.identify(batch) if readings else [None] * len(units_of(batch))
+            known = [readings.find(key) if readings else None for key in keys]
+            waiting.append((batch, keys, known))
+            yield left_of(batch, known)
+
+    found_files = 0
     with (
         work_folder(work, out) as parts,
-        TableWriter(out / "lake.parquet", DOCUMENTS) as lake,
-        TableWriter(out / "set_aside.parquet", SET_ASIDE) as aside,
+        LakeTables(out, readings) as tables,
         Pool(workers or _processors(), parameters, parts, work is not None, limits or Limits()) as pool,
     ):
-        for read in _read(batches, total_bytes, parameters, pool):
-            for table in read.tables:
-                is_document = pc.is_null(table["reason"])
-                lake.extend(table.filter(is_document).select(DOCUMENTS.names).cast(DOCUMENTS))
-                aside.extend(table.filter(pc.invert(is_document)).select(SET_ASIDE.names).cast(SET_ASIDE))
-            counts.add(read.counts)
-            size_bytes = sum(entry.file.bytes for entry in read.batch.files if not entry.file.problem)
-            (progress.resume if read.found else progress.advance)(size_bytes)
-    if counts.documents == 0:
-        raise StageError(_nothing_read(sources, counts))
+        for read in _read(left(), total_bytes, parameters, pool):
+            batch, keys, known = waiting.popleft()
+            tables.add(read.units, read.tables, keys, known)
+            new_bytes = _bytes(read.batch)
+            if len(batch.files) > len(read.batch.files):
+                progress.resume(_bytes(batch) - new_bytes)
+            if read.batch.files:
+                (progress.resume if read.found else progress.advance)(new_bytes)
+            found_files += len(batch.files) - len(read.batch.files)
+    if tables.documents == 0:
+        raise StageError(_nothing_read(sources, tables))
+    if readings is not None:
+        readings.write(out)
+    if found_files:
+        progress.note(
+            f"{found_files:,} of {tables.files:,} files are what an earlier run read: not read again"
+        )
     return {
-        "files": counts.files,
-        "files_with_documents": counts.files_with_documents,
-        "files_set_aside": counts.files - counts.files_with_documents,
-        "documents": counts.documents,
-        "bytes": counts.bytes,
-        "set_aside": dict(sorted(counts.set_aside.items())),
+        "files": tables.files,
+        "files_with_documents": tables.files_with_documents,
+        "files_set_aside": tables.files - tables.files_with_documents,
+        "documents": tables.documents,
+        "bytes": tables.bytes,
+        "set_aside": dict(sorted(tables.set_aside.items())),
     }
+
+
+def _bytes(batch: Batch) -> int:
+    return sum(entry.file.bytes for entry in batch.files if not entry.file.problem)
 
 
 def _batches(sources: Sequence[str], listings: Sequence[Listing]) -> Iterator[Batch]:
@@ -129,15 +147,18 @@ def _read(
     """Yield what was read of each batch: read here while all is small and safe, by the pool from there on."""
     if total_bytes <= SMALL_BYTES:
         for batch in batches:
-            counts = Counts()
+            if not batch.files:
+                yield Read(batch, [], (), True)
+                continue
+            units: list[UnitCounts] = []
             try:
                 tables = list(
-                    read_batch(batch, parameters, lambda *unit: None, {}, may_risk=False, counts=counts)
+                    read_batch(batch, parameters, lambda *unit: None, {}, may_risk=False, units=units)
                 )
             except NeedsWorker:
                 batches = chain([batch], batches)
                 break
-            yield Read(batch, counts, tables, False)
+            yield Read(batch, units, tables, False)
     yield from pool.read(batches)
 
 
@@ -145,7 +166,7 @@ def _processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _nothing_read(sources: Sequence[str], counts: Counts) -> str:
+def _nothing_read(sources: Sequence[str], counts: LakeTables) -> str:
     where = ", ".join(sources)
     if not counts.files:
         return f"lake: {where}: no files: put documents ({READ}) there"

@@ -1,6 +1,6 @@
 """Packs: the rows that were read of one batch of files, in one file that is whole or not there.
 
-Arrow IPC stream of `batches.ROWS` · counts as JSON · length of the JSON, 8 bytes · MARK
+Arrow IPC stream of `batches.ROWS` · what was counted, as JSON · length of the JSON, 8 bytes · MARK
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from forge.data.batches import ROWS, Batch, Counts
+from forge.data.batches import ROWS, Batch, UnitCounts
 from forge.data.remote import is_address
 
 MARK = b"forgepak"
@@ -30,7 +30,7 @@ def pack_name(batch: Batch) -> str:
     return digest.hexdigest()[:32]
 
 
-def write_pack(path: Path, tables: Iterator[pa.Table], batch: Batch, counts: Counts) -> None:
+def write_pack(path: Path, tables: Iterator[pa.Table], batch: Batch, units: list[UnitCounts]) -> None:
     """Write the rows of a batch, and what has then been counted of it.
 
     A pack whose files changed while they were read is not found again.
@@ -41,20 +41,29 @@ def write_pack(path: Path, tables: Iterator[pa.Table], batch: Batch, counts: Cou
             with pa.ipc.new_stream(file, ROWS) as rows:
                 for table in tables:
                     rows.write_table(table)
-            tail = json.dumps({"counts": counts.as_json(), "steady": _is_steady(batch)}).encode()
+            tail = json.dumps(
+                {"units": [dataclasses.astuple(unit) for unit in units], "steady": _is_steady(batch)}
+            ).encode()
             file.write(tail + len(tail).to_bytes(8, "little") + MARK)
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
 
 
-def find_pack(path: Path) -> Counts | None:
+def find_pack(path: Path) -> list[UnitCounts] | None:
     """Return what was counted of a batch whose pack an earlier run wrote; None where there is none to be trusted."""
     try:
         found = _tail(path)
     except (OSError, ValueError):
         return None
-    return None if found is None or not found["steady"] else Counts.from_json(found["counts"])
+    return pack_units(path) if found is not None and found["steady"] else None
+
+
+def pack_units(path: Path) -> list[UnitCounts]:
+    """Return what was counted of a batch whose pack was written just now."""
+    found = _tail(path)
+    assert found is not None
+    return [UnitCounts(*unit) for unit in found["units"]]
 
 
 def pack_rows(path: Path) -> Iterator[pa.Table]:

@@ -16,8 +16,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from forge.data.batches import Batch, Counts, batch_to_json
-from forge.data.packs import find_pack, pack_name, pack_rows
+from forge.data.batches import Batch, UnitCounts, batch_to_json
+from forge.data.packs import find_pack, pack_name, pack_rows, pack_units
 from forge.data.worker import CPU_LIMIT_S, MEMORY_BYTES, WALL_LIMIT_S
 from forge.resources import PACKAGE_DIR
 
@@ -51,7 +51,7 @@ class Read:
     """What was read of a batch."""
 
     batch: Batch
-    counts: Counts
+    units: list[UnitCounts]
     tables: Iterable[pa.Table]
     found: bool
     """True when an earlier run read it."""
@@ -63,7 +63,7 @@ class _Job:
     pack: Path
     failed: dict[tuple[int, str], tuple[str, str]] = field(default_factory=dict)
     unit: tuple[int, str] | None = None
-    counts: Counts | None = None
+    units: list[UnitCounts] | None = None
     found: bool = False
     """True when an earlier run read it."""
 
@@ -159,7 +159,7 @@ class Pool:
         self._selector.close()
 
     def read(self, batches: Iterable[Batch]) -> Iterator[Read]:
-        """Yield what was read of each batch; its rows must be taken before the next.
+        """Yield what was read of each batch; its rows must be taken before the next. A batch may be empty.
 
         Raises:
             OSError: the rows cannot be written.
@@ -170,19 +170,19 @@ class Pool:
         while True:
             while len(order) < AHEAD * self._size and (batch := next(coming, None)) is not None:
                 job = _Job(batch, self._folder / f"{pack_name(batch)}.pack")
-                job.counts = find_pack(job.pack)
-                job.found = job.counts is not None
+                job.units = find_pack(job.pack) if batch.files else []
+                job.found = job.units is not None
                 if not job.found:
                     to_do.append(job)
                 order.append(job)
             if not order:
                 return
             self._employ(to_do)
-            if (counts := order[0].counts) is not None:
+            if (units := order[0].units) is not None:
                 job = order.popleft()
-                yield Read(job.batch, counts, pack_rows(job.pack), job.found)
+                yield Read(job.batch, units, pack_rows(job.pack) if job.batch.files else (), job.found)
                 if not self._keep:
-                    job.pack.unlink()
+                    job.pack.unlink(missing_ok=True)
                 continue
             for key, _ in self._selector.select():
                 self._listen(key.data, to_do)
@@ -223,7 +223,7 @@ class Pool:
                 place, inside = message["unit"]
                 job.unit = (place, inside)
             elif "done" in message:
-                job.counts = Counts.from_json(message["done"])
+                job.units = pack_units(job.pack)
                 worker.job = None
             elif "disk" in message:
                 raise OSError(*message["disk"], str(job.pack))

@@ -1,7 +1,7 @@
 """A process that reads batches of files and may die of it: `python -m forge.data.worker`.
 
     in    one JSON object a line: a batch, and where to write its pack
-    out   {"unit": [place, inside]} before each file, then {"done": counts}; or {"memory": ...}, {"disk": ...}
+    out   {"unit": [place, inside]} before each file, then {"done": true}; or {"memory": ...}, {"disk": ...}
 
 Each file has a bound of memory, of processor time and of time; the kernel ends the process at the two last.
 """
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def _work(order: dict[str, Any], out: TextIO) -> None:
-    from forge.data.batches import Counts, batch_from_json, read_batch
+    from forge.data.batches import UnitCounts, batch_from_json, read_batch
     from forge.data.packs import write_pack
     from forge.data.reading import OutOfMemory
 
@@ -64,12 +64,12 @@ def _work(order: dict[str, Any], out: TextIO) -> None:
         _say(out, {"unit": [place, inside]})
         _limit(size_bytes, order["limits"])
 
-    counts = Counts()
+    units: list[UnitCounts] = []
     failed = {(place, inside): (reason, detail) for place, inside, reason, detail in order["failed"]}
     batch = batch_from_json(order["batch"])
-    tables = read_batch(batch, order["parameters"], on_unit, failed, True, counts)
+    tables = read_batch(batch, order["parameters"], on_unit, failed, True, units)
     try:
-        write_pack(Path(order["pack"]), tables, batch, counts)
+        write_pack(Path(order["pack"]), tables, batch, units)
     except (OutOfMemory, MemoryError):
         _say(out, {"memory": True})
         os._exit(1)  # a heap that was full is not what the next file should start with
@@ -78,7 +78,7 @@ def _work(order: dict[str, Any], out: TextIO) -> None:
         return
     finally:
         _limit(None, order["limits"])
-    _say(out, {"done": counts.as_json()})
+    _say(out, {"done": True})
 
 
 def _limit(size_bytes: int | None, limits: dict[str, float]) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 
 from forge.errors import StageError
 from forge.files import WORK_FOLDER
-from forge.plan.types import Plan
+from forge.plan.stages import room_hash
+from forge.plan.types import Plan, content_hash
 from forge.progress import Progress
 
 
@@ -35,17 +36,26 @@ Work = Callable[[Workplace, Path, Progress], dict[str, Any]]
 
 
 def _lake(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
-    from forge.data.fingerprint import fingerprint
+    from forge.data.fingerprint import fingerprint, remembered
     from forge.data.lake import build_lake
+    from forge.data.readings import Readings, earlier_lakes
 
-    sources = place.plan.sources
-    summary = build_lake(
-        [source.path for source in sources],
-        place.plan.stage("lake").parameters,
-        out,
-        progress,
-        work=out / WORK_FOLDER,
+    sources, parameters = place.plan.sources, place.plan.stage("lake").parameters
+    how = content_hash(
+        {
+            "code": room_hash("data"),
+            "parameters": {key: value for key, value in parameters.items() if key != "sources"},
+        }
     )
+    with remembered(place.source_hashes) as hashes:
+        summary = build_lake(
+            [source.path for source in sources],
+            parameters,
+            out,
+            progress,
+            work=out / WORK_FOLDER,
+            readings=Readings(earlier_lakes(list(out.parent.glob("lake-*")), how), hashes, how),
+        )
     for source in sources:
         if fingerprint(source.path, place.source_hashes, progress).sha256 != source.sha256:
             raise StageError(
