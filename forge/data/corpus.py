@@ -17,6 +17,7 @@ from forge.data import boilerplate
 from forge.data.corpus_tables import write_corpus, write_records
 from forge.data.decisions import Decided, Records, decide, reasons
 from forge.data.duplicates import families
+from forge.data.joins import Joins
 from forge.data.language import check_languages
 from forge.data.notes import Notes
 from forge.data.passes import (
@@ -34,6 +35,7 @@ from forge.data.passes import (
     write_lines,
 )
 from forge.data.roster import Roster, gather
+from forge.data.signatures import INDEX, Known, keep, write_index
 from forge.data.split import held_out_groups
 from forge.data.workers import make_pool
 from forge.errors import StageError
@@ -59,6 +61,7 @@ def build_corpus(
     progress: Progress,
     workers: int | None = None,
     work: Path | None = None,
+    known: Known | None = None,
 ) -> dict[str, Any]:
     """Make the corpus of a lake; write corpus.parquet, set_aside.parquet and changed.parquet to `out`.
 
@@ -84,12 +87,12 @@ def build_corpus(
         raise StageError("data.evaluation_files: is null and data.curate has `decontaminate`: name files")
     with work_folder(work, out) as parts:
         try:
-            return _build(lake, steps, parameters, out, parts, progress, workers)
+            return _build(lake, steps, parameters, out, parts, progress, workers, known)
         except InputGone:
             # A power cut took more than its due: nothing to go on from.
             shutil.rmtree(parts)
             parts.mkdir()
-            return _build(lake, steps, parameters, out, parts, progress, workers)
+            return _build(lake, steps, parameters, out, parts, progress, workers, known)
 
 
 def _build(
@@ -100,9 +103,12 @@ def _build(
     parts: Path,
     progress: Progress,
     workers: int | None,
+    known: Known | None,
 ) -> dict[str, Any]:
     records = Records()
-    curation = _Curation(lake, parameters, parts, records, progress)
+    earlier = None if known is None else known.corpus
+    joins = Joins(earlier, parts)
+    curation = _Curation(lake, parameters, parts, records, progress, joins, earlier)
     roster, shingled = curation.carry_out(plan_passes(steps), workers)
     if not len(roster):
         counts = ", ".join(f"{count} {reason}" for reason, count in reasons(records).most_common())
@@ -113,7 +119,7 @@ def _build(
     # Documents come in the order of their ids, so a family bears the smallest id in it.
     heads = _once(
         parts / "families.json",
-        lambda: families(shingled.shingles_of(roster), parameters["held_out_group_jaccard"], progress),
+        lambda: families(shingled.shingles_of(roster), parameters["held_out_group_jaccard"], progress, joins),
     )
     groups = [roster.document_ids[head] for head in heads]
     held_out = held_out_groups(
@@ -122,6 +128,8 @@ def _build(
     splits = ["held_out" if group in held_out else "train" for group in groups]
     write_corpus(out, curation.last_buckets(), roster.words, groups, splits)
     write_records(out, records)
+    if known is not None:
+        keep(parts, curation.shingles, out, known.how)
     return _summary(steps, curation.documents, roster, groups, splits, records)
 
 
@@ -136,8 +144,18 @@ class _Curation:
     """Runs the passes of one corpus."""
 
     def __init__(
-        self, lake: Path, parameters: dict[str, Any], work: Path, records: Records, progress: Progress
+        self,
+        lake: Path,
+        parameters: dict[str, Any],
+        work: Path,
+        records: Records,
+        progress: Progress,
+        joins: Joins,
+        known: Path | None,
     ) -> None:
+        self._joins, self._known = joins, known
+        self.shingles = work
+        """The file of all shingles, once there is one."""
         self._lake = lake / "lake.parquet"
         self._parameters, self._work, self._records, self._progress = parameters, work, records, progress
         try:
@@ -191,8 +209,14 @@ class _Curation:
             spend_texts(self._last[0])
         self._last = folder, notes
         self._records.take(notes)
-        shingles = [folder / f"{part.number:06}.u64" for part in notes] if "shingles" in noted else []
-        return gather(notes, shingles, joined_shingles(folder)), notes
+        if "shingles" not in noted:
+            return gather(notes, [], joined_shingles(folder)), notes
+        self.shingles = joined_shingles(folder)
+        if self._known is not None:
+            count = sum(part.shingled for part in notes)
+            self._progress.note(f"{count:,} of {sum(len(part.texts) for part in notes):,} texts are new")
+        write_index(self._work / INDEX, notes)
+        return gather(notes, [folder / f"{part.number:06}.u64" for part in notes], self.shingles), notes
 
     def _tasks(self, folder: Path, one: Pass, noted: frozenset[str]) -> Iterator[Task]:
         before = self._last
@@ -208,6 +232,7 @@ class _Curation:
                 out=folder,
                 buckets=self._buckets,
                 parameters=self._parameters,
+                known=self._known,
             )
 
     def _decided(self, number: int, one: Pass, roster: Roster) -> Decided:
@@ -215,7 +240,7 @@ class _Curation:
         records = Records()
 
         def make() -> dict[str, Any]:
-            decided = decide(one.corpus_steps, roster, self._parameters, records, self._progress)
+            decided = decide(one.corpus_steps, roster, self._parameters, records, self._progress, self._joins)
             return {
                 "removed": sorted(decided.removed),
                 "paragraphs": decided.paragraphs,

@@ -23,6 +23,7 @@ COLUMNS: dict[str, pa.DataType] = {
     "words": pa.int64(),
     "levelled": pa.binary(),
     "shingle_counts": pa.int64(),
+    "texts": pa.binary(16),
 }
 """Notes with a value for each document, where they were asked for."""
 HEADER = b"forge"
@@ -47,6 +48,10 @@ class Notes:
     lines: dict[str, Counter[bytes]] = field(default_factory=dict)
     line_documents: Counter[str] = field(default_factory=Counter)
     shingle_counts: list[int] = field(default_factory=list)
+    texts: list[bytes] = field(default_factory=list)
+    """What each text is known by, where its shingles are noted."""
+    shingled: int = 0
+    """Texts whose shingles no earlier corpus has."""
     aside: list[tuple[Any, ...]] = field(default_factory=list)
     changes: list[tuple[Any, ...]] = field(default_factory=list)
 
@@ -63,6 +68,7 @@ def write_notes(path: Path, notes: Notes) -> None:
         "number": notes.number,
         "documents_in": notes.documents_in,
         "offsets": notes.offsets,
+        "shingled": notes.shingled,
         "lines": {
             group: {line.hex(): count for line, count in lines.items()}
             for group, lines in notes.lines.items()
@@ -93,6 +99,7 @@ def read_notes(path: Path) -> Notes | None:
         number=rest["number"],
         documents_in=rest["documents_in"],
         offsets=rest["offsets"],
+        shingled=rest["shingled"],
         lines={
             group: Counter({bytes.fromhex(line): count for line, count in lines.items()})
             for group, lines in rest["lines"].items()

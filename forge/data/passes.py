@@ -34,6 +34,7 @@ from forge.data.draft import Draft
 from forge.data.duplicates import levelled
 from forge.data.notes import Notes, read_notes, write_notes
 from forge.data.shingles import shingles
+from forge.data.signatures import signatures_of, text_digest
 from forge.data.word_codes import Uint64
 from forge.data.workers import map_in_order
 from forge.progress import Progress
@@ -109,6 +110,8 @@ class Task:
     out: Path
     buckets: int
     parameters: dict[str, Any]
+    known: Path | None = None
+    """An earlier corpus, whose shingles are used."""
 
     @property
     def texts(self) -> Path:
@@ -315,6 +318,7 @@ def _step(drafts: list[Draft], task: Task, notes: Notes) -> list[Draft]:
 def _note(drafts: list[Draft], task: Task, notes: Notes, found_shingles: list[Uint64]) -> None:
     if "shingles" in task.notes or "words" in task.notes:
         fill_words(drafts)
+    known = None if task.known is None else signatures_of(task.known)
     for draft in drafts:
         notes.document_ids.append(draft.document_id)
         notes.sources.append(draft.source)
@@ -326,7 +330,11 @@ def _note(drafts: list[Draft], task: Task, notes: Notes, found_shingles: list[Ui
         if "exact" in task.notes:
             notes.levelled.append(levelled(draft.text))
         if "shingles" in task.notes:
-            found = shingles(draft.words.codes, task.parameters["shingle_words"])
+            notes.texts.append(text_digest(draft.text))
+            found = None if known is None else known.find(notes.texts[-1])
+            if found is None:
+                found = shingles(draft.words.codes, task.parameters["shingle_words"])
+                notes.shingled += 1
             found_shingles.append(found)
             notes.shingle_counts.append(len(found))
         if "paragraphs" in task.notes:

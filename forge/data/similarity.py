@@ -86,6 +86,59 @@ def similar_pairs(sets: Sequence[Uint64], threshold: float) -> Iterator[Pairs]:
             ordered.release()
 
 
+def similar_pairs_with(sets: Sets, new: npt.NDArray[np.bool_], threshold: float) -> Iterator[Pairs]:
+    """Yield the pairs that `similar_pairs` would, of which at least one set is `new`, each pair once.
+
+    The first elements of the new sets are looked for among all elements of all sets: the others are read twice and
+    compared with none of each other. `probed` counts new sets.
+    """
+    chosen = np.flatnonzero(new & (sets.counts > 0))
+    if not len(chosen):
+        return
+    probes = sets.take(chosen)
+    elements, owners = _first_elements(sets, probes, threshold)
+    order = np.argsort(elements, kind="stable")
+    elements, owners = elements[order], chosen[owners[order]]
+    wanted = np.zeros(1 << MARK_BITS, np.bool_)
+    wanted[_cells(elements, MARK_BITS)] = True
+    for first, last in chunks(sets.counts):
+        flat = sets.gather(np.arange(first, last))
+        others = np.repeat(np.arange(first, last), sets.counts[first:last])
+        hit = np.flatnonzero(wanted[_cells(flat, MARK_BITS)])
+        begins, ends = (np.searchsorted(elements, flat[hit], side=side) for side in ("left", "right"))
+        keys = np.empty(0, np.int64)
+        for one, end in chunks(ends - begins):
+            lengths = (ends - begins)[one:end]
+            probe = owners[np.repeat(begins[one:end], lengths) + within(lengths)]
+            other = np.repeat(others[hit[one:end]], lengths)
+            small, large = (pick(sets.counts[probe], sets.counts[other]) for pick in (np.minimum, np.maximum))
+            # Two new sets meet twice: once is enough.
+            good = (small >= threshold * large - SLACK) & (~new[other] | (other < probe))
+            keys = np.unique(np.concatenate([keys, probe[good] * len(sets) + other[good]]))
+        ones, twos = np.divmod(keys, len(sets))
+        jaccards = _jaccards(sets, ones, twos, _overlaps(sets, ones, twos))
+        alike = jaccards >= threshold
+        yield Pairs(ones[alike], twos[alike], jaccards[alike], int(np.count_nonzero(new[first:last])))
+        sets.release()
+
+
+def _first_elements(sets: Sets, probes: Sets, threshold: float) -> tuple[Uint64, Ints]:
+    """Return the first elements of `probes`, rarest in `sets` first, and whose they are."""
+    counters, bits = _counters(sets)
+    lengths = _prefix_lengths(probes.counts, threshold)
+    found: list[Uint64] = []
+    owners: list[Ints] = []
+    for first, last in chunks(probes.counts):
+        elements = probes.gather(np.arange(first, last))
+        own = np.repeat(np.arange(last - first), probes.counts[first:last])
+        counted = np.minimum(counters[_cells(elements, bits)], MOST_COUNTED)
+        order = np.argsort(own << 16 | counted, kind="stable")
+        chosen = order[within(probes.counts[first:last]) < lengths[first:last][own]]
+        found.append(elements[chosen])
+        owners.append(first + own[chosen])
+    return np.concatenate(found), np.concatenate(owners)
+
+
 class _Part:
     """First elements of sets: (element, set, place of the element in the set's order), sets ascending."""
 
@@ -113,12 +166,7 @@ class _Part:
 
 def _parts(ordered: Sets, threshold: float, cleanup: ExitStack) -> list[_Part]:
     """Return the first elements of all sets, rarest first, in parts that are joined one by one."""
-    total = int(ordered.counts.sum())
-    bits = min(max(total.bit_length() + 1, COUNTER_BITS[0]), COUNTER_BITS[1])
-    counters = np.zeros(1 << bits, np.uint32)
-    for first, last in chunks(ordered.counts):
-        cells = _cells(ordered.gather(np.arange(first, last)), bits)
-        np.add.at(counters, cells, np.uint32(1))
+    counters, bits = _counters(ordered)
     lengths = _prefix_lengths(ordered.counts, threshold)
     count = max(1, -(-int(lengths.sum()) // PART_POSTINGS))
     folder = None
@@ -145,6 +193,16 @@ def _parts(ordered: Sets, threshold: float, cleanup: ExitStack) -> list[_Part]:
             part.append(elements[kept][mine], first + owners[kept][mine], places[mine])
         ordered.release()
     return parts
+
+
+def _counters(sets: Sets) -> tuple[npt.NDArray[np.uint32], int]:
+    """Return how often elements are in `sets`, in a table that they are hashed into, and the bits of the hash."""
+    bits = min(max(int(sets.counts.sum()).bit_length() + 1, COUNTER_BITS[0]), COUNTER_BITS[1])
+    counters = np.zeros(1 << bits, np.uint32)
+    for first, last in chunks(sets.counts):
+        cells = _cells(sets.gather(np.arange(first, last)), bits)
+        np.add.at(counters, cells, np.uint32(1))
+    return counters, bits
 
 
 class _Postings:

@@ -66,13 +66,17 @@ def _lake(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
 
 def _corpus(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
     from forge.data.corpus import build_corpus
+    from forge.data.signatures import known_of
 
+    lake, parameters = place.artifacts["lake"], place.plan.stage("corpus").parameters
+    how = content_hash({"code": room_hash("data"), "shingle_words": parameters["shingle_words"]})
     return build_corpus(
-        place.artifacts["lake"],
-        place.plan.stage("corpus").parameters,
+        lake,
+        parameters,
         out,
         progress,
         work=out / WORK_FOLDER,
+        known=known_of(list(out.parent.glob("corpus-*")), lake, how),
     )
 
 
