@@ -95,48 +95,67 @@ def similar_pairs_with(sets: Sets, new: npt.NDArray[np.bool_], threshold: float)
     chosen = np.flatnonzero(new & (sets.counts > 0))
     if not len(chosen):
         return
-    probes = sets.take(chosen)
-    elements, owners = _first_elements(sets, probes, threshold)
+    # New sets first, so that a block of them can be counted out together.
+    numbers = np.concatenate([chosen, np.flatnonzero(~new & (sets.counts > 0))])
+    ordered = sets.take(numbers)
+    marks = np.zeros(1 << MARK_BITS, np.uint64)
+    keys = np.concatenate([np.empty(0, np.int64), *_candidates_of_first(ordered, len(chosen), threshold)])
+    keys.sort()
+    for first in range(0, len(chosen), BLOCK_SETS):
+        last = min(first + BLOCK_SETS, len(chosen))
+        own = slice(*np.searchsorted(keys, [first * len(ordered), last * len(ordered)]))
+        found, jaccards = _verified(ordered, marks, first, last, keys[own], threshold)
+        ones, others = np.divmod(found, len(ordered))
+        yield Pairs(numbers[ones], numbers[others], jaccards, last - first)
+        ordered.release()
+
+
+def _candidates_of_first(ordered: Sets, count: int, threshold: float) -> Iterator[Ints]:
+    """Yield the distinct keys `probe * n + other` of the first `count` sets that no filter rules out.
+
+    Of two among the first `count`, the later one is the probe.
+    """
+    sizes = ordered.counts
+    elements, owners, places = _first_elements(ordered, count, threshold)
     order = np.argsort(elements, kind="stable")
-    elements, owners = elements[order], chosen[owners[order]]
+    elements, owners, places = elements[order], owners[order], places[order]
     wanted = np.zeros(1 << MARK_BITS, np.bool_)
     wanted[_cells(elements, MARK_BITS)] = True
-    for first, last in chunks(sets.counts):
-        flat = sets.gather(np.arange(first, last))
-        others = np.repeat(np.arange(first, last), sets.counts[first:last])
+    for first, last in chunks(sizes):
+        flat = ordered.gather(np.arange(first, last))
         hit = np.flatnonzero(wanted[_cells(flat, MARK_BITS)])
+        others = np.repeat(np.arange(first, last), sizes[first:last])[hit]
         begins, ends = (np.searchsorted(elements, flat[hit], side=side) for side in ("left", "right"))
         keys = np.empty(0, np.int64)
         for one, end in chunks(ends - begins):
             lengths = (ends - begins)[one:end]
-            probe = owners[np.repeat(begins[one:end], lengths) + within(lengths)]
-            other = np.repeat(others[hit[one:end]], lengths)
-            small, large = (pick(sets.counts[probe], sets.counts[other]) for pick in (np.minimum, np.maximum))
-            # Two new sets meet twice: once is enough.
-            good = (small >= threshold * large - SLACK) & (~new[other] | (other < probe))
-            keys = np.unique(np.concatenate([keys, probe[good] * len(sets) + other[good]]))
-        ones, twos = np.divmod(keys, len(sets))
-        jaccards = _jaccards(sets, ones, twos, _overlaps(sets, ones, twos))
-        alike = jaccards >= threshold
-        yield Pairs(ones[alike], twos[alike], jaccards[alike], int(np.count_nonzero(new[first:last])))
-        sets.release()
+            rows = np.repeat(begins[one:end], lengths) + within(lengths)
+            probe, other = owners[rows], np.repeat(others[one:end], lengths)
+            # What of the probe comes after the first shared element bounds what they can share.
+            needed = threshold / (1 + threshold) * (sizes[probe] + sizes[other]) - SLACK
+            good = (sizes[probe] - places[rows] >= needed) & (sizes[other] >= needed)
+            good &= (other >= count) | (other < probe)
+            keys = np.unique(np.concatenate([keys, probe[good] * len(ordered) + other[good]]))
+        yield keys
+        ordered.release()
 
 
-def _first_elements(sets: Sets, probes: Sets, threshold: float) -> tuple[Uint64, Ints]:
-    """Return the first elements of `probes`, rarest in `sets` first, and whose they are."""
-    counters, bits = _counters(sets)
-    lengths = _prefix_lengths(probes.counts, threshold)
-    found: list[Uint64] = []
-    owners: list[Ints] = []
-    for first, last in chunks(probes.counts):
-        elements = probes.gather(np.arange(first, last))
-        own = np.repeat(np.arange(last - first), probes.counts[first:last])
+def _first_elements(ordered: Sets, count: int, threshold: float) -> tuple[Uint64, Ints, Ints]:
+    """Return the first elements, rarest first, of the first `count` sets, whose they are, and their places."""
+    counters, bits = _counters(ordered)
+    lengths = _prefix_lengths(ordered.counts, threshold)
+    found: list[tuple[Uint64, Ints, Ints]] = []
+    for first, last in chunks(ordered.counts[:count]):
+        sizes = ordered.counts[first:last]
+        elements = ordered.gather(np.arange(first, last))
+        owners = np.repeat(np.arange(first, last), sizes)
         counted = np.minimum(counters[_cells(elements, bits)], MOST_COUNTED)
-        order = np.argsort(own << 16 | counted, kind="stable")
-        chosen = order[within(probes.counts[first:last]) < lengths[first:last][own]]
-        found.append(elements[chosen])
-        owners.append(first + own[chosen])
-    return np.concatenate(found), np.concatenate(owners)
+        order = np.argsort(owners << 16 | counted, kind="stable")
+        places = within(sizes)
+        chosen = places < lengths[owners]
+        found.append((elements[order[chosen]], owners[chosen], places[chosen]))
+    elements_of, owners_of, places_of = zip(*found, strict=True)
+    return np.concatenate(elements_of), np.concatenate(owners_of), np.concatenate(places_of)
 
 
 class _Part:
