@@ -17,6 +17,7 @@ from forge.data import boilerplate
 from forge.data.corpus_tables import write_corpus, write_records
 from forge.data.decisions import Decided, Records, decide, reasons
 from forge.data.duplicates import families
+from forge.data.engine import LOCAL, Engine
 from forge.data.joins import Joins
 from forge.data.language import check_languages
 from forge.data.notes import Notes
@@ -61,6 +62,7 @@ def build_corpus(
     progress: Progress,
     workers: int | None = None,
     work: Path | None = None,
+    engine: Engine = LOCAL,
     known: Known | None = None,
 ) -> dict[str, Any]:
     """Make the corpus of a lake; write corpus.parquet, set_aside.parquet and changed.parquet to `out`.
@@ -87,12 +89,12 @@ def build_corpus(
         raise StageError("data.evaluation_files: is null and data.curate has `decontaminate`: name files")
     with work_folder(work, out) as parts:
         try:
-            return _build(lake, steps, parameters, out, parts, progress, workers, known)
+            return _build(lake, steps, parameters, out, parts, progress, workers, known, engine)
         except InputGone:
             # A power cut took more than its due: nothing to go on from.
             shutil.rmtree(parts)
             parts.mkdir()
-            return _build(lake, steps, parameters, out, parts, progress, workers, known)
+            return _build(lake, steps, parameters, out, parts, progress, workers, known, engine)
 
 
 def _build(
@@ -104,12 +106,13 @@ def _build(
     progress: Progress,
     workers: int | None,
     known: Known | None,
+    engine: Engine,
 ) -> dict[str, Any]:
     records = Records()
     earlier = None if known is None else known.corpus
     joins = Joins(earlier, parts)
     curation = _Curation(lake, parameters, parts, records, progress, joins, earlier)
-    roster, shingled = curation.carry_out(plan_passes(steps), workers)
+    roster, shingled = curation.carry_out(plan_passes(steps), workers, engine)
     if not len(roster):
         counts = ", ".join(f"{count} {reason}" for reason, count in reasons(records).most_common())
         raise StageError(
@@ -173,12 +176,12 @@ class _Curation:
         self._edits: Path | None = None
         self._lines: Path | None = None
 
-    def carry_out(self, passes: list[Pass], workers: int | None) -> tuple[Roster, Roster]:
+    def carry_out(self, passes: list[Pass], workers: int | None, engine: Engine) -> tuple[Roster, Roster]:
         """Return the documents that are left, and those of the pass that noted shingles, which may be more."""
         roster = Roster()
         shingled: Roster | None = None
         expected = self.documents
-        with make_pool(workers, self._bytes) as pool:
+        with make_pool(workers, self._bytes, engine) as pool:
             for number, one in enumerate(passes):
                 noted = frozenset[str]().union(*(NOTED_FOR[step] for step in one.corpus_steps))
                 if number == len(passes) - 1:

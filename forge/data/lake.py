@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from forge.data.batches import Batch, BatchFile, UnitCounts, in_batches, read_batch
+from forge.data.engine import LOCAL, Engine
+from forge.data.engine_pool import EnginePool
 from forge.data.formats.slack import KINDS, USERS, is_slack_file
 from forge.data.lake_tables import Key, LakeTables, left_of
 from forge.data.listing import Listing
@@ -17,6 +19,7 @@ from forge.data.pool import Limits, Pool, Read
 from forge.data.reading import NeedsWorker
 from forge.data.readings import Reading, Readings, units_of
 from forge.data.sources import list_files
+from forge.data.workers import core_count, make_pool
 from forge.errors import StageError
 from forge.files import work_folder
 from forge.progress import Progress
@@ -35,6 +38,7 @@ def build_lake(
     workers: int | None = None,
     limits: Limits | None = None,
     work: Path | None = None,
+    engine: Engine = LOCAL,
     readings: Readings | None = None,
 ) -> dict[str, Any]:
     """Read all documents of `sources`; write lake.parquet and set_aside.parquet to `out`.
@@ -52,6 +56,7 @@ def build_lake(
         workers: processes that read; as many as there are processors by default.
         limits: what one file may take.
         work: where finished parts are kept, and found again after a kill; None keeps none.
+        engine: what carries out the tasks.
         readings: what earlier lakes read of the same files, which is not read again; gets readings.parquet written.
 
     Raises:
@@ -75,7 +80,7 @@ def build_lake(
     with (
         work_folder(work, out) as parts,
         LakeTables(out, readings) as tables,
-        Pool(workers or _processors(), parameters, parts, work is not None, limits or Limits()) as pool,
+        _pool(workers, parameters, parts, work is not None, limits or Limits(), engine) as pool,
     ):
         for read in _read(left(), total_bytes, parameters, pool):
             batch, keys, known = waiting.popleft()
@@ -141,8 +146,26 @@ def _without_exports(
             exports[own].append(entry)
 
 
+@contextmanager
+def _pool(
+    workers: int | None,
+    parameters: dict[str, Any],
+    folder: Path,
+    keep: bool,
+    limits: Limits,
+    engine: Engine,
+) -> Iterator[Pool | EnginePool]:
+    if engine.name == "local":
+        with Pool(workers or core_count(), parameters, folder, keep, limits) as pool:
+            yield pool
+        return
+    with make_pool(workers, 0, engine) as executor:
+        assert executor is not None
+        yield EnginePool(executor, parameters, folder, keep, limits)
+
+
 def _read(
-    batches: Iterator[Batch], total_bytes: int, parameters: dict[str, Any], pool: Pool
+    batches: Iterator[Batch], total_bytes: int, parameters: dict[str, Any], pool: Pool | EnginePool
 ) -> Iterator[Read]:
     """Yield what was read of each batch: read here while all is small and safe, by the pool from there on."""
     if total_bytes <= SMALL_BYTES:
@@ -160,10 +183,6 @@ def _read(
                 break
             yield Read(batch, units, tables, False)
     yield from pool.read(batches)
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _nothing_read(sources: Sequence[str], counts: LakeTables) -> str:

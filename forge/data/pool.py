@@ -194,7 +194,7 @@ class Pool:
                 if len(self._workers) == self._size:
                     return
                 self._started += 1
-                idle = _Worker(self._folder / f"{self._started}.log")
+                idle = _Worker(self._folder / f"{os.getpid()}-{self._started}.log")
                 self._workers.append(idle)
                 self._selector.register(idle.out, selectors.EVENT_READ, idle)
             job = to_do.popleft()

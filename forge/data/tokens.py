@@ -19,6 +19,7 @@ import pyarrow.parquet as parquet
 
 from forge.data.corpus_rows import CorpusRow, corpus_rows, split_bytes
 from forge.data.encoding import Encoder, SpecialIds
+from forge.data.engine import LOCAL, Engine
 from forge.data.journal import JournalledFile
 from forge.data.mixture import mixed
 from forge.data.packing import Packing, best_fit, concatenate
@@ -71,6 +72,7 @@ def build_tokens(
     progress: Progress,
     workers: int | None = None,
     work: Path | None = None,
+    engine: Engine = LOCAL,
 ) -> dict[str, Any]:
     """Encode both splits of `corpus`; write train.bin, held_out.bin, documents.parquet and tokens.json to `out`.
 
@@ -89,6 +91,7 @@ def build_tokens(
         progress: told of bytes.
         workers: processes; None takes all cores where there is enough to do. The bytes are the same.
         work: where finished parts are kept, and found again after a kill; None keeps none.
+        engine: what carries out the tasks.
 
     Raises:
         StageError: the corpus or the tokenizer cannot be read.
@@ -99,7 +102,7 @@ def build_tokens(
     progress.start(total_bytes, "bytes")
     packed_length = parameters["sequence_length"] if parameters["packing"] == "best_fit" else None
     with work_folder(work, out) as parts:
-        with make_pool(workers, total_bytes) as pool:
+        with make_pool(workers, total_bytes, engine) as pool:
             splits = {
                 split: _encode(
                     pool, encoder, tokenizer, corpus, split, parts / f"{split}.bin", dtype, progress

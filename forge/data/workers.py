@@ -14,8 +14,7 @@ from contextlib import AbstractContextManager, nullcontext
 from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
-import pyarrow as pa
-
+from forge.data.engine import LOCAL, DaskExecutor, Engine, dask_executor, lost_workers, use_one_thread
 from forge.errors import MachineError
 
 Item = TypeVar("Item")
@@ -31,9 +30,17 @@ def core_count() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def make_pool(workers: int | None, total_bytes: int) -> AbstractContextManager[Executor | None]:
-    """Return a pool of `workers` processes (None: all cores), or None where one process does it as well."""
+def make_pool(
+    workers: int | None, total_bytes: int, engine: Engine = LOCAL
+) -> AbstractContextManager[Executor | None]:
+    """Return a pool of `workers` processes (None: all cores), or None where one process does it as well.
+
+    Raises:
+        StageError: the engine cannot be had.
+    """
     count = workers or core_count()
+    if engine.name == "dask":
+        return dask_executor(engine, count)
     if count == 1 or (workers is None and total_bytes <= ALONE_BYTES):
         return nullcontext(None)
     # Forked from a process without threads, which has loaded what the work needs.
@@ -54,7 +61,8 @@ def map_in_order(
         MachineError: a worker was killed.
     """
     waiting: deque[tuple[Item, Future[Any]]] = deque()
-    limit = WAITING * core_count()
+    gone: tuple[type[BaseException], ...] = (BrokenProcessPool, *lost_workers())
+    limit = WAITING * (pool.width if isinstance(pool, DaskExecutor) else core_count())
     try:
         for item in items:
             waiting.append((item, pool.submit(work, *arguments(item))))
@@ -64,7 +72,7 @@ def map_in_order(
         while waiting:
             first, future = waiting.popleft()
             yield first, future.result()
-    except BrokenProcessPool:
+    except gone:
         raise MachineError(killed()) from None
     finally:
         for _, future in waiting:
@@ -80,8 +88,7 @@ def _start() -> None:
     # Ctrl-C is the parent's to answer; and there is a worker for each core already.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    pa.set_cpu_count(1)
-    pa.set_io_thread_count(1)
+    use_one_thread()
 
 
 def _end_with_parent() -> None:

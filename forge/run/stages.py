@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from forge.errors import StageError
 from forge.files import WORK_FOLDER
 from forge.plan.stages import room_hash
 from forge.plan.types import Plan, content_hash
 from forge.progress import Progress
+
+if TYPE_CHECKING:
+    from forge.data.engine import Engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,14 @@ class Workplace:
     """Where hashes of the user's files are remembered from one reading to the next."""
     artifacts: dict[str, Path] = field(default_factory=dict)
     """Folders of the stages done so far."""
+
+    @property
+    def engine(self) -> Engine:
+        """What carries out the map-like steps of data."""
+        from forge.data.engine import Engine
+
+        data = self.plan.spec.get("data", {})
+        return Engine(data.get("engine", "local"), data.get("engine_address"))
 
     @property
     def plan_path(self) -> Path:
@@ -54,6 +65,7 @@ def _lake(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
             out,
             progress,
             work=out / WORK_FOLDER,
+            engine=place.engine,
             readings=Readings(earlier_lakes(list(out.parent.glob("lake-*")), how), hashes, how),
         )
     for source in sources:
@@ -76,6 +88,7 @@ def _corpus(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
         out,
         progress,
         work=out / WORK_FOLDER,
+        engine=place.engine,
         known=known_of(list(out.parent.glob("corpus-*")), lake, how),
     )
 
@@ -97,6 +110,7 @@ def _tokens(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
         out,
         progress,
         work=out / WORK_FOLDER,
+        engine=place.engine,
     )
 
 
