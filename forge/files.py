@@ -25,7 +25,8 @@ def work_folder(given: Path | None, out: Path) -> Iterator[Path]:
 
 
 def link_or_copy(path: Path, to: Path) -> None:
-    """Give the file at `path` a second name, or copy it where the file system knows no links."""
+    """Give the file at `path` a second name, or copy it where the file system knows no links; `to` is replaced."""
+    to.unlink(missing_ok=True)
     try:
         os.link(path, to)
     except OSError:
