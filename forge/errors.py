@@ -35,6 +35,10 @@ class StageError(UserError):
     exit_code = 4
 
 
+class MachineError(StageError):
+    """The machine gave out, not the spec: what the stage has finished is kept, and the same command goes on."""
+
+
 class Interrupted(UserError):
     """The run was asked to stop and did so with a checkpoint written. `signal_number` names who asked."""
 

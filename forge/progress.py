@@ -14,6 +14,9 @@ class Progress(Protocol):
     def advance(self, amount: float = 1.0) -> None:
         """Report that `amount` more units are done."""
 
+    def resume(self, amount: float) -> None:
+        """Report that `amount` units were done by an earlier run: they count, and say nothing of the rate."""
+
     def status(self, text: str) -> None:
         """Show what is measured right now ('loss 3.21'); the next text takes its place."""
 
@@ -28,6 +31,9 @@ class SilentProgress:
         """Ignore."""
 
     def advance(self, amount: float = 1.0) -> None:
+        """Ignore."""
+
+    def resume(self, amount: float) -> None:
         """Ignore."""
 
     def status(self, text: str) -> None:

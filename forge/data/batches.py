@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,33 +55,20 @@ class Batch:
         return sum(entry.file.bytes for entry in self.files)
 
 
-@dataclass(slots=True)
-class Counts:
-    """What was found."""
+UNSETTLED = frozenset({"unreadable", "time limit", "memory limit", "reader crashed"})
+"""Reasons that another try may not find: they are of the machine as well as of the file."""
 
+
+@dataclass(slots=True)
+class UnitCounts:
+    """What was found in a file, or in a Slack export that lies unpacked."""
+
+    documents: int = 0
+    set_aside: int = 0
     files: int = 0
     files_with_documents: int = 0
-    documents: int = 0
-    bytes: int = 0
-    set_aside: Counter[str] = dataclasses.field(default_factory=Counter)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return a form that JSON has."""
-        names = [field.name for field in dataclasses.fields(self)]
-        return {name: getattr(self, name) for name in names}
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Counts:
-        """Return what `as_json` was made of."""
-        return cls(**value | {"set_aside": Counter(value["set_aside"])})
-
-    def add(self, other: Counts) -> None:
-        """Add what was found elsewhere."""
-        self.files += other.files
-        self.files_with_documents += other.files_with_documents
-        self.documents += other.documents
-        self.bytes += other.bytes
-        self.set_aside.update(other.set_aside)
+    is_settled: bool = True
+    """Another try would find the same."""
 
 
 def batch_to_json(batch: Batch) -> dict[str, Any]:
@@ -120,7 +106,7 @@ def read_batch(
     on_unit: Callable[[int, str, int], None],
     failed: Mapping[tuple[int, str], tuple[str, str]],
     may_risk: bool,
-    counts: Counts,
+    units: list[UnitCounts],
 ) -> Iterator[pa.Table]:
     """Yield the rows of a batch in tables of `ROWS`, and count them.
 
@@ -130,18 +116,19 @@ def read_batch(
         on_unit: told the place of the file in the batch, the path below it and the bytes of what is read next.
         failed: by place and path below the file, what must not be read again, and why.
         may_risk: see `forge.data.reading.FileReader`.
-        counts: to add to.
+        units: gets what was found in each file, in the order of the rows.
     """
     rows: list[dict[str, Any]] = []
     text_bytes = 0
-    for entry, inside, item in _items(batch, parameters, on_unit, failed, may_risk, counts):
+    for entry, inside, item in _items(batch, parameters, on_unit, failed, may_risk, units):
+        unit = units[-1]
         if isinstance(item, Skipped):
-            counts.set_aside[item.reason] += 1
+            unit.set_aside += 1
+            unit.is_settled &= item.reason not in UNSETTLED
             rows.append(aside_row(batch.source, entry.file.relative, inside, item))
         else:
             row = document_row(batch.source, entry.file.relative, inside, entry.earlier, item)
-            counts.documents += 1
-            counts.bytes += row["bytes"]
+            unit.documents += 1
             text_bytes += row["bytes"]
             rows.append(row)
         if len(rows) >= TABLE_ROWS or text_bytes >= TABLE_TEXT_BYTES:
@@ -157,7 +144,7 @@ def _items(
     on_unit: Callable[[int, str, int], None],
     failed: Mapping[tuple[int, str], tuple[str, str]],
     may_risk: bool,
-    counts: Counts,
+    units: list[UnitCounts],
 ) -> Iterator[tuple[BatchFile, str, Document | Skipped]]:
     def reader_at(place: int) -> FileReader:
         return FileReader(
@@ -172,17 +159,17 @@ def _items(
         reader = reader_at(0)
         by_name = {entry.file.relative: entry for entry in batch.files}
         read = functools.partial(_whole, by_name, parameters["max_file_bytes"])
+        units.append(UnitCounts())
         for name, item in reader.read_export(batch.export_root, list(by_name), read, batch.bytes):
             yield by_name[name], "", item
-        counts.files += reader.files
-        counts.files_with_documents += reader.files_with_documents
+        units[-1].files, units[-1].files_with_documents = reader.files, reader.files_with_documents
         return
     for place, entry in enumerate(batch.files):
         reader = reader_at(place)
+        units.append(UnitCounts())
         for inside, item in _read(reader, entry.file, parameters["max_file_bytes"]):
             yield entry, inside, item
-        counts.files += reader.files
-        counts.files_with_documents += reader.files_with_documents
+        units[-1].files, units[-1].files_with_documents = reader.files, reader.files_with_documents
 
 
 def _whole(by_name: Mapping[str, BatchFile], max_file_bytes: int, name: str) -> bytes:

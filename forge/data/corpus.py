@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +17,30 @@ from forge.data import boilerplate
 from forge.data.corpus_tables import write_corpus, write_records
 from forge.data.decisions import Decided, Records, decide, reasons
 from forge.data.duplicates import families
+from forge.data.engine import LOCAL, Engine
+from forge.data.joins import Joins
 from forge.data.language import check_languages
+from forge.data.notes import Notes
 from forge.data.passes import (
-    Notes,
+    InputGone,
     Pass,
+    Piece,
     Task,
     bucket_count,
-    bucket_files,
+    bucket_pieces,
+    joined_shingles,
     plan_passes,
     run_tasks,
+    spend_texts,
     write_edits,
     write_lines,
 )
 from forge.data.roster import Roster, gather
+from forge.data.signatures import INDEX, Known, keep, write_index
 from forge.data.split import held_out_groups
 from forge.data.workers import make_pool
 from forge.errors import StageError
+from forge.files import replace_text, work_folder
 from forge.progress import Progress
 
 SAMPLES = 3
@@ -45,7 +56,14 @@ NOTED_FOR: dict[str, frozenset[str]] = {
 
 
 def build_corpus(
-    lake: Path, parameters: dict[str, Any], out: Path, progress: Progress, workers: int | None = None
+    lake: Path,
+    parameters: dict[str, Any],
+    out: Path,
+    progress: Progress,
+    workers: int | None = None,
+    work: Path | None = None,
+    engine: Engine = LOCAL,
+    known: Known | None = None,
 ) -> dict[str, Any]:
     """Make the corpus of a lake; write corpus.parquet, set_aside.parquet and changed.parquet to `out`.
 
@@ -69,37 +87,78 @@ def build_corpus(
         check_languages(parameters)
     if "decontaminate" in steps and not parameters["evaluation_files"]:
         raise StageError("data.evaluation_files: is null and data.curate has `decontaminate`: name files")
+    with work_folder(work, out) as parts:
+        try:
+            return _build(lake, steps, parameters, out, parts, progress, workers, known, engine)
+        except InputGone:
+            # A power cut took more than its due: nothing to go on from.
+            shutil.rmtree(parts)
+            parts.mkdir()
+            return _build(lake, steps, parameters, out, parts, progress, workers, known, engine)
+
+
+def _build(
+    lake: Path,
+    steps: tuple[str, ...],
+    parameters: dict[str, Any],
+    out: Path,
+    parts: Path,
+    progress: Progress,
+    workers: int | None,
+    known: Known | None,
+    engine: Engine,
+) -> dict[str, Any]:
     records = Records()
-    work = out / "work"
-    try:
-        curation = _Curation(lake, parameters, work, records, progress)
-        roster, shingled = curation.carry_out(plan_passes(steps), workers)
-        if not len(roster):
-            counts = ", ".join(f"{count} {reason}" for reason, count in reasons(records).most_common())
-            raise StageError(
-                f"corpus: all {len(records.aside)} documents were set aside ({counts}): loosen the data.* limits "
-                "they name, or give other documents"
-            )
-        # Documents come in the order of their ids, so a family bears the smallest id in it.
-        heads = families(shingled.shingles_of(roster), parameters["held_out_group_jaccard"], progress)
-        groups = [roster.document_ids[head] for head in heads]
-        held_out = held_out_groups(
-            groups, roster.sizes_bytes, parameters["held_out_fraction"], parameters["seed"]
+    earlier = None if known is None else known.corpus
+    joins = Joins(earlier, parts)
+    curation = _Curation(lake, parameters, parts, records, progress, joins, earlier)
+    roster, shingled = curation.carry_out(plan_passes(steps), workers, engine)
+    if not len(roster):
+        counts = ", ".join(f"{count} {reason}" for reason, count in reasons(records).most_common())
+        raise StageError(
+            f"corpus: all {len(records.aside)} documents were set aside ({counts}): loosen the data.* limits "
+            "they name, or give other documents"
         )
-        splits = ["held_out" if group in held_out else "train" for group in groups]
-        write_corpus(out, curation.last_buckets(), roster.words, groups, splits)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    # Documents come in the order of their ids, so a family bears the smallest id in it.
+    heads = _once(
+        parts / "families.json",
+        lambda: families(shingled.shingles_of(roster), parameters["held_out_group_jaccard"], progress, joins),
+    )
+    groups = [roster.document_ids[head] for head in heads]
+    held_out = held_out_groups(
+        groups, roster.sizes_bytes, parameters["held_out_fraction"], parameters["seed"]
+    )
+    splits = ["held_out" if group in held_out else "train" for group in groups]
+    write_corpus(out, curation.last_buckets(), roster.words, groups, splits)
     write_records(out, records)
+    if known is not None:
+        keep(parts, curation.shingles, out, known.how)
     return _summary(steps, curation.documents, roster, groups, splits, records)
+
+
+def _once(path: Path, make: Callable[[], Any]) -> Any:
+    """Return what `make` does, as JSON has it; written down, and from then on read."""
+    if not path.exists():
+        replace_text(path, json.dumps(make()))
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 class _Curation:
     """Runs the passes of one corpus."""
 
     def __init__(
-        self, lake: Path, parameters: dict[str, Any], work: Path, records: Records, progress: Progress
+        self,
+        lake: Path,
+        parameters: dict[str, Any],
+        work: Path,
+        records: Records,
+        progress: Progress,
+        joins: Joins,
+        known: Path | None,
     ) -> None:
+        self._joins, self._known = joins, known
+        self.shingles = work
+        """The file of all shingles, once there is one."""
         self._lake = lake / "lake.parquet"
         self._parameters, self._work, self._records, self._progress = parameters, work, records, progress
         try:
@@ -113,48 +172,62 @@ class _Curation:
                 f"{lake}: not a whole lake ({reason}): delete this folder and run again"
             ) from None
         self._buckets = bucket_count(self._bytes)
-        self._passes = 0
+        self._last: tuple[Path, list[Notes]] | None = None
         self._edits: Path | None = None
         self._lines: Path | None = None
 
-    def carry_out(self, passes: list[Pass], workers: int | None) -> tuple[Roster, Roster]:
+    def carry_out(self, passes: list[Pass], workers: int | None, engine: Engine) -> tuple[Roster, Roster]:
         """Return the documents that are left, and those of the pass that noted shingles, which may be more."""
         roster = Roster()
         shingled: Roster | None = None
         expected = self.documents
-        with make_pool(workers, self._bytes) as pool:
+        with make_pool(workers, self._bytes, engine) as pool:
             for number, one in enumerate(passes):
                 noted = frozenset[str]().union(*(NOTED_FOR[step] for step in one.corpus_steps))
                 if number == len(passes) - 1:
                     noted |= {"words"} if shingled else {"words", "shingles"}
-                self._progress.start(expected, "documents")
-                notes = run_tasks(pool, self._tasks(number, one, noted), self._progress)
-                self._passes = number + 1
-                if number:
-                    shutil.rmtree(self._work / str(number - 1))
-                roster = gather(notes)
-                self._records.take(notes)
+                roster, notes = self._go_through(pool, number, one, noted, expected)
                 if "shingles" in noted:
                     shingled = roster
-                decided = decide(one.corpus_steps, roster, self._parameters, self._records, self._progress)
-                self._keep(number, one, decided, notes)
+                self._keep(number, one, self._decided(number, one, roster), notes)
                 expected = len(roster)
         assert shingled is not None
         return roster, shingled
 
-    def last_buckets(self) -> list[tuple[Path, ...]]:
-        """Return the files of each bucket as the last pass left them."""
-        folder = self._work / str(self._passes - 1)
-        return [bucket_files(folder, bucket) for bucket in range(self._buckets)]
+    def last_buckets(self) -> Iterator[tuple[Piece, ...]]:
+        """Yield where each bucket of the last pass lies."""
+        assert self._last is not None
+        folder, notes = self._last
+        return (bucket_pieces(folder, notes, bucket) for bucket in range(self._buckets))
 
-    def _tasks(self, number: int, one: Pass, noted: frozenset[str]) -> list[Task]:
-        folder, before = self._work / str(number), self._work / str(number - 1)
-        folder.mkdir(parents=True)
-        return [
-            Task(
+    def _go_through(
+        self, pool: Executor | None, number: int, one: Pass, noted: frozenset[str], expected: int
+    ) -> tuple[Roster, list[Notes]]:
+        """Carry out the tasks of a pass."""
+        folder = self._work / f"pass-{number}"
+        folder.mkdir(exist_ok=True)
+        self._progress.start(expected, "documents")
+        notes = run_tasks(pool, self._tasks(folder, one, noted), self._progress)
+        if self._last is not None:
+            spend_texts(self._last[0])
+        self._last = folder, notes
+        self._records.take(notes)
+        if "shingles" not in noted:
+            return gather(notes, [], joined_shingles(folder)), notes
+        self.shingles = joined_shingles(folder)
+        if self._known is not None:
+            count = sum(part.shingled for part in notes)
+            self._progress.note(f"{count:,} of {sum(len(part.texts) for part in notes):,} texts are new")
+        write_index(self._work / INDEX, notes)
+        return gather(notes, [folder / f"{part.number:06}.u64" for part in notes], self.shingles), notes
+
+    def _tasks(self, folder: Path, one: Pass, noted: frozenset[str]) -> Iterator[Task]:
+        before = self._last
+        for part in range(self._row_groups if before is None else self._buckets):
+            yield Task(
                 number=part,
-                inputs=bucket_files(before, part) if number else (self._lake,),
-                from_lake=number == 0,
+                lake=self._lake if before is None else None,
+                bucket=() if before is None else bucket_pieces(*before, part),
                 edits=None if self._edits is None else self._edits / str(part),
                 lines=self._lines,
                 document_steps=one.document_steps,
@@ -162,9 +235,24 @@ class _Curation:
                 out=folder,
                 buckets=self._buckets,
                 parameters=self._parameters,
+                known=self._known,
             )
-            for part in range(self._buckets if number else self._row_groups)
-        ]
+
+    def _decided(self, number: int, one: Pass, roster: Roster) -> Decided:
+        """Decide what the next pass does, or find it decided."""
+        records = Records()
+
+        def make() -> dict[str, Any]:
+            decided = decide(one.corpus_steps, roster, self._parameters, records, self._progress, self._joins)
+            return {
+                "removed": sorted(decided.removed),
+                "paragraphs": decided.paragraphs,
+                "aside": records.aside,
+            }
+
+        found = _once(self._work / f"decided-{number}.json", make)
+        self._records.aside += map(tuple, found["aside"])
+        return Decided(set(found["removed"]), found["paragraphs"])
 
     def _keep(self, number: int, one: Pass, decided: Decided, notes: list[Notes]) -> None:
         """Write down what the next pass is to do."""

@@ -32,11 +32,13 @@ def corpus_rows(corpus: Path, split: str) -> Iterator[CorpusRow]:
     """
     names = ["document_id", "source", "split", "text", "bytes"]
     with _open(corpus) as file:
-        for batch in file.iter_batches(BATCH_ROWS, columns=names):
-            for values in zip(*(batch.column(name).to_pylist() for name in names), strict=True):
-                row = CorpusRow(*values)
-                if row.split == split:
-                    yield row
+        # A batch within a row group, which is bounded in bytes: 512 long documents need not be.
+        for group in range(file.num_row_groups):
+            for batch in file.iter_batches(BATCH_ROWS, row_groups=[group], columns=names):
+                for values in zip(*(batch.column(name).to_pylist() for name in names), strict=True):
+                    row = CorpusRow(*values)
+                    if row.split == split:
+                        yield row
 
 
 def split_bytes(corpus: Path, split: str) -> int:

@@ -11,7 +11,7 @@ import pyarrow.compute as compute
 import pyarrow.parquet as parquet
 
 from forge.data.decisions import Records
-from forge.data.passes import read_bucket
+from forge.data.passes import Piece, read_bucket
 from forge.data.tables import ROW_GROUP_ROWS
 
 CORPUS = pa.schema(
@@ -49,13 +49,13 @@ CHANGED = pa.schema(
 
 
 def write_corpus(
-    out: Path, buckets: Iterable[tuple[Path, ...]], words: list[int], groups: list[str], splits: list[str]
+    out: Path, buckets: Iterable[tuple[Piece, ...]], words: list[int], groups: list[str], splits: list[str]
 ) -> None:
     """Write corpus.parquet from the buckets of the last pass; a bucket is in memory at a time."""
     place = 0
     with parquet.ParquetWriter(out / "corpus.parquet", CORPUS, compression="zstd") as writer:
-        for files in buckets:
-            table = read_bucket(files)
+        for pieces in buckets:
+            table = read_bucket(pieces)
             end = place + len(table)
             if end == place:
                 continue

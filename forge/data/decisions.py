@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from forge.data.duplicates import Duplicate, exact_duplicates, near_duplicates
+from forge.data.joins import Joins
+from forge.data.notes import Notes
 from forge.data.paragraphs import repeated
-from forge.data.passes import Notes
 from forge.data.roster import Roster
 from forge.data.versions import superseded
 from forge.errors import StageError
@@ -54,6 +55,7 @@ class _Table:
     parameters: dict[str, Any]
     records: Records
     progress: Progress
+    joins: Joins
     decided: Decided = field(default_factory=Decided)
 
     def pick(self, values: list[Any]) -> list[Any]:
@@ -81,10 +83,15 @@ class _Table:
 
 
 def decide(
-    steps: tuple[str, ...], roster: Roster, parameters: dict[str, Any], records: Records, progress: Progress
+    steps: tuple[str, ...],
+    roster: Roster,
+    parameters: dict[str, Any],
+    records: Records,
+    progress: Progress,
+    joins: Joins,
 ) -> Decided:
     """Carry out `steps` in their order, each on what the one before has left."""
-    table = _Table(roster, np.arange(len(roster)), parameters, records, progress)
+    table = _Table(roster, np.arange(len(roster)), parameters, records, progress, joins)
     for step in steps:
         if step in _DECISIONS:
             _DECISIONS[step](table)
@@ -117,6 +124,7 @@ def _near(table: _Table) -> None:
         table.preference(),
         table.parameters["near_duplicate_jaccard"],
         table.progress,
+        table.joins,
     )
 
     def detail(one: Duplicate) -> str:

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from forge.data.components import Components
+from forge.data.joins import Joins, set_digest
 from forge.data.sets import Sets as StoredSets
-from forge.data.similarity import similar_pairs
 from forge.progress import Progress
 
 Ints = npt.NDArray[np.int64]
@@ -46,88 +45,82 @@ def exact_duplicates(hashes: Sequence[bytes], preference: Sequence[int]) -> list
 
 
 def near_duplicates(
-    sets: Sets, preference: Sequence[int], threshold: float, progress: Progress
+    sets: Sets, preference: Sequence[int], threshold: float, progress: Progress, joins: Joins
 ) -> list[Duplicate]:
     """Return all but the most preferred of each group of documents that hang together.
 
     Two documents hang together when the Jaccard of their shingle sets is at least `threshold`, or through others. Every
     such pair is found; nothing is estimated.
     """
-    distinct, first_alike = _distinct(sets)
-    components = Components(len(sets))
-    components.join(np.arange(len(sets)), first_alike)
-    closest = np.arange(len(sets))
-    jaccards = np.zeros(len(sets))
-    progress.start(len(distinct), "documents")
-    for pairs in similar_pairs(_some(sets, distinct), threshold):
-        one, two = distinct[pairs.first], distinct[pairs.second]
-        components.join(one, two)
-        _note_closest(one, two, pairs.jaccard, closest, jaccards)
-        _note_closest(two, one, pairs.jaccard, closest, jaccards)
-        progress.advance(pairs.probed)
-
-    names = components.names()
+    alike = _alike(sets)
+    joined = joins.join("near_duplicates", alike.some(sets), alike.digests, threshold, progress)
+    names = joined.components[alike.numbers]
     kept: dict[int, int] = {}
     for place in sorted(range(len(sets)), key=preference.__getitem__):
         kept.setdefault(int(names[place]), place)
-    alike: dict[int, list[int]] = {}
-    for place, head in enumerate(first_alike.tolist()):
-        alike.setdefault(head, []).append(place)
+    members: dict[int, list[int]] = {}
+    for place, number in enumerate(alike.numbers.tolist()):
+        members.setdefault(number, []).append(place)
     found = []
     for place in range(len(sets)):
         keeper = kept[int(names[place])]
         if place == keeper:
             continue
-        head = int(first_alike[place])
-        if len(alike[head]) > 1:
+        number = int(alike.numbers[place])
+        if len(members[number]) > 1:
             # Another document has the very same shingles: the kept one, where it is among them.
             same = (
-                [keeper] if first_alike[keeper] == head else [one for one in alike[head][:2] if one != place]
+                [keeper]
+                if alike.numbers[keeper] == number
+                else [one for one in members[number][:2] if one != place]
             )
             found.append(Duplicate(place, keeper, same[0], 1.0))
         else:
-            found.append(Duplicate(place, keeper, int(closest[place]), float(jaccards[place])))
+            closest = members[int(joined.closest[number])][0]
+            found.append(Duplicate(place, keeper, closest, float(joined.jaccards[number])))
     return found
 
 
-def families(sets: Sets, threshold: float, progress: Progress) -> list[int]:
+def families(sets: Sets, threshold: float, progress: Progress, joins: Joins) -> list[int]:
     """Return for each document the first document of its family: all that hang together at `threshold`."""
-    distinct, first_alike = _distinct(sets)
-    components = Components(len(sets))
-    components.join(np.arange(len(sets)), first_alike)
-    progress.start(len(distinct), "documents")
-    for pairs in similar_pairs(_some(sets, distinct), threshold):
-        components.join(distinct[pairs.first], distinct[pairs.second])
-        progress.advance(pairs.probed)
-    return [int(name) for name in components.names()]
+    alike = _alike(sets)
+    joined = joins.join("families", alike.some(sets), alike.digests, threshold, progress)
+    # Distinct sets are in the order of their first documents, and a component bears the name of its first set.
+    heads: list[int] = alike.firsts[joined.components[alike.numbers]].tolist()
+    return heads
 
 
-def _some(sets: Sets, places: Ints) -> Sets:
-    return sets.take(places) if isinstance(sets, StoredSets) else [sets[place] for place in places]
-
-
-def _distinct(sets: Sets) -> tuple[Ints, Ints]:
-    """Return (places of the first of each distinct set, the first place with the same set as each place).
+@dataclass(frozen=True, slots=True)
+class _Alike:
+    """Which documents have the very same set.
 
     Thousands of copies of one form, alike but for case and punctuation, then cost one set and not millions of pairs.
     """
-    firsts: dict[bytes, int] = {}
-    alike = np.empty(len(sets), np.int64)
+
+    numbers: Ints
+    """Of each document's set among the distinct ones."""
+    firsts: Ints
+    """The first document of each distinct set."""
+    digests: npt.NDArray[np.uint64]
+    """(n, 2), of each distinct set."""
+
+    def some(self, sets: Sets) -> Sets:
+        """Return the distinct ones of `sets`."""
+        return (
+            sets.take(self.firsts) if isinstance(sets, StoredSets) else [sets[place] for place in self.firsts]
+        )
+
+
+def _alike(sets: Sets) -> _Alike:
+    number_of: dict[bytes, int] = {}
+    firsts: list[int] = []
+    numbers = np.empty(len(sets), np.int64)
     for place, one in enumerate(sets):
         # A text without a word is like no other.
-        digest = hashlib.sha256(one.tobytes()).digest() if len(one) else place.to_bytes(8, "little")
-        alike[place] = firsts.setdefault(digest, place)
-    return np.fromiter(firsts.values(), np.int64, len(firsts)), alike
-
-
-def _note_closest(
-    one: Ints, two: Ints, jaccard: npt.NDArray[np.float64], closest: Ints, jaccards: npt.NDArray[np.float64]
-) -> None:
-    better = jaccard > jaccards[one]
-    one, two, jaccard = one[better], two[better], jaccard[better]
-    # Of several for one document, the last in this order is the one with the highest Jaccard, then the first place.
-    order = np.lexsort((-two, jaccard, one))
-    one, two, jaccard = one[order], two[order], jaccard[order]
-    last = np.flatnonzero(np.diff(one, append=-1))
-    closest[one[last]] = two[last]
-    jaccards[one[last]] = jaccard[last]
+        digest = set_digest(one) if len(one) else place.to_bytes(16, "big")
+        number = number_of.setdefault(digest, len(firsts))
+        if number == len(firsts):
+            firsts.append(place)
+        numbers[place] = number
+    digests = np.frombuffer(b"".join(number_of), np.uint64).reshape(-1, 2)
+    return _Alike(numbers, np.array(firsts, np.int64), digests)

@@ -50,7 +50,7 @@ def fingerprint(source: str, cache: Path | None, progress: Progress | None = Non
     shown.start(listing.bytes, "bytes")
     digest = hashlib.sha256()
     now_ns = time.time_ns()
-    with _remembered(cache) as hashes:
+    with remembered(cache) as hashes:
         for file in listing:
             content = file.problem or _identity(file, hashes, now_ns)
             digest.update(f"{file.relative}\0{content}\n".encode())
@@ -119,7 +119,8 @@ class Hashes:
 
 
 @contextmanager
-def _remembered(cache: Path | None) -> Iterator[Hashes]:
+def remembered(cache: Path | None) -> Iterator[Hashes]:
+    """Give the hashes remembered in `cache`; None remembers nothing."""
     database = None if cache is None else _opened(cache)
     try:
         yield Hashes(database)

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import os
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from forge.data.batches import Batch, BatchFile, Counts, in_batches, read_batch
+from forge.data.batches import Batch, BatchFile, UnitCounts, in_batches, read_batch
+from forge.data.engine import LOCAL, Engine
+from forge.data.engine_pool import EnginePool
 from forge.data.formats.slack import KINDS, USERS, is_slack_file
+from forge.data.lake_tables import Key, LakeTables, left_of
 from forge.data.listing import Listing
-from forge.data.pool import Limits, Pool
+from forge.data.pool import Limits, Pool, Read
 from forge.data.reading import NeedsWorker
-from forge.data.rows import DOCUMENTS, SET_ASIDE
+from forge.data.readings import Reading, Readings, units_of
 from forge.data.sources import list_files
-from forge.data.tables import TableWriter
+from forge.data.workers import core_count, make_pool
 from forge.errors import StageError
+from forge.files import work_folder
 from forge.progress import Progress
 
 SMALL_BYTES = 4 * 1024 * 1024
@@ -36,6 +37,9 @@ def build_lake(
     progress: Progress,
     workers: int | None = None,
     limits: Limits | None = None,
+    work: Path | None = None,
+    engine: Engine = LOCAL,
+    readings: Readings | None = None,
 ) -> dict[str, Any]:
     """Read all documents of `sources`; write lake.parquet and set_aside.parquet to `out`.
 
@@ -51,6 +55,9 @@ def build_lake(
         progress: told the bytes of the files that are done.
         workers: processes that read; as many as there are processors by default.
         limits: what one file may take.
+        work: where finished parts are kept, and found again after a kill; None keeps none.
+        engine: what carries out the tasks.
+        readings: what earlier lakes read of the same files, which is not read again; gets readings.parquet written.
 
     Raises:
         StageError: there is no source, one is not there, or none of the files yields a document.
@@ -60,30 +67,50 @@ def build_lake(
     listings = [list_files(source) for source in sources]
     total_bytes = sum(listing.bytes for listing in listings)
     progress.start(total_bytes, "bytes")
-    batches = _batches(sources, listings)
-    counts = Counts()
+    waiting: deque[tuple[Batch, list[Key], list[Reading | None]]] = deque()
+
+    def left() -> Iterator[Batch]:
+        for batch in _batches(sources, listings):
+            keys: list[Key] = readings.identify(batch) if readings else [None] * len(units_of(batch))
+            known = [readings.find(key) if readings else None for key in keys]
+            waiting.append((batch, keys, known))
+            yield left_of(batch, known)
+
+    found_files = 0
     with (
-        TableWriter(out / "lake.parquet", DOCUMENTS) as lake,
-        TableWriter(out / "set_aside.parquet", SET_ASIDE) as aside,
-        Pool(workers or _processors(), parameters, out, limits or Limits()) as pool,
+        work_folder(work, out) as parts,
+        LakeTables(out, readings) as tables,
+        _pool(workers, parameters, parts, work is not None, limits or Limits(), engine) as pool,
     ):
-        for batch, found, tables in _read(batches, total_bytes, parameters, pool):
-            for table in tables:
-                is_document = pc.is_null(table["reason"])
-                lake.extend(table.filter(is_document).select(DOCUMENTS.names).cast(DOCUMENTS))
-                aside.extend(table.filter(pc.invert(is_document)).select(SET_ASIDE.names).cast(SET_ASIDE))
-            counts.add(found)
-            progress.advance(sum(entry.file.bytes for entry in batch.files if not entry.file.problem))
-    if counts.documents == 0:
-        raise StageError(_nothing_read(sources, counts))
+        for read in _read(left(), total_bytes, parameters, pool):
+            batch, keys, known = waiting.popleft()
+            tables.add(read.units, read.tables, keys, known)
+            new_bytes = _bytes(read.batch)
+            if len(batch.files) > len(read.batch.files):
+                progress.resume(_bytes(batch) - new_bytes)
+            if read.batch.files:
+                (progress.resume if read.found else progress.advance)(new_bytes)
+            found_files += len(batch.files) - len(read.batch.files)
+    if tables.documents == 0:
+        raise StageError(_nothing_read(sources, tables))
+    if readings is not None:
+        readings.write(out)
+    if found_files:
+        progress.note(
+            f"{found_files:,} of {tables.files:,} files are what an earlier run read: not read again"
+        )
     return {
-        "files": counts.files,
-        "files_with_documents": counts.files_with_documents,
-        "files_set_aside": counts.files - counts.files_with_documents,
-        "documents": counts.documents,
-        "bytes": counts.bytes,
-        "set_aside": dict(sorted(counts.set_aside.items())),
+        "files": tables.files,
+        "files_with_documents": tables.files_with_documents,
+        "files_set_aside": tables.files - tables.files_with_documents,
+        "documents": tables.documents,
+        "bytes": tables.bytes,
+        "set_aside": dict(sorted(tables.set_aside.items())),
     }
+
+
+def _bytes(batch: Batch) -> int:
+    return sum(entry.file.bytes for entry in batch.files if not entry.file.problem)
 
 
 def _batches(sources: Sequence[str], listings: Sequence[Listing]) -> Iterator[Batch]:
@@ -119,29 +146,46 @@ def _without_exports(
             exports[own].append(entry)
 
 
+@contextmanager
+def _pool(
+    workers: int | None,
+    parameters: dict[str, Any],
+    folder: Path,
+    keep: bool,
+    limits: Limits,
+    engine: Engine,
+) -> Iterator[Pool | EnginePool]:
+    if engine.name == "local":
+        with Pool(workers or core_count(), parameters, folder, keep, limits) as pool:
+            yield pool
+        return
+    with make_pool(workers, 0, engine) as executor:
+        assert executor is not None
+        yield EnginePool(executor, parameters, folder, keep, limits)
+
+
 def _read(
-    batches: Iterator[Batch], total_bytes: int, parameters: dict[str, Any], pool: Pool
-) -> Iterator[tuple[Batch, Counts, Iterable[pa.Table]]]:
-    """Yield each batch with its counts and rows: read here while all is small and safe, by the pool from there on."""
+    batches: Iterator[Batch], total_bytes: int, parameters: dict[str, Any], pool: Pool | EnginePool
+) -> Iterator[Read]:
+    """Yield what was read of each batch: read here while all is small and safe, by the pool from there on."""
     if total_bytes <= SMALL_BYTES:
         for batch in batches:
-            counts = Counts()
+            if not batch.files:
+                yield Read(batch, [], (), True)
+                continue
+            units: list[UnitCounts] = []
             try:
                 tables = list(
-                    read_batch(batch, parameters, lambda *unit: None, {}, may_risk=False, counts=counts)
+                    read_batch(batch, parameters, lambda *unit: None, {}, may_risk=False, units=units)
                 )
             except NeedsWorker:
                 batches = chain([batch], batches)
                 break
-            yield batch, counts, tables
+            yield Read(batch, units, tables, False)
     yield from pool.read(batches)
 
 
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _nothing_read(sources: Sequence[str], counts: Counts) -> str:
+def _nothing_read(sources: Sequence[str], counts: LakeTables) -> str:
     where = ", ".join(sources)
     if not counts.files:
         return f"lake: {where}: no files: put documents ({READ}) there"

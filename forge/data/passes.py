@@ -6,6 +6,9 @@ held in memory, and a pass over the texts is needed only where a decision change
 
 Between two passes documents lie in buckets by document_id, a hash: a bucket is one worker's next task, and sorting
 within each puts all documents in order, whatever the order of files or the number of workers.
+
+A task writes its texts, bucket after bucket, its shingles, and last of all its notes. Each file gets its name when it
+is whole. A task whose notes are there is not done again.
 """
 
 from __future__ import annotations
@@ -14,8 +17,9 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +32,9 @@ from forge.data import boilerplate, paragraphs
 from forge.data.document_steps import DOCUMENT_STEPS, fill_words
 from forge.data.draft import Draft
 from forge.data.duplicates import levelled
+from forge.data.notes import Notes, read_notes, write_notes
 from forge.data.shingles import shingles
+from forge.data.signatures import signatures_of, text_digest
 from forge.data.word_codes import Uint64
 from forge.data.workers import map_in_order
 from forge.progress import Progress
@@ -74,14 +80,26 @@ def plan_passes(steps: Iterable[str]) -> list[Pass]:
     return [*passes, Pass((), ())] if decisions else passes
 
 
+Piece = tuple[Path, int, int]
+"""A part of a file: (path, where it begins, where it ends)."""
+
+
+class InputGone(Exception):
+    """A task has to be carried out again, and the texts it starts from are spent."""
+
+
+SPENT = "spent"
+"""In the folder of a pass whose texts the next one has taken over, and which are gone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """What one worker does with one part of the documents."""
 
     number: int
-    inputs: tuple[Path, ...]
-    """Bucket files; or the lake, of which row group `number` is meant."""
-    from_lake: bool
+    lake: Path | None
+    """The lake, of which row group `number` is meant; None for a bucket of the pass before."""
+    bucket: tuple[Piece, ...]
     edits: Path | None
     """What was decided of this bucket's documents."""
     lines: Path | None
@@ -92,28 +110,23 @@ class Task:
     out: Path
     buckets: int
     parameters: dict[str, Any]
+    known: Path | None = None
+    """An earlier corpus, whose shingles are used."""
 
+    @property
+    def texts(self) -> Path:
+        """Where the texts that are left are written."""
+        return self.out / f"{self.number:06}.arrow"
 
-@dataclass
-class Notes:
-    """What is known of the documents a worker passed on, in its order."""
+    @property
+    def shingles(self) -> Path:
+        """Where the shingles are written, where they are asked for."""
+        return self.out / f"{self.number:06}.u64"
 
-    number: int
-    documents_in: int = 0
-    document_ids: list[str] = field(default_factory=list)
-    sources: list[str] = field(default_factory=list)
-    paths: list[str] = field(default_factory=list)
-    dates: list[str] = field(default_factory=list)
-    sizes_bytes: list[int] = field(default_factory=list)
-    words: list[int] = field(default_factory=list)
-    levelled: list[bytes] = field(default_factory=list)
-    paragraphs: list[Uint64] = field(default_factory=list)
-    lines: dict[str, Counter[bytes]] = field(default_factory=dict)
-    line_documents: Counter[str] = field(default_factory=Counter)
-    shingle_counts: list[int] = field(default_factory=list)
-    shingles_path: Path | None = None
-    aside: list[tuple[Any, ...]] = field(default_factory=list)
-    changes: list[tuple[Any, ...]] = field(default_factory=list)
+    @property
+    def noted(self) -> Path:
+        """Where the notes are written."""
+        return self.out / f"{self.number:06}.notes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,22 +137,64 @@ class Edits:
     paragraphs: dict[str, list[int]]
 
 
-def run_tasks(pool: ProcessPoolExecutor | None, tasks: list[Task], progress: Progress) -> list[Notes]:
-    """Carry out `tasks`; return their notes in the order of the tasks.
+def run_tasks(pool: Executor | None, tasks: Iterable[Task], progress: Progress) -> list[Notes]:
+    """Carry out those of `tasks` that are not done yet; return the notes of all in the order of the tasks.
 
     Raises:
-        StageError: a worker was killed.
+        MachineError: a worker was killed.
+        InputGone: as it says.
     """
-    done = []
+    done: list[Notes] = []
+
+    def left() -> Iterator[Task]:
+        for task in tasks:
+            notes = _notes_of_done(task)
+            if notes is None:
+                if not all(path.exists() for path, _, _ in task.bucket):
+                    raise InputGone
+                yield task
+            else:
+                done.append(notes)
+                progress.resume(notes.documents_in)
+
     results = (
-        ((task, run_task(task)) for task in tasks)
+        ((task, run_task(task)) for task in left())
         if pool is None
-        else map_in_order(pool, run_task, tasks, lambda task: (task,))
+        else map_in_order(pool, run_task, left(), lambda task: (task,))
     )
-    for _, notes in results:
+    for task, _ in results:
+        notes = read_notes(task.noted)
+        assert notes is not None
         done.append(notes)
         progress.advance(notes.documents_in)
-    return done
+    return sorted(done, key=lambda notes: notes.number)
+
+
+def _notes_of_done(task: Task) -> Notes | None:
+    """Return the notes of a task that was carried out before, and whose output is whole: a power cut may take some."""
+    notes = read_notes(task.noted)
+    if notes is None or (task.out / SPENT).exists():
+        return notes
+    whole = _size_bytes(task.texts) == notes.offsets[-1]
+    if "shingles" in task.notes and not joined_shingles(task.out).exists():
+        whole &= _size_bytes(task.shingles) == 8 * sum(notes.shingle_counts)
+    return notes if whole else None
+
+
+def _size_bytes(path: Path) -> int:
+    return path.stat().st_size if path.exists() else -1
+
+
+def joined_shingles(folder: Path) -> Path:
+    """Return where the shingles of all tasks of a pass are put together."""
+    return folder / "shingles.u64"
+
+
+def spend_texts(folder: Path) -> None:
+    """Remove the texts of a pass; its notes stay."""
+    (folder / SPENT).touch()
+    for path in folder.glob("*.arrow"):
+        path.unlink()
 
 
 def bucket_count(total_bytes: int) -> int:
@@ -152,19 +207,22 @@ def bucket_of(document_id: str, buckets: int) -> int:
     return int(document_id[:8], 16) * buckets >> 32
 
 
-def bucket_files(folder: Path, bucket: int) -> tuple[Path, ...]:
-    """Return the files that hold a bucket."""
-    return tuple(sorted(folder.glob(f"{bucket:05}-*.arrow")))
+def bucket_pieces(folder: Path, notes: Iterable[Notes], bucket: int) -> tuple[Piece, ...]:
+    """Return where a bucket of the pass in `folder` lies."""
+    return tuple(
+        (folder / f"{one.number:06}.arrow", one.offsets[bucket], one.offsets[bucket + 1])
+        for one in notes
+        if one.offsets[bucket] < one.offsets[bucket + 1]
+    )
 
 
-def read_bucket(files: Iterable[Path]) -> pa.Table:
+def read_bucket(pieces: Iterable[Piece]) -> pa.Table:
     """Return the documents of a bucket, in the order of their ids."""
     batches: list[pa.RecordBatch] = []
-    for path in files:
+    for path, begin, end in pieces:
         with path.open("rb") as file:
-            size_bytes = path.stat().st_size
-            while file.tell() < size_bytes:
-                batches.extend(ipc.open_stream(file))
+            file.seek(begin)
+            batches.extend(ipc.open_stream(file.read(end - begin)))
     return pa.Table.from_batches(batches, DRAFTS).sort_by("document_id")
 
 
@@ -176,7 +234,7 @@ def write_edits(folder: Path, buckets: int, removed: Iterable[str], edited: dict
     paragraphs_of: list[dict[str, list[int]]] = [{} for _ in range(buckets)]
     for document_id, places in edited.items():
         paragraphs_of[bucket_of(document_id, buckets)][document_id] = places
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     for bucket in range(buckets):
         content = {"removed": sorted(removed_of[bucket]), "paragraphs": paragraphs_of[bucket]}
         (folder / str(bucket)).write_text(json.dumps(content), encoding="utf-8")
@@ -202,11 +260,12 @@ def _read_lines(path: Path | None) -> boilerplate.Lines | None:
     return {group: frozenset(map(bytes.fromhex, some)) for group, some in content.items()}
 
 
-def run_task(task: Task) -> Notes:
-    """Carry out one task: edit, step, note, and write what is left to its buckets."""
+def run_task(task: Task) -> int:
+    """Carry out one task: edit, step, note, and write what is left by bucket. Return its number."""
     notes = Notes(task.number)
     edits, lines = _read_edits(task.edits), _read_lines(task.lines)
     found_shingles: list[Uint64] = []
+    left: dict[int, list[pa.RecordBatch]] = {}
     for table in _slices(task):
         notes.documents_in += len(table)
         drafts = [draft for draft in _drafts(table) if draft.document_id not in edits.removed]
@@ -217,11 +276,23 @@ def run_task(task: Task) -> Notes:
                 paragraphs.remove(draft, edits.paragraphs[draft.document_id])
         drafts = _step(drafts, task, notes)
         _note(drafts, task, notes, found_shingles)
-        _write(drafts, task)
+        for bucket, batch in _by_bucket(drafts, task.buckets):
+            left.setdefault(bucket, []).append(batch)
+    notes.offsets = _write_texts(task, left)
     if "shingles" in task.notes:
-        notes.shingles_path = task.out.with_name(f"shingles-{task.out.name}-{task.number}.u8")
-        np.concatenate([*found_shingles, np.empty(0, np.uint64)]).tofile(notes.shingles_path)
-    return notes
+        with _beside(task.shingles) as path:
+            np.concatenate([*found_shingles, np.empty(0, np.uint64)]).tofile(path)
+    with _beside(task.noted) as path:
+        write_notes(path, notes)
+    return task.number
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """Give a place to write to; it gets the name `path` at the end. A killed worker leaves it, and it is never read."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    yield beside
+    beside.replace(path)
 
 
 def _step(drafts: list[Draft], task: Task, notes: Notes) -> list[Draft]:
@@ -247,6 +318,7 @@ def _step(drafts: list[Draft], task: Task, notes: Notes) -> list[Draft]:
 def _note(drafts: list[Draft], task: Task, notes: Notes, found_shingles: list[Uint64]) -> None:
     if "shingles" in task.notes or "words" in task.notes:
         fill_words(drafts)
+    known = None if task.known is None else signatures_of(task.known)
     for draft in drafts:
         notes.document_ids.append(draft.document_id)
         notes.sources.append(draft.source)
@@ -258,7 +330,11 @@ def _note(drafts: list[Draft], task: Task, notes: Notes, found_shingles: list[Ui
         if "exact" in task.notes:
             notes.levelled.append(levelled(draft.text))
         if "shingles" in task.notes:
-            found = shingles(draft.words.codes, task.parameters["shingle_words"])
+            notes.texts.append(text_digest(draft.text))
+            found = None if known is None else known.find(notes.texts[-1])
+            if found is None:
+                found = shingles(draft.words.codes, task.parameters["shingle_words"])
+                notes.shingled += 1
             found_shingles.append(found)
             notes.shingle_counts.append(len(found))
         if "paragraphs" in task.notes:
@@ -272,12 +348,12 @@ def _note(drafts: list[Draft], task: Task, notes: Notes, found_shingles: list[Ui
 
 
 def _slices(task: Task) -> Iterator[pa.Table]:
-    if not task.from_lake:
-        table = read_bucket(task.inputs)
+    if task.lake is None:
+        table = read_bucket(task.bucket)
         for start in range(0, len(table), SLICE_ROWS):
             yield table.slice(start, SLICE_ROWS)
         return
-    with parquet.ParquetFile(task.inputs[0]) as file:
+    with parquet.ParquetFile(task.lake) as file:
         dates = [name for name in ("modified", "created") if name in file.schema_arrow.names]
         columns = ["document_id", "source", "path", "mime", "text", *dates]
         for batch in file.iter_batches(SLICE_ROWS, row_groups=[task.number], columns=columns):
@@ -303,16 +379,24 @@ def _drafts(table: pa.Table) -> list[Draft]:
     ]
 
 
-def _write(drafts: list[Draft], task: Task) -> None:
+def _by_bucket(drafts: list[Draft], buckets: int) -> Iterator[tuple[int, pa.RecordBatch]]:
     parts: dict[int, list[Draft]] = {}
     for draft in drafts:
-        parts.setdefault(bucket_of(draft.document_id, task.buckets), []).append(draft)
+        parts.setdefault(bucket_of(draft.document_id, buckets), []).append(draft)
     for bucket, part in parts.items():
         columns = [[getattr(draft, name) for draft in part] for name in DRAFTS.names]
         arrays = [pa.array(values, kind.type) for values, kind in zip(columns, DRAFTS, strict=True)]
-        # Each process has files of its own; the order within a bucket is made when it is read.
-        with (
-            (task.out / f"{bucket:05}-{os.getpid()}.arrow").open("ab") as file,
-            ipc.new_stream(file, DRAFTS) as stream,
-        ):
-            stream.write_batch(pa.RecordBatch.from_arrays(arrays, schema=DRAFTS))
+        yield bucket, pa.RecordBatch.from_arrays(arrays, schema=DRAFTS)
+
+
+def _write_texts(task: Task, left: dict[int, list[pa.RecordBatch]]) -> list[int]:
+    """Write the texts by bucket; return where each bucket begins, and where the last ends."""
+    offsets = [0]
+    with _beside(task.texts) as path, path.open("wb") as file:
+        for bucket in range(task.buckets):
+            if bucket in left:
+                with ipc.new_stream(file, DRAFTS) as stream:
+                    for batch in left.pop(bucket):
+                        stream.write_batch(batch)
+            offsets.append(file.tell())
+    return offsets

@@ -8,7 +8,6 @@ import selectors
 import signal
 import subprocess
 import sys
-import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -17,7 +16,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from forge.data.batches import Batch, Counts, batch_to_json
+from forge.data.batches import Batch, UnitCounts, batch_to_json
+from forge.data.packs import find_pack, pack_name, pack_rows, pack_units
 from forge.data.worker import CPU_LIMIT_S, MEMORY_BYTES, WALL_LIMIT_S
 from forge.resources import PACKAGE_DIR
 
@@ -46,13 +46,26 @@ class Limits:
     memory_bytes: int = MEMORY_BYTES
 
 
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What was read of a batch."""
+
+    batch: Batch
+    units: list[UnitCounts]
+    tables: Iterable[pa.Table]
+    found: bool
+    """True when an earlier run read it."""
+
+
 @dataclass(slots=True)
 class _Job:
     batch: Batch
-    spool: Path
+    pack: Path
     failed: dict[tuple[int, str], tuple[str, str]] = field(default_factory=dict)
     unit: tuple[int, str] | None = None
-    counts: Counts | None = None
+    units: list[UnitCounts] | None = None
+    found: bool = False
+    """True when an earlier run read it."""
 
 
 class _Worker:
@@ -121,15 +134,21 @@ class _Worker:
 class Pool:
     """Up to `workers` processes; a context manager. They start when there is work for them."""
 
-    def __init__(self, workers: int, parameters: Mapping[str, Any], out: Path, limits: Limits) -> None:
-        """Args: `parameters` as `read_batch` has them; rows wait in a folder of its own below `out`."""
+    def __init__(
+        self, workers: int, parameters: Mapping[str, Any], folder: Path, keep: bool, limits: Limits
+    ) -> None:
+        """Args: `parameters` as `read_batch` has them.
+
+        folder: where rows wait, a pack for each batch.
+        keep: leave the packs there. Those that are there already are not read again.
+        """
         self._size = workers
         self._parameters = dict(parameters)
         self._limits = limits
-        self._folder = tempfile.TemporaryDirectory(prefix=".reading-", dir=out)
+        self._folder, self._keep = folder, keep
         self._workers: list[_Worker] = []
         self._selector = selectors.DefaultSelector()
-        self._started = self._given = 0
+        self._started = 0
 
     def __enter__(self) -> Pool:
         return self
@@ -138,10 +157,9 @@ class Pool:
         for worker in self._workers:
             worker.close()
         self._selector.close()
-        self._folder.cleanup()
 
-    def read(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Counts, Iterator[pa.Table]]]:
-        """Yield each batch with what was counted and its rows, which must be taken before the next.
+    def read(self, batches: Iterable[Batch]) -> Iterator[Read]:
+        """Yield what was read of each batch; its rows must be taken before the next. A batch may be empty.
 
         Raises:
             OSError: the rows cannot be written.
@@ -151,17 +169,20 @@ class Pool:
         order: deque[_Job] = deque()
         while True:
             while len(order) < AHEAD * self._size and (batch := next(coming, None)) is not None:
-                self._given += 1
-                job = _Job(batch, Path(self._folder.name) / f"{self._given}.arrow")
-                to_do.append(job)
+                job = _Job(batch, self._folder / f"{pack_name(batch)}.pack")
+                job.units = find_pack(job.pack) if batch.files else []
+                job.found = job.units is not None
+                if not job.found:
+                    to_do.append(job)
                 order.append(job)
             if not order:
                 return
             self._employ(to_do)
-            if (counts := order[0].counts) is not None:
+            if (units := order[0].units) is not None:
                 job = order.popleft()
-                yield job.batch, counts, _spooled(job.spool)
-                job.spool.unlink()
+                yield Read(job.batch, units, pack_rows(job.pack) if job.batch.files else (), job.found)
+                if not self._keep:
+                    job.pack.unlink(missing_ok=True)
                 continue
             for key, _ in self._selector.select():
                 self._listen(key.data, to_do)
@@ -173,7 +194,7 @@ class Pool:
                 if len(self._workers) == self._size:
                     return
                 self._started += 1
-                idle = _Worker(Path(self._folder.name) / f"{self._started}.log")
+                idle = _Worker(self._folder / f"{os.getpid()}-{self._started}.log")
                 self._workers.append(idle)
                 self._selector.register(idle.out, selectors.EVENT_READ, idle)
             job = to_do.popleft()
@@ -183,7 +204,7 @@ class Pool:
                 job,
                 {
                     "batch": batch_to_json(job.batch),
-                    "spool": str(job.spool),
+                    "pack": str(job.pack),
                     "failed": failed,
                     "parameters": self._parameters,
                     "limits": asdict(self._limits),
@@ -202,10 +223,10 @@ class Pool:
                 place, inside = message["unit"]
                 job.unit = (place, inside)
             elif "done" in message:
-                job.counts = Counts.from_json(message["done"])
+                job.units = pack_units(job.pack)
                 worker.job = None
             elif "disk" in message:
-                raise OSError(*message["disk"], str(job.spool))
+                raise OSError(*message["disk"], str(job.pack))
             else:
                 megabytes = self._limits.memory_bytes // 1_000_000
                 why = ("memory limit", f"reading it takes more than {megabytes} MB")
@@ -225,9 +246,3 @@ class Pool:
         deaths = sum(at == place for at, _ in job.failed)
         job.failed[(place, "") if deaths + 1 >= MAX_DEATHS else job.unit] = why
         to_do.appendleft(job)
-
-
-def _spooled(spool: Path) -> Iterator[pa.Table]:
-    with pa.OSFile(str(spool), "rb") as file, pa.ipc.open_stream(file) as stream:
-        for batch in stream:
-            yield pa.Table.from_batches([batch])

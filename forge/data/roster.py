@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
-from forge.data.passes import Notes
+from forge.data.notes import Notes
 from forge.data.sets import Sets
 from forge.data.word_codes import Uint64
 
@@ -36,8 +37,14 @@ class Roster:
         return self.shingles.take(places)
 
 
-def gather(notes: list[Notes]) -> Roster:
-    """Return what the workers noted, in the order of the documents' ids."""
+def gather(notes: list[Notes], shingles: list[Path], joined: Path) -> Roster:
+    """Return what the workers noted, in the order of the documents' ids.
+
+    Args:
+        notes: of all tasks of a pass.
+        shingles: the tasks' files of shingles; none where they were not asked for.
+        joined: the file that those are put together in.
+    """
     ids = [one for part in notes for one in part.document_ids]
     order = sorted(range(len(ids)), key=ids.__getitem__)
     roster = Roster()
@@ -53,9 +60,7 @@ def gather(notes: list[Notes]) -> Roster:
     ):
         flat = [one for part in notes for one in getattr(part, name)]
         setattr(roster, name, [flat[place] for place in order] if flat else [])
-    noted = [part for part in notes if part.shingles_path is not None]
-    if noted:
-        counts = np.array([count for part in noted for count in part.shingle_counts], np.int64)
-        files = [part.shingles_path for part in noted if part.shingles_path is not None]
-        roster.shingles = Sets.in_files(files, counts).take(np.array(order, np.int64))
+    if shingles:
+        counts = np.array([count for part in notes for count in part.shingle_counts], np.int64)
+        roster.shingles = Sets.in_files(shingles, joined, counts).take(np.array(order, np.int64))
     return roster

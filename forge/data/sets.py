@@ -32,15 +32,18 @@ class Sets(Sequence[Uint64]):
         return cls(flat, np.cumsum(counts) - counts, counts)
 
     @classmethod
-    def in_files(cls, files: Sequence[Path], counts: Ints) -> Sets:
-        """Return the sets that `files` hold one after the other; the files become one."""
-        first = files[0]
-        with first.open("ab") as whole:
-            for path in files[1:]:
-                with path.open("rb") as part:
-                    shutil.copyfileobj(part, whole, 1 << 22)
-                path.unlink()
-        flat = np.memmap(first, np.uint64, "r") if counts.sum() else np.empty(0, np.uint64)
+    def in_files(cls, files: Sequence[Path], whole: Path, counts: Ints) -> Sets:
+        """Return the sets that `files` hold one after the other; they become `whole`, where it is not there yet."""
+        if not whole.exists():
+            beside = whole.with_name(f".{whole.name}")
+            with beside.open("wb") as file:
+                for path in files:
+                    with path.open("rb") as part:
+                        shutil.copyfileobj(part, file, 1 << 22)
+            beside.replace(whole)
+        for path in files:
+            path.unlink(missing_ok=True)
+        flat = np.memmap(whole, np.uint64, "r") if counts.sum() else np.empty(0, np.uint64)
         return cls(flat, np.cumsum(counts) - counts, counts)
 
     def __len__(self) -> int:

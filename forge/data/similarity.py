@@ -86,6 +86,78 @@ def similar_pairs(sets: Sequence[Uint64], threshold: float) -> Iterator[Pairs]:
             ordered.release()
 
 
+def similar_pairs_with(sets: Sets, new: npt.NDArray[np.bool_], threshold: float) -> Iterator[Pairs]:
+    """Yield the pairs that `similar_pairs` would, of which at least one set is `new`, each pair once.
+
+    The first elements of the new sets are looked for among all elements of all sets: the others are read twice and
+    compared with none of each other. `probed` counts new sets.
+    """
+    chosen = np.flatnonzero(new & (sets.counts > 0))
+    if not len(chosen):
+        return
+    # New sets first, so that a block of them can be counted out together.
+    numbers = np.concatenate([chosen, np.flatnonzero(~new & (sets.counts > 0))])
+    ordered = sets.take(numbers)
+    marks = np.zeros(1 << MARK_BITS, np.uint64)
+    keys = np.concatenate([np.empty(0, np.int64), *_candidates_of_first(ordered, len(chosen), threshold)])
+    keys.sort()
+    for first in range(0, len(chosen), BLOCK_SETS):
+        last = min(first + BLOCK_SETS, len(chosen))
+        own = slice(*np.searchsorted(keys, [first * len(ordered), last * len(ordered)]))
+        found, jaccards = _verified(ordered, marks, first, last, keys[own], threshold)
+        ones, others = np.divmod(found, len(ordered))
+        yield Pairs(numbers[ones], numbers[others], jaccards, last - first)
+        ordered.release()
+
+
+def _candidates_of_first(ordered: Sets, count: int, threshold: float) -> Iterator[Ints]:
+    """Yield the distinct keys `probe * n + other` of the first `count` sets that no filter rules out.
+
+    Of two among the first `count`, the later one is the probe.
+    """
+    sizes = ordered.counts
+    elements, owners, places = _first_elements(ordered, count, threshold)
+    order = np.argsort(elements, kind="stable")
+    elements, owners, places = elements[order], owners[order], places[order]
+    wanted = np.zeros(1 << MARK_BITS, np.bool_)
+    wanted[_cells(elements, MARK_BITS)] = True
+    for first, last in chunks(sizes):
+        flat = ordered.gather(np.arange(first, last))
+        hit = np.flatnonzero(wanted[_cells(flat, MARK_BITS)])
+        others = np.repeat(np.arange(first, last), sizes[first:last])[hit]
+        begins, ends = (np.searchsorted(elements, flat[hit], side=side) for side in ("left", "right"))
+        keys = np.empty(0, np.int64)
+        for one, end in chunks(ends - begins):
+            lengths = (ends - begins)[one:end]
+            rows = np.repeat(begins[one:end], lengths) + within(lengths)
+            probe, other = owners[rows], np.repeat(others[one:end], lengths)
+            # What of the probe comes after the first shared element bounds what they can share.
+            needed = threshold / (1 + threshold) * (sizes[probe] + sizes[other]) - SLACK
+            good = (sizes[probe] - places[rows] >= needed) & (sizes[other] >= needed)
+            good &= (other >= count) | (other < probe)
+            keys = np.unique(np.concatenate([keys, probe[good] * len(ordered) + other[good]]))
+        yield keys
+        ordered.release()
+
+
+def _first_elements(ordered: Sets, count: int, threshold: float) -> tuple[Uint64, Ints, Ints]:
+    """Return the first elements, rarest first, of the first `count` sets, whose they are, and their places."""
+    counters, bits = _counters(ordered)
+    lengths = _prefix_lengths(ordered.counts, threshold)
+    found: list[tuple[Uint64, Ints, Ints]] = []
+    for first, last in chunks(ordered.counts[:count]):
+        sizes = ordered.counts[first:last]
+        elements = ordered.gather(np.arange(first, last))
+        owners = np.repeat(np.arange(first, last), sizes)
+        counted = np.minimum(counters[_cells(elements, bits)], MOST_COUNTED)
+        order = np.argsort(owners << 16 | counted, kind="stable")
+        places = within(sizes)
+        chosen = places < lengths[owners]
+        found.append((elements[order[chosen]], owners[chosen], places[chosen]))
+    elements_of, owners_of, places_of = zip(*found, strict=True)
+    return np.concatenate(elements_of), np.concatenate(owners_of), np.concatenate(places_of)
+
+
 class _Part:
     """First elements of sets: (element, set, place of the element in the set's order), sets ascending."""
 
@@ -113,12 +185,7 @@ class _Part:
 
 def _parts(ordered: Sets, threshold: float, cleanup: ExitStack) -> list[_Part]:
     """Return the first elements of all sets, rarest first, in parts that are joined one by one."""
-    total = int(ordered.counts.sum())
-    bits = min(max(total.bit_length() + 1, COUNTER_BITS[0]), COUNTER_BITS[1])
-    counters = np.zeros(1 << bits, np.uint32)
-    for first, last in chunks(ordered.counts):
-        cells = _cells(ordered.gather(np.arange(first, last)), bits)
-        np.add.at(counters, cells, np.uint32(1))
+    counters, bits = _counters(ordered)
     lengths = _prefix_lengths(ordered.counts, threshold)
     count = max(1, -(-int(lengths.sum()) // PART_POSTINGS))
     folder = None
@@ -145,6 +212,16 @@ def _parts(ordered: Sets, threshold: float, cleanup: ExitStack) -> list[_Part]:
             part.append(elements[kept][mine], first + owners[kept][mine], places[mine])
         ordered.release()
     return parts
+
+
+def _counters(sets: Sets) -> tuple[npt.NDArray[np.uint32], int]:
+    """Return how often elements are in `sets`, in a table that they are hashed into, and the bits of the hash."""
+    bits = min(max(int(sets.counts.sum()).bit_length() + 1, COUNTER_BITS[0]), COUNTER_BITS[1])
+    counters = np.zeros(1 << bits, np.uint32)
+    for first, last in chunks(sets.counts):
+        cells = _cells(sets.gather(np.arange(first, last)), bits)
+        np.add.at(counters, cells, np.uint32(1))
+    return counters, bits
 
 
 class _Postings:

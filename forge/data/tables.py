@@ -1,12 +1,14 @@
-"""Parquet tables that grow row by row in bounded memory and come out the same bytes for the same rows."""
+"""Parquet tables that grow in bounded memory and come out the same bytes for the same rows, however these come."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as parquet
 
 ROW_GROUP_ROWS = 4_096
@@ -17,41 +19,39 @@ class TableWriter:
     """Writes rows to one Parquet file; a context manager. A row group ends by rows or by text, whichever is first."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
-        self._schema = schema
         self._writer = parquet.ParquetWriter(path, schema, compression="zstd")
-        self._rows: list[dict[str, Any]] = []
         self._tables: list[pa.Table] = []
-        self._table_rows = 0
-        self._text_bytes = 0
-
-    def append(self, row: dict[str, Any]) -> None:
-        """Add a row; its keys are the columns."""
-        self._rows.append(row)
-        self._text_bytes += len(row.get("text", ""))
-        if len(self._rows) >= ROW_GROUP_ROWS or self._text_bytes >= ROW_GROUP_TEXT_BYTES:
-            self._flush()
+        self._rows = self._text_bytes = 0
 
     def extend(self, table: pa.Table) -> None:
-        """Add the rows of a table of the same schema. Where groups end depends on how the rows come in tables."""
-        self._gather()
-        self._tables.append(table)
-        self._table_rows += table.num_rows
-        self._text_bytes += table.nbytes
-        if self._table_rows >= ROW_GROUP_ROWS or self._text_bytes >= ROW_GROUP_TEXT_BYTES:
-            self._flush()
+        """Add the rows of a table of the same schema."""
+        while table.num_rows:
+            count, text_bytes = self._fitting(table)
+            self._tables.append(table.slice(0, count))
+            self._rows += count
+            self._text_bytes += text_bytes
+            if self._rows >= ROW_GROUP_ROWS or self._text_bytes >= ROW_GROUP_TEXT_BYTES:
+                self._flush()
+            table = table.slice(count)
 
-    def _gather(self) -> None:
-        if self._rows:
-            self._tables.append(pa.Table.from_pylist(self._rows, schema=self._schema))
-            self._table_rows += len(self._rows)
-            self._rows.clear()
+    def _fitting(self, table: pa.Table) -> tuple[int, int]:
+        """Return how many rows the group still takes, and the bytes of their texts."""
+        count = min(table.num_rows, ROW_GROUP_ROWS - self._rows)
+        if "text" not in table.column_names:
+            return count, 0
+        sizes = pc.binary_length(table["text"].slice(0, count)).to_numpy()
+        ends = np.cumsum(sizes, dtype=np.int64)
+        # The row that fills the group is its last.
+        count = min(count, int(np.searchsorted(ends, ROW_GROUP_TEXT_BYTES - self._text_bytes)) + 1)
+        return count, int(ends[count - 1])
 
     def _flush(self) -> None:
-        self._gather()
-        if self._table_rows:
-            self._writer.write_table(pa.concat_tables(self._tables), row_group_size=self._table_rows)
+        if self._rows:
+            # In one piece: pages end where the pieces do.
+            whole = pa.concat_tables(self._tables).combine_chunks()
+            self._writer.write_table(whole, row_group_size=self._rows)
         self._tables.clear()
-        self._table_rows = self._text_bytes = 0
+        self._rows = self._text_bytes = 0
 
     def __enter__(self) -> Self:
         return self

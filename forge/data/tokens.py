@@ -7,7 +7,7 @@ import json
 from array import array
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,9 +19,12 @@ import pyarrow.parquet as parquet
 
 from forge.data.corpus_rows import CorpusRow, corpus_rows, split_bytes
 from forge.data.encoding import Encoder, SpecialIds
+from forge.data.engine import LOCAL, Engine
+from forge.data.journal import JournalledFile
 from forge.data.mixture import mixed
 from forge.data.packing import Packing, best_fit, concatenate
 from forge.data.workers import make_pool, map_in_order
+from forge.files import link_or_copy, work_folder
 from forge.progress import Progress
 
 SPLITS = ("train", "held_out")
@@ -52,6 +55,14 @@ class _Encoded:
     lengths: array[int] = field(default_factory=lambda: array("q"))
     bytes: array[int] = field(default_factory=lambda: array("q"))
 
+    def add(self, block: list[CorpusRow], lengths: list[int]) -> int:
+        """Add documents and how many tokens each has; return their bytes."""
+        self.lengths.extend(lengths)
+        self.document_ids.extend(row.document_id for row in block)
+        self.sources.extend(row.source for row in block)
+        self.bytes.extend(row.bytes for row in block)
+        return sum(row.bytes for row in block)
+
 
 def build_tokens(
     corpus: Path,
@@ -60,6 +71,8 @@ def build_tokens(
     out: Path,
     progress: Progress,
     workers: int | None = None,
+    work: Path | None = None,
+    engine: Engine = LOCAL,
 ) -> dict[str, Any]:
     """Encode both splits of `corpus`; write train.bin, held_out.bin, documents.parquet and tokens.json to `out`.
 
@@ -77,6 +90,8 @@ def build_tokens(
         out: an empty folder.
         progress: told of bytes.
         workers: processes; None takes all cores where there is enough to do. The bytes are the same.
+        work: where finished parts are kept, and found again after a kill; None keeps none.
+        engine: what carries out the tasks.
 
     Raises:
         StageError: the corpus or the tokenizer cannot be read.
@@ -85,21 +100,26 @@ def build_tokens(
     dtype = np.dtype("<u2" if encoder.vocab_size <= 65_535 else "<u4")
     total_bytes = sum(split_bytes(corpus, split) for split in SPLITS)
     progress.start(total_bytes, "bytes")
-    splits = {}
-    with make_pool(workers, total_bytes) as pool:
-        for split in SPLITS:
-            splits[split] = _encode(
-                pool, encoder, tokenizer, corpus, split, out / f"{split}.bin", dtype, progress
-            )
     packed_length = parameters["sequence_length"] if parameters["packing"] == "best_fit" else None
-    train = splits["train"]
-    order = _order(train, parameters["source_weights"])
-    packings = {
-        "train": _pack(train, order, packed_length),
-        "held_out": concatenate(np.array(splits["held_out"].lengths, np.int64)),
-    }
-    if packed_length is not None or parameters["source_weights"] is not None:
-        _lay_out(train, order, packings["train"], packed_length, encoder.special, dtype)
+    with work_folder(work, out) as parts:
+        with make_pool(workers, total_bytes, engine) as pool:
+            splits = {
+                split: _encode(
+                    pool, encoder, tokenizer, corpus, split, parts / f"{split}.bin", dtype, progress
+                )
+                for split in SPLITS
+            }
+        train = splits["train"]
+        order = _order(train, parameters["source_weights"])
+        packings = {
+            "train": _pack(train, order, packed_length),
+            "held_out": concatenate(np.array(splits["held_out"].lengths, np.int64)),
+        }
+        if packed_length is not None or parameters["source_weights"] is not None:
+            _lay_out(train, out, order, packings["train"], packed_length, encoder.special, dtype)
+        for split, encoded in splits.items():
+            if not (out / f"{split}.bin").exists():
+                link_or_copy(encoded.path, out / f"{split}.bin")
     with parquet.ParquetWriter(out / "documents.parquet", SCHEMA, compression="zstd") as writer:
         for split, encoded in splits.items():
             places = order if split == "train" else np.arange(len(encoded.lengths))
@@ -110,7 +130,7 @@ def build_tokens(
 
 
 def _encode(
-    pool: ProcessPoolExecutor | None,
+    pool: Executor | None,
     encoder: Encoder,
     tokenizer: Path,
     corpus: Path,
@@ -121,20 +141,17 @@ def _encode(
 ) -> _Encoded:
     encoded = _Encoded(path)
     blocks = _blocks(corpus_rows(corpus, split))
-    with path.open("wb") as file:
+    with JournalledFile(path) as file:
+        for lengths, block in zip(file.noted, blocks, strict=False):
+            progress.resume(encoded.add(block, lengths))
         done: Iterator[tuple[list[CorpusRow], tuple[bytes, list[int]]]]
         if pool is None:
             done = ((block, _with_borders(encoder, _texts(block), dtype)) for block in blocks)
         else:
             done = map_in_order(pool, encode_block, blocks, lambda block: (tokenizer, _texts(block), dtype))
         for block, (content, lengths) in done:
-            file.write(content)
-            encoded.lengths.extend(lengths)
-            for row in block:
-                encoded.document_ids.append(row.document_id)
-                encoded.sources.append(row.source)
-                encoded.bytes.append(row.bytes)
-                progress.advance(row.bytes)
+            file.append(content, lengths)
+            progress.advance(encoded.add(block, lengths))
     return encoded
 
 
@@ -186,20 +203,20 @@ def _pack(train: _Encoded, order: npt.NDArray[np.int64], packed_length: int | No
 
 def _lay_out(
     train: _Encoded,
+    out: Path,
     order: npt.NDArray[np.int64],
     packing: Packing,
     packed_length: int | None,
     special: SpecialIds,
     dtype: np.dtype[Any],
 ) -> None:
-    """Write train.bin anew with its pieces where `packing` puts them, PAD between."""
-    encoded = train.path.with_suffix(".encoded")
-    train.path.rename(encoded)
+    """Write train.bin with its pieces where `packing` puts them, PAD between."""
+    encoded = train.path
     lengths = np.array(train.lengths, np.int64)
     begins = (np.cumsum(lengths) - lengths)[order]
     flat = np.fromfile(encoded, dtype, 0) if not encoded.stat().st_size else np.memmap(encoded, dtype, "r")
     end = packing.sequences * packed_length + 1 if packed_length else int(packing.tokens.sum())
-    with train.path.open("wb") as file:
+    with (out / "train.bin").open("wb") as file:
         written = 0
         pieces = zip(packing.document, packing.offset, packing.start, packing.tokens, strict=True)
         for document, offset, start, tokens in pieces:
@@ -208,7 +225,6 @@ def _lay_out(
             file.write(flat[first : first + int(tokens)].tobytes())
             written = int(start + tokens)
         _pad(file, end - written, special.pad, dtype)
-    encoded.unlink()
 
 
 def _pad(file: BinaryIO, count: int, pad: int, dtype: np.dtype[Any]) -> None:
@@ -238,7 +254,7 @@ def _facts(
     facts: dict[str, Any] = {"dtype": dtype.name}
     for split, encoded in splits.items():
         facts |= {
-            f"{split}_tokens": encoded.path.stat().st_size // dtype.itemsize,
+            f"{split}_tokens": (out / f"{split}.bin").stat().st_size // dtype.itemsize,
             f"{split}_bytes": sum(encoded.bytes),
         }
     if packed_length is not None:

@@ -1,7 +1,7 @@
 """A process that reads batches of files and may die of it: `python -m forge.data.worker`.
 
-    in    one JSON object a line: a batch, and where to write its rows
-    out   {"unit": [place, inside]} before each file, then {"done": counts}; or {"memory": ...}, {"disk": ...}
+    in    one JSON object a line: a batch, and where to write its pack
+    out   {"unit": [place, inside]} before each file, then {"done": true}; or {"memory": ...}, {"disk": ...}
 
 Each file has a bound of memory, of processor time and of time; the kernel ends the process at the two last.
 """
@@ -15,6 +15,7 @@ import os
 import resource
 import signal
 import sys
+from pathlib import Path
 from typing import Any, TextIO
 
 CPU_LIMIT_S = 60.0
@@ -55,35 +56,29 @@ def main() -> None:
 
 
 def _work(order: dict[str, Any], out: TextIO) -> None:
-    import pyarrow as pa
-
-    from forge.data.batches import ROWS, Counts, batch_from_json, read_batch
+    from forge.data.batches import UnitCounts, batch_from_json, read_batch
+    from forge.data.packs import write_pack
     from forge.data.reading import OutOfMemory
 
     def on_unit(place: int, inside: str, size_bytes: int) -> None:
         _say(out, {"unit": [place, inside]})
         _limit(size_bytes, order["limits"])
 
-    counts = Counts()
+    units: list[UnitCounts] = []
     failed = {(place, inside): (reason, detail) for place, inside, reason, detail in order["failed"]}
-    tables = read_batch(batch_from_json(order["batch"]), order["parameters"], on_unit, failed, True, counts)
+    batch = batch_from_json(order["batch"])
+    tables = read_batch(batch, order["parameters"], on_unit, failed, True, units)
     try:
-        with pa.OSFile(order["spool"], "wb") as file, pa.ipc.new_stream(file, ROWS) as spool:
-            while True:
-                try:
-                    table = next(tables, None)
-                    if table is None:
-                        break
-                    spool.write_table(table)
-                except (OutOfMemory, MemoryError):
-                    _say(out, {"memory": True})
-                    os._exit(1)  # a heap that was full is not what the next file should start with
+        write_pack(Path(order["pack"]), tables, batch, units)
+    except (OutOfMemory, MemoryError):
+        _say(out, {"memory": True})
+        os._exit(1)  # a heap that was full is not what the next file should start with
     except OSError as error:
         _say(out, {"disk": [error.errno, error.strerror or str(error)]})
         return
     finally:
         _limit(None, order["limits"])
-    _say(out, {"done": counts.as_json()})
+    _say(out, {"done": True})
 
 
 def _limit(size_bytes: int | None, limits: dict[str, float]) -> None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, nullcontext
+from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
-import pyarrow as pa
-
-from forge.errors import StageError
+from forge.data.engine import LOCAL, DaskExecutor, Engine, dask_executor, lost_workers, use_one_thread
+from forge.errors import MachineError
 
 Item = TypeVar("Item")
 
@@ -29,9 +30,17 @@ def core_count() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def make_pool(workers: int | None, total_bytes: int) -> AbstractContextManager[ProcessPoolExecutor | None]:
-    """Return a pool of `workers` processes (None: all cores), or None where one process does it as well."""
+def make_pool(
+    workers: int | None, total_bytes: int, engine: Engine = LOCAL
+) -> AbstractContextManager[Executor | None]:
+    """Return a pool of `workers` processes (None: all cores), or None where one process does it as well.
+
+    Raises:
+        StageError: the engine cannot be had.
+    """
     count = workers or core_count()
+    if engine.name == "dask":
+        return dask_executor(engine, count)
     if count == 1 or (workers is None and total_bytes <= ALONE_BYTES):
         return nullcontext(None)
     # Forked from a process without threads, which has loaded what the work needs.
@@ -41,7 +50,7 @@ def make_pool(workers: int | None, total_bytes: int) -> AbstractContextManager[P
 
 
 def map_in_order(
-    pool: ProcessPoolExecutor,
+    pool: Executor,
     work: Callable[..., Any],
     items: Iterable[Item],
     arguments: Callable[[Item], tuple[Any, ...]],
@@ -49,10 +58,11 @@ def map_in_order(
     """Yield each item with what `work` makes of it, in order, a few at a time in hand.
 
     Raises:
-        StageError: a worker was killed.
+        MachineError: a worker was killed.
     """
     waiting: deque[tuple[Item, Future[Any]]] = deque()
-    limit = WAITING * core_count()
+    gone: tuple[type[BaseException], ...] = (BrokenProcessPool, *lost_workers())
+    limit = WAITING * (pool.width if isinstance(pool, DaskExecutor) else core_count())
     try:
         for item in items:
             waiting.append((item, pool.submit(work, *arguments(item))))
@@ -62,8 +72,8 @@ def map_in_order(
         while waiting:
             first, future = waiting.popleft()
             yield first, future.result()
-    except BrokenProcessPool:
-        raise StageError(killed()) from None
+    except gone:
+        raise MachineError(killed()) from None
     finally:
         for _, future in waiting:
             future.cancel()
@@ -77,5 +87,13 @@ def killed() -> str:
 def _start() -> None:
     # Ctrl-C is the parent's to answer; and there is a worker for each core already.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    pa.set_cpu_count(1)
-    pa.set_io_thread_count(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    use_one_thread()
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that gave it work is gone: killed, it could not say so."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)

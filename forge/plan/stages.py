@@ -18,7 +18,16 @@ from forge.resources import PACKAGE_DIR
 
 KEY_HEX_DIGITS = 12
 
-NOT_OF_CORPUS = ("path", "metadata_allow", "max_file_bytes", "source_weights", "packing", "assumed_tokens")
+NOT_OF_CORPUS = (
+    "path",
+    "metadata_allow",
+    "max_file_bytes",
+    "source_weights",
+    "packing",
+    "assumed_tokens",
+    "engine",
+    "engine_address",
+)
 """Keys of `data` that other stages, or none, depend on."""
 
 STAGES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {

@@ -2,7 +2,8 @@
 
 artifacts/<stage>-<key>/artifact.json     what it is, what its making found, how large each file is
 artifacts/<stage>-<key>/...               what the stage wrote
-artifacts/.tmp-<stage>-<key>/             one in the making; a killed process leaves it, the next maker clears it
+artifacts/.tmp-<stage>-<key>/             one in the making
+artifacts/.tmp-<stage>-<key>/work/        its finished parts: the next maker goes on from them, and clears the rest
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from forge.errors import StageError
-from forge.files import replace_text, sync, sync_tree
+from forge.errors import MachineError, StageError
+from forge.files import WORK_FOLDER, replace_text, sync, sync_tree
 from forge.locks import temporary_lock
 from forge.plan.types import StagePlan
 
@@ -57,6 +58,8 @@ def find_artifact(root: Path, stage: StagePlan) -> Artifact | None:
         for name, size_bytes in content["files"].items():
             if (folder / name).stat().st_size != size_bytes:
                 raise StageError(f"{stage.name}: {folder / name}: was changed after it was written: {remedy}")
+        if (folder / WORK_FOLDER).exists():  # its maker was killed just before it removed it
+            shutil.rmtree(folder / WORK_FOLDER, ignore_errors=True)
         return Artifact(stage.name, stage.key, folder, content["summary"], content["wall_clock_s"])
     except OSError as error:
         raise StageError(
@@ -71,8 +74,9 @@ def make_artifact(
 ) -> Artifact:
     """Return the artifact of `stage`, made by `make` where it is not there yet.
 
-    `make` fills an empty folder and returns the summary. The folder gets its name when every byte is on disk. Two
-    processes that want the same artifact make it once.
+    `make` fills a folder and returns the summary. The folder is empty, or has the parts that an earlier maker finished
+    before it was killed or the machine gave out. It gets its name when every byte is on disk. Two processes that want
+    the same artifact make it once.
 
     Args:
         root: the folder of all artifacts.
@@ -87,9 +91,8 @@ def make_artifact(
         found = find_artifact(root, stage)
         if found is not None:
             return found
-        if temporary.exists():
-            shutil.rmtree(temporary)
-        temporary.mkdir()
+        _clear(temporary)
+        temporary.mkdir(exist_ok=True)
         began_s = time.monotonic()
         try:
             summary = make(temporary)
@@ -97,11 +100,14 @@ def make_artifact(
             _describe(temporary, stage, summary, wall_clock_s)
             sync_tree(temporary)
             temporary.rename(folder)
-        except BaseException:
-            # The half that was written may be what fills the disk.
-            shutil.rmtree(temporary, ignore_errors=True)
+        except BaseException as error:
+            # The half that was written may be what fills the disk. After a user's mistake the key will be another.
+            final = isinstance(error, StageError) and not isinstance(error, MachineError)
+            shutil.rmtree(temporary, ignore_errors=True) if final else _clear(temporary)
             raise
         sync(root)
+        # Only now: until the artifact has its name, the parts are what a kill would leave.
+        shutil.rmtree(folder / WORK_FOLDER, ignore_errors=True)
     return Artifact(stage.name, stage.key, folder, summary, wall_clock_s)
 
 
@@ -116,8 +122,21 @@ def link_artifact(artifact: Artifact, run_dir: Path) -> None:
         link.symlink_to(target, target_is_directory=True)
 
 
+def _clear(folder: Path) -> None:
+    """Remove what lies in the folder of an artifact in the making, but for finished parts; and it, if it has none."""
+    for path in folder.iterdir() if folder.exists() else ():
+        if not path.is_dir():
+            path.unlink()
+        elif path.name != WORK_FOLDER:
+            shutil.rmtree(path)
+    for empty in (folder / WORK_FOLDER, folder):
+        with contextlib.suppress(OSError):
+            empty.rmdir()
+
+
 def _describe(folder: Path, stage: StagePlan, summary: dict[str, Any], wall_clock_s: float) -> None:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    work = folder / WORK_FOLDER
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and work not in path.parents)
     content = {
         "stage": stage.name,
         "key": stage.key,

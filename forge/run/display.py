@@ -65,7 +65,7 @@ class _LineStage:
         self.start(0.0, "")
 
     def start(self, total: float, unit: str) -> None:
-        self._total, self._unit, self._done = total, unit, 0.0
+        self._total, self._unit, self._done, self._before = total, unit, 0.0, 0.0
         self._began_s = time.monotonic()
 
     def advance(self, amount: float = 1.0) -> None:
@@ -73,7 +73,11 @@ class _LineStage:
         now_s = time.monotonic()
         if now_s - self._said_s >= LINE_EVERY_S and self._total:
             self._said_s = now_s
-            self._say(f"{self._name}: {self._state(now_s)}")
+            self._say(f"{self._name}: {', '.join(self._state(now_s))}")
+
+    def resume(self, amount: float) -> None:
+        self._done += amount
+        self._before += amount
 
     def status(self, text: str) -> None:
         self._status = text
@@ -84,14 +88,8 @@ class _LineStage:
     def close(self) -> None:
         pass
 
-    def _state(self, now_s: float) -> str:
-        parts = [f"{amount(self._done, self._unit)} of {amount(self._total, self._unit)} {self._unit}"]
-        elapsed_s = now_s - self._began_s
-        if self._done:
-            parts.append(f"{duration((self._total - self._done) * elapsed_s / self._done)} left")
-        if self._status:
-            parts.append(self._status)
-        return ", ".join(parts)
+    def _state(self, now_s: float) -> list[str]:
+        return state(self._done, self._before, self._total, self._unit, now_s - self._began_s, self._status)
 
 
 class BarDisplay:
@@ -128,18 +126,22 @@ class _BarStage:
         self._bars = bars
         self._task = bars.add_task(name, total=None, state="")
         self._unit = self._status = ""
-        self._done = self._total = 0.0
+        self._done = self._before = self._total = 0.0
         self._began_s = time.monotonic()
         bars.start()
 
     def start(self, total: float, unit: str) -> None:
-        self._unit, self._done, self._total = unit, 0.0, total
+        self._unit, self._done, self._before, self._total = unit, 0.0, 0.0, total
         self._began_s = time.monotonic()
         self._bars.reset(self._task, total=total or None, state=self._state())
 
     def advance(self, amount: float = 1.0) -> None:
         self._done += amount
         self._bars.update(self._task, completed=self._done, state=self._state())
+
+    def resume(self, amount: float) -> None:
+        self._before += amount
+        self.advance(amount)
 
     def status(self, text: str) -> None:
         self._status = text
@@ -153,12 +155,23 @@ class _BarStage:
         self._bars.stop()
 
     def _state(self) -> str:
-        parts = [f"{amount(self._done, self._unit)} of {amount(self._total, self._unit)} {self._unit}"]
         elapsed_s = time.monotonic() - self._began_s
-        if self._done and elapsed_s > 1:
-            rate = self._done / elapsed_s
-            parts.append(f"{amount(rate, self._unit)}/s")
-            parts.append(f"{duration((self._total - self._done) / rate)} left")
-        if self._status:
-            parts.append(self._status)
-        return "  ".join(parts)
+        return "  ".join(state(self._done, self._before, self._total, self._unit, elapsed_s, self._status))
+
+
+def state(done: float, before: float, total: float, unit: str, elapsed_s: float, status: str) -> list[str]:
+    """Return how far a stage is, how fast it goes and how long it will take, in words.
+
+    Args:
+        done: units done, of `total`.
+        before: of them, by an earlier run.
+        total: units there are.
+        unit: their name.
+        elapsed_s: since this run began with them.
+        status: what is measured right now.
+    """
+    parts = [f"{amount(done, unit)} of {amount(total, unit)} {unit}"]
+    if done > before and elapsed_s > 1:
+        rate = (done - before) / elapsed_s
+        parts += [f"{amount(rate, unit)}/s", f"{duration((total - done) / rate)} left"]
+    return [*parts, status] if status else parts

@@ -201,6 +201,10 @@ class _Recorder:
                 unit=self._unit,
             )
 
+    def resume(self, amount: float) -> None:
+        self._done += amount
+        self._shown.resume(amount)
+
     def status(self, text: str) -> None:
         self._shown.status(text)
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from forge.errors import StageError
-from forge.plan.types import Plan
+from forge.files import WORK_FOLDER
+from forge.plan.stages import room_hash
+from forge.plan.types import Plan, content_hash
 from forge.progress import Progress
+
+if TYPE_CHECKING:
+    from forge.data.engine import Engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +29,14 @@ class Workplace:
     """Folders of the stages done so far."""
 
     @property
+    def engine(self) -> Engine:
+        """What carries out the map-like steps of data."""
+        from forge.data.engine import Engine
+
+        data = self.plan.spec.get("data", {})
+        return Engine(data.get("engine", "local"), data.get("engine_address"))
+
+    @property
     def plan_path(self) -> Path:
         """The run's plan.json."""
         return self.run_dir / "plan.json"
@@ -34,13 +47,27 @@ Work = Callable[[Workplace, Path, Progress], dict[str, Any]]
 
 
 def _lake(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
-    from forge.data.fingerprint import fingerprint
+    from forge.data.fingerprint import fingerprint, remembered
     from forge.data.lake import build_lake
+    from forge.data.readings import Readings, earlier_lakes
 
-    sources = place.plan.sources
-    summary = build_lake(
-        [source.path for source in sources], place.plan.stage("lake").parameters, out, progress
+    sources, parameters = place.plan.sources, place.plan.stage("lake").parameters
+    how = content_hash(
+        {
+            "code": room_hash("data"),
+            "parameters": {key: value for key, value in parameters.items() if key != "sources"},
+        }
     )
+    with remembered(place.source_hashes) as hashes:
+        summary = build_lake(
+            [source.path for source in sources],
+            parameters,
+            out,
+            progress,
+            work=out / WORK_FOLDER,
+            engine=place.engine,
+            readings=Readings(earlier_lakes(list(out.parent.glob("lake-*")), how), hashes, how),
+        )
     for source in sources:
         if fingerprint(source.path, place.source_hashes, progress).sha256 != source.sha256:
             raise StageError(
@@ -51,8 +78,19 @@ def _lake(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
 
 def _corpus(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
     from forge.data.corpus import build_corpus
+    from forge.data.signatures import known_of
 
-    return build_corpus(place.artifacts["lake"], place.plan.stage("corpus").parameters, out, progress)
+    lake, parameters = place.artifacts["lake"], place.plan.stage("corpus").parameters
+    how = content_hash({"code": room_hash("data"), "shingle_words": parameters["shingle_words"]})
+    return build_corpus(
+        lake,
+        parameters,
+        out,
+        progress,
+        work=out / WORK_FOLDER,
+        engine=place.engine,
+        known=known_of(list(out.parent.glob("corpus-*")), lake, how),
+    )
 
 
 def _tokenizer(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
@@ -66,7 +104,13 @@ def _tokens(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
 
     artifacts = place.artifacts
     return build_tokens(
-        artifacts["corpus"], artifacts["tokenizer"], place.plan.stage("tokens").parameters, out, progress
+        artifacts["corpus"],
+        artifacts["tokenizer"],
+        place.plan.stage("tokens").parameters,
+        out,
+        progress,
+        work=out / WORK_FOLDER,
+        engine=place.engine,
     )
 
 

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forge.data.duplicates import Duplicate, exact_duplicates, families, levelled, near_duplicates
+from forge.data.joins import Joins
 from forge.progress import SilentProgress
 from tests.data.test_similarity import arrays
 
@@ -44,7 +45,7 @@ def test_one_of_each_group_is_kept_and_every_claim_is_true(
     sets: list[set[int]], threshold: float, data: st.DataObject
 ) -> None:
     preference = data.draw(st.permutations(range(len(sets))))
-    found = near_duplicates(arrays(sets), preference, threshold, SilentProgress())
+    found = near_duplicates(arrays(sets), preference, threshold, SilentProgress(), Joins(None, None))
     names = components(sets, threshold)
     removed = {one.removed for one in found}
     for name in set(names):
@@ -63,11 +64,13 @@ def test_one_of_each_group_is_kept_and_every_claim_is_true(
 @settings(max_examples=100, deadline=None)
 @given(sets=SETS, threshold=st.sampled_from([0.3, 0.5, 0.8]))
 def test_families_are_what_hangs_together(sets: list[set[int]], threshold: float) -> None:
-    assert families(arrays(sets), threshold, SilentProgress()) == components(sets, threshold)
+    assert families(arrays(sets), threshold, SilentProgress(), Joins(None, None)) == components(
+        sets, threshold
+    )
 
 
 def test_thousands_of_the_same_set_cost_no_pairs() -> None:
     same = [np.arange(100, dtype=np.uint64)] * 20_000
-    found = near_duplicates(same, range(len(same)), 0.8, SilentProgress())
+    found = near_duplicates(same, range(len(same)), 0.8, SilentProgress(), Joins(None, None))
     assert len(found) == 19_999
     assert {one.kept for one in found} == {0}

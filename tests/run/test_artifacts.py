@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from forge.errors import StageError
+from forge.errors import MachineError, StageError
 from forge.plan.types import StagePlan
 from forge.run.artifacts import artifact_folder, find_artifact, link_artifact, make_artifact
 
@@ -50,6 +50,49 @@ def test_a_failure_leaves_nothing_and_a_leftover_is_cleared(tmp_path: Path) -> N
     (leftover / "half").write_text("x")
     made = make_artifact(tmp_path, STAGE, fill, never)
     assert not (made.folder / "half").exists()
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), KeyboardInterrupt(), MachineError("killed")]
+)
+def test_finished_parts_outlive_a_failure_and_are_no_part_of_the_artifact(
+    tmp_path: Path, error: BaseException
+) -> None:
+    def fail(out: Path) -> dict[str, Any]:
+        fill(out)
+        (out / "work").mkdir()
+        (out / "work" / "part").write_text("done")
+        raise error
+
+    def go_on(out: Path) -> dict[str, Any]:
+        assert [path.name for path in out.iterdir()] == ["work"]
+        assert (out / "work" / "part").read_text() == "done"
+        return fill(out)
+
+    with pytest.raises(type(error)):
+        make_artifact(tmp_path, STAGE, fail, never)
+    made = make_artifact(tmp_path, STAGE, go_on, never)
+    assert sorted(path.name for path in made.folder.iterdir()) == ["artifact.json", "inner"]
+    assert json.loads((made.folder / "artifact.json").read_text())["files"] == {"inner/data": 3}
+
+
+def test_a_users_mistake_leaves_no_parts(tmp_path: Path) -> None:
+    def fail(out: Path) -> dict[str, Any]:
+        (out / "work").mkdir()
+        (out / "work" / "part").write_text("done")
+        raise StageError("all documents were set aside")
+
+    with pytest.raises(StageError):
+        make_artifact(tmp_path, STAGE, fail, never)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_parts_that_a_kill_left_in_a_finished_artifact_are_removed(tmp_path: Path) -> None:
+    made = make_artifact(tmp_path, STAGE, fill, never)
+    (made.folder / "work").mkdir()
+    (made.folder / "work" / "part").write_text("x")
+    assert find_artifact(tmp_path, STAGE) == made
+    assert not (made.folder / "work").exists()
 
 
 def test_a_changed_artifact_is_refused_and_kept(tmp_path: Path) -> None:

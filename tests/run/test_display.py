@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from forge.run.display import BarDisplay, LineDisplay, make_display
+from forge.run.display import BarDisplay, LineDisplay, make_display, state
 
 
 class Terminal(io.StringIO):
@@ -13,7 +13,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_a_log_gets_a_line_a_minute_with_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_gets_a_line_a_minute_with_rate_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now_s[0])
     stream = io.StringIO()
@@ -27,12 +27,17 @@ def test_a_log_gets_a_line_a_minute_with_the_time_left(monkeypatch: pytest.Monke
     stage.note("something else")
     stage.close()
     assert stream.getvalue().splitlines() == [
-        "train: 15 of 100 steps, 5 min 40 s left, loss 3.21",
-        "train: 30 of 100 steps, 4 min 40 s left, loss 3.21",
-        "train: 45 of 100 steps, 3 min 40 s left, loss 3.21",
+        "train: 15 of 100 steps, 0.2/s, 5 min 40 s left, loss 3.21",
+        "train: 30 of 100 steps, 0.2/s, 4 min 40 s left, loss 3.21",
+        "train: 45 of 100 steps, 0.2/s, 3 min 40 s left, loss 3.21",
         "train: going on",
         "train: something else",
     ]
+
+
+def test_what_an_earlier_run_did_counts_and_says_nothing_of_the_rate() -> None:
+    assert state(60, 50, 100, "documents", 5.0, "") == ["60 of 100 documents", "2/s", "20 s left"]
+    assert state(50, 50, 100, "documents", 5.0, "") == ["50 of 100 documents"]
 
 
 def test_a_quiet_display_says_nothing() -> None:

@@ -1,0 +1,121 @@
+"""What a corpus remembers for the next one: the shingles of each text, and which of them hang together.
+
+    signatures.npy    (4, n) uint64: hash of a text (two), where its shingles begin, how many; sorted by hash
+    signatures.u64    the shingles, 8 bytes each: about 1.3 times the bytes of the texts
+    signatures.json   how they were made
+    near_duplicates.parquet, families.parquet   the joins (`forge.data.joins`)
+
+A text that an earlier corpus has is not shingled again, and two of them are not compared again.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as parquet
+
+from forge.data.notes import Notes
+from forge.data.word_codes import Uint64
+from forge.files import link_or_copy
+
+INDEX, SHINGLES, HOW = "signatures.npy", "signatures.u64", "signatures.json"
+JOINS = ("near_duplicates.parquet", "families.parquet")
+MOST_CORPORA = 4
+"""Earlier corpora that are looked into, newest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the corpora before this one know."""
+
+    how: str
+    """The code and the parameters that make shingles."""
+    corpus: Path | None
+    """The one that knows most."""
+
+
+def known_of(folders: Sequence[Path], lake: Path, how: str) -> Known:
+    """Return what of corpus artifacts helps with `lake`: the one that shares most documents with it."""
+    dated = []
+    for folder in folders:
+        try:
+            if json.loads((folder / HOW).read_text(encoding="utf-8")) == how:
+                dated.append(((folder / HOW).stat().st_mtime_ns, folder))
+        except (OSError, ValueError):
+            continue
+    best, most = None, 0
+    for _, folder in sorted(dated, reverse=True)[:MOST_CORPORA]:
+        try:
+            own, its = (
+                parquet.read_table(path, columns=["document_id"])["document_id"]
+                for path in (lake / "lake.parquet", folder / "corpus.parquet")
+            )
+        except (OSError, KeyError, pa.ArrowException):
+            continue
+        shared = pc.sum(pc.is_in(own, its.combine_chunks())).as_py() or 0
+        if shared > most:
+            best, most = folder, shared
+    return Known(how, best)
+
+
+def text_digest(text: str) -> bytes:
+    """Return what a text is known by, 16 bytes."""
+    return hashlib.sha256(text.encode()).digest()[:16]
+
+
+class Signatures:
+    """The shingles of the texts of an earlier corpus, in files."""
+
+    def __init__(self, folder: Path) -> None:
+        self._index = np.load(folder / INDEX, mmap_mode="r")
+        size_bytes = (folder / SHINGLES).stat().st_size
+        self._shingles = (
+            np.memmap(folder / SHINGLES, np.uint64, "r") if size_bytes else np.empty(0, np.uint64)
+        )
+
+    def find(self, digest: bytes) -> Uint64 | None:
+        """Return the shingles of a text."""
+        first, second = np.frombuffer(digest, np.uint64)
+        place = int(np.searchsorted(self._index[0], first))
+        while place < self._index.shape[1] and self._index[0, place] == first:
+            if self._index[1, place] == second:
+                start, count = (int(self._index[row, place]) for row in (2, 3))
+                return np.array(self._shingles[start : start + count])
+            place += 1
+        return None
+
+
+@functools.lru_cache(maxsize=1)
+def signatures_of(folder: Path) -> Signatures:
+    """Return the shingles an earlier corpus has; they stay open in this process."""
+    return Signatures(folder)
+
+
+def write_index(path: Path, notes: Sequence[Notes]) -> None:
+    """Write where the shingles of each text are, in the files of all tasks one after the other."""
+    digests = [digest for one in notes for digest in one.texts]
+    keys = np.frombuffer(b"".join(digests), np.uint64).reshape(-1, 2)
+    counts = np.array([count for one in notes for count in one.shingle_counts], np.uint64)
+    starts = np.cumsum(counts, dtype=np.uint64) - counts
+    order = np.lexsort((starts, keys[:, 1], keys[:, 0]))
+    beside = path.with_name(f".{path.name}")
+    with beside.open("wb") as file:
+        np.save(file, np.stack([keys[order, 0], keys[order, 1], starts[order], counts[order]]))
+    beside.replace(path)
+
+
+def keep(work: Path, shingles: Path, out: Path, how: str) -> None:
+    """Put what the next corpus can use into the artifact."""
+    for name in (INDEX, *JOINS):
+        if (work / name).exists():
+            link_or_copy(work / name, out / name)
+    link_or_copy(shingles, out / SHINGLES)
+    (out / HOW).write_text(json.dumps(how), encoding="utf-8")

@@ -1,0 +1,141 @@
+"""A corpus of a lake that shares most of its texts with an earlier one: only what is new is found out."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from forge.data import passes, similarity
+from forge.data.corpus import build_corpus
+from forge.data.shingles import shingles
+from forge.data.signatures import Known, known_of
+from forge.progress import SilentProgress
+from tests.data.builders import CORPUS, make_lake, prose, write_folder
+
+STEPS = ["repair", "exact_duplicates", "near_duplicates", "superseded", "redact"]
+
+
+class Work:
+    """Counts shingle sets made and pairs of sets counted out."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.signatures = self.pairs = 0
+        shingle, overlaps = shingles, similarity._overlaps
+
+        def shingled(*rest: Any) -> Any:
+            self.signatures += 1
+            return shingle(*rest)
+
+        def counted(ordered: Any, probes: Any, others: Any) -> Any:
+            self.pairs += len(probes)
+            return overlaps(ordered, probes, others)
+
+        monkeypatch.setattr(passes, "shingles", shingled)
+        monkeypatch.setattr(similarity, "_overlaps", counted)
+
+    def take(self) -> tuple[int, int]:
+        found = self.signatures, self.pairs
+        self.signatures = self.pairs = 0
+        return found
+
+
+@pytest.fixture
+def work(monkeypatch: pytest.MonkeyPatch) -> Work:
+    monkeypatch.setattr(passes, "BUCKET_BYTES", 50_000)
+    return Work(monkeypatch)
+
+
+def near_copies(families: int, copies: int) -> dict[str, str | bytes]:
+    files: dict[str, str | bytes] = {}
+    for family in range(families):
+        words = prose(family, 120).split()
+        for copy in range(copies):
+            chance = random.Random(1_000 * family + copy)
+            own = list(words)
+            for _ in range(chance.randint(1, 12)):
+                own[chance.randrange(len(own))] = prose(chance.randrange(10**6), 1)
+            files[f"{family:03}-{copy}.txt"] = " ".join(own)
+    return files
+
+
+def corpus(place: Path, name: str, known: Path | None, workers: int | None = None) -> Path:
+    out = place / name
+    out.mkdir()
+    parameters = CORPUS | {"curate": STEPS}
+    build_corpus(place / "lake", parameters, out, SilentProgress(), workers, known=Known("so", known))
+    return out
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture
+def places(tmp_path: Path, work: Work) -> tuple[Path, Path, Path]:
+    """Corpus of 600 documents, and the place of a lake with six more."""
+    files = near_copies(100, 6)
+    write_folder(tmp_path / "one" / "in", files)
+    make_lake(tmp_path / "one" / "in", tmp_path / "one" / "lake")
+    earlier = corpus(tmp_path / "one", "corpus", None)
+    more: dict[str, str | bytes] = {
+        f"{path[:3]}-new.txt": f"{text!s} and more" for path, text in list(files.items())[::120]
+    }
+    more["new.txt"] = prose(9_999)
+    write_folder(tmp_path / "two" / "in", files | more)
+    make_lake(tmp_path / "two" / "in", tmp_path / "two" / "lake")
+    work.take()
+    return tmp_path / "one", tmp_path / "two", earlier
+
+
+def test_a_hundredth_more_costs_a_hundredth_and_the_bytes_are_those_of_a_whole_pass(
+    places: tuple[Path, Path, Path], work: Work
+) -> None:
+    _, place, earlier = places
+    again = corpus(place, "again", earlier)
+    new_signatures, new_pairs = work.take()
+    whole = corpus(place, "whole", None)
+    signatures, pairs = work.take()
+    assert content(again) == content(whole)
+    assert {"near_duplicates.parquet", "families.parquet", "signatures.npy"} <= set(content(again))
+    assert (new_signatures, signatures) == (6, 606)
+    assert pairs > 900
+    # A pair has two ends, and either join counts out all that are alike one new text in its first elements.
+    assert new_pairs <= 0.1 * pairs
+
+
+def test_what_went_and_what_changed_is_as_in_a_whole_pass(
+    places: tuple[Path, Path, Path], work: Work
+) -> None:
+    one, place, earlier = places
+    for path in sorted((one / "in").iterdir())[::45]:
+        path.unlink()
+    for path in sorted((one / "in").iterdir())[::70]:
+        path.write_text(path.read_text() + " changed")
+    make_lake(one / "in", place / "another" / "lake")
+    again = corpus(place / "another", "again", earlier)
+    new_signatures, new_pairs = work.take()
+    whole = corpus(place / "another", "whole", None)
+    signatures, pairs = work.take()
+    assert content(again) == content(whole)
+    assert new_signatures < 0.05 * signatures
+    assert new_pairs < 0.5 * pairs
+
+
+def test_workers_find_the_signatures_too(places: tuple[Path, Path, Path], work: Work) -> None:
+    _, place, earlier = places
+    assert content(corpus(place, "again", earlier, workers=2)) == content(corpus(place, "whole", None))
+
+
+def test_the_earlier_corpus_that_shares_most_is_taken(places: tuple[Path, Path, Path]) -> None:
+    _, place, earlier = places
+    write_folder(place / "less" / "in", near_copies(12, 6))
+    make_lake(place / "less" / "in", place / "less" / "lake")
+    less = corpus(place / "less", "corpus", None)
+    (place / "empty").mkdir()
+    folders = [less, earlier, place / "empty", place / "none"]
+    assert known_of(folders, place / "lake", "so") == Known("so", earlier)
+    assert known_of([less], place / "lake", "so") == Known("so", less)
+    assert known_of(folders, place / "lake", "otherwise") == Known("otherwise", None)

@@ -1,0 +1,75 @@
+"""What the data stages are given and check, on a small folder."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from forge.data.fingerprint import fingerprint
+from forge.errors import StageError
+from forge.plan.types import Plan, SourcePlan, StagePlan
+from forge.progress import SilentProgress
+from forge.run.stages import WORK, Workplace
+from tests.data.builders import LAKE, prose_files, write_folder
+from tests.factories import tiny_plan
+
+LONG_AGO_S = 1_000_000_000
+
+
+def plan_of(folder: Path, cache: Path) -> Plan:
+    for path in folder.iterdir():
+        os.utime(path, (LONG_AGO_S, LONG_AGO_S))
+    found = fingerprint(str(folder), cache)
+    source = SourcePlan(str(folder), found.files, found.bytes, found.sha256)
+    plan = tiny_plan()
+    stages = (StagePlan("lake", (), {**LAKE, "sources": []}, "0123456789ab"), *plan.stages[1:])
+    return replace(plan, sources=(source,), stages=stages)
+
+
+class Meddling(SilentProgress):
+    """Changes a file of the source as soon as reading begins."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def start(self, total: float, unit: str) -> None:
+        self._path.write_text("changed under the run")
+
+
+class Noting(SilentProgress):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def note(self, line: str) -> None:
+        self.lines.append(line)
+
+
+def make_lake(plan: Plan, folder: Path, cache: Path, progress: SilentProgress) -> None:
+    folder.mkdir(parents=True)
+    WORK["lake"](Workplace(plan, folder.parent, cache), folder, progress)
+
+
+def test_a_source_that_changes_under_the_run_stops_it(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "in", prose_files(range(5)))
+    plan = plan_of(folder, tmp_path / "hashes")
+    with pytest.raises(StageError) as error:
+        make_lake(plan, tmp_path / "artifacts" / "x", tmp_path / "hashes", Meddling(folder / "002.txt"))
+    assert error.value.lines == (
+        f"lake: {folder}: is not what it was when the plan was compiled: give the same command again",
+    )
+
+
+def test_the_next_lake_reads_only_what_is_new(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "in", prose_files(range(5)))
+    cache = tmp_path / "hashes"
+    progress = Noting()
+    make_lake(plan_of(folder, cache), tmp_path / "artifacts" / "lake-one", cache, progress)
+    assert progress.lines == []
+    write_folder(folder, {"new.txt": "a document more"})
+    make_lake(plan_of(folder, cache), tmp_path / "artifacts" / "lake-two", cache, progress)
+    assert progress.lines == ["5 of 6 files are what an earlier run read: not read again"]
