@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 import re2
 
-from forge.data.audit.dates import find_days
+from forge.data.written_dates import find_days
 
 SUPERSEDED = "says that it is superseded"
 EXPIRED = "its validity has ended"
