@@ -18,10 +18,10 @@ from pathlib import Path
 
 from forge.data.audit.claims import Claim, find_claims
 from forge.data.audit.documents import Text
-from forge.data.audit.language import language_of
 from forge.data.audit.quality import quality_score
 from forge.data.audit.secrets import SecretPlace, find_secrets, places
 from forge.data.audit.stale import Stated, links, read_statements
+from forge.data.language import language_of
 from forge.data.words import split_words
 
 BATCH_BYTES = 1_000_000

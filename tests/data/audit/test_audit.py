@@ -13,7 +13,6 @@ from benchmarks.messy_folder import make_folder
 from forge.data.audit.audit import audit
 from forge.data.audit.boilerplate import LineCounter
 from forge.data.audit.fix import fix_spec
-from forge.data.audit.language import UNKNOWN, language_of
 from forge.data.audit.token_count import Sample, bytes_per_token
 from forge.errors import StageError
 from forge.progress import SilentProgress
@@ -109,12 +108,6 @@ def test_nothing_there_is_said_in_one_line(tmp_path: Path) -> None:
         look(tmp_path / "missing")
     with pytest.raises(StageError, match="no files"):
         look(tmp_path)
-
-
-def test_languages_are_told_without_the_network() -> None:
-    assert language_of("Dies ist ein Satz über die Lampen neben der Tür des Hauses.") == "de"
-    assert language_of("THIS IS A SENTENCE ABOUT THE LAMPS BESIDE THE DOOR OF THE HOUSE.") == "en"
-    assert language_of("12 34 56 -- 78") == UNKNOWN
 
 
 def test_lines_are_counted_once_a_document_and_rare_ones_forgotten() -> None:
