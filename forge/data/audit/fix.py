@@ -7,27 +7,6 @@ from typing import Any
 
 import yaml
 
-REDACT_KINDS = {
-    "private key": "private_key",
-    "aws access key": "aws_key",
-    "github token": "github_token",
-    "gitlab token": "gitlab_token",
-    "slack token": "slack_token",
-    "stripe key": "stripe_key",
-    "google api key": "google_key",
-    "openai key": "openai_key",
-    "jwt": "jwt",
-    "connection string": "url_password",
-    "password": "password",
-    "email": "email",
-    "iban": "iban",
-    "credit card": "card",
-    "us ssn": "us_ssn",
-    "phone": "phone",
-    "ip address": "ip_address",
-}
-"""The audit's kinds as `data.redact_kinds` names them."""
-
 
 def fix_spec(report: Mapping[str, Any]) -> str:
     """Return YAML to put into a recipe: `data:` with the steps, what each acts on, and what a person has to settle."""
@@ -48,7 +27,7 @@ def fix_spec(report: Mapping[str, Any]) -> str:
     kinds = report["secrets"]["by_kind"]
     if kinds:
         steps.append(("redact", f"{sum(kind['values'] for kind in kinds)} secrets and personal data"))
-        settings["redact_kinds"] = sorted(REDACT_KINDS[kind["kind"]] for kind in kinds)
+        settings["redact_kinds"] = sorted(kind["kind"] for kind in kinds)
     head = (
         f"# From the audit of {', '.join(report['paths'])} on {report['as_of']}: put it into a recipe, "
         "or give the keys as overrides."

@@ -19,9 +19,10 @@ from pathlib import Path
 from forge.data.audit.claims import Claim, find_claims
 from forge.data.audit.documents import Text
 from forge.data.audit.quality import quality_score
-from forge.data.audit.secrets import SecretPlace, find_secrets, places
+from forge.data.audit.secrets import SecretPlace, places
 from forge.data.audit.stale import Stated, links, read_statements
 from forge.data.language import language_of
+from forge.data.sensitive import find_values
 from forge.data.words import split_words
 
 BATCH_BYTES = 1_000_000
@@ -68,7 +69,7 @@ def examine(text: Text, as_of: date, root: Path | None) -> Profile:
     content = text.text[:MOST_CHARACTERS]
     words = split_words(content)
     stated = read_statements(content, text.title, text.is_chat, as_of)
-    hits = find_secrets(content)
+    hits = find_values(content)
     counts: dict[str, int] = {}
     for hit in hits:
         counts[hit.kind] = counts.get(hit.kind, 0) + 1

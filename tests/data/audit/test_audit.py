@@ -97,7 +97,7 @@ def test_no_value_of_a_secret_is_in_the_report(tmp_path: Path) -> None:
         )
     report = look(tmp_path)
     assert report["secrets"]["by_kind"] == [
-        {"kind": "github token", "personal": False, "values": 12, "documents": 6}
+        {"kind": "github_token", "personal": False, "values": 12, "documents": 6}
     ]
     assert report["conflicts"]
     assert TOKEN not in json.dumps(report) + fix_spec(report)
