@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from forge.data.duplicates import Duplicate, exact_duplicates, near_duplicates
+from forge.data.duplicates import Duplicate, Pair, exact_duplicates, near_duplicates, related_pairs
 from forge.data.paragraphs import repeated
 from forge.data.passes import Notes
 from forge.data.roster import Roster
-from forge.data.versions import superseded
+from forge.data.versions import RELATED_JACCARD, find_families, may_have_versions
 from forge.errors import StageError
 from forge.progress import Progress
 
@@ -136,31 +136,26 @@ def _near(table: _Table) -> None:
 def _superseded(table: _Table) -> None:
     assert table.roster.shingles is not None
     sets = table.roster.shingles.take(table.places)
-    sources, paths = table.pick(table.roster.sources), table.pick(table.roster.paths)
+    paths = table.pick(table.roster.paths)
 
     def jaccard(one: int, two: int) -> float:
         shared = len(np.intersect1d(sets[one], sets[two], assume_unique=True))
         return shared / max(1, int(sets.counts[one] + sets.counts[two]) - shared)
 
-    found = superseded(
-        list(zip(sources, paths, strict=True)),
-        table.pick(table.roster.dates),
-        jaccard,
-        table.parameters["superseded_jaccard"],
-    )
-    table.set_aside(
-        [
-            (
-                one.removed,
-                "superseded",
-                "superseded",
-                f"{paths[one.kept]} is newer, Jaccard {one.jaccard:.4f}",
-                one.jaccard,
-                one.kept,
-            )
-            for one in found
-        ]
-    )
+    documents = table.pick(table.roster.versions)
+    candidates = may_have_versions(documents)
+    pairs = [
+        Pair(candidates[pair.first], candidates[pair.second], pair.jaccard)
+        for pair in related_pairs(sets.take(np.array(candidates, np.int64)), RELATED_JACCARD, table.progress)
+    ]
+    families = find_families(documents, pairs, (), jaccard, table.parameters["superseded_jaccard"])
+    rows: list[tuple[int, str, str, str, float, int | None]] = []
+    for family in families:
+        for older in family.members[:-1]:
+            alike = jaccard(older, family.newest)
+            detail = f"{paths[family.newest]} is newer by {family.why}, Jaccard {alike:.4f}"
+            rows.append((older, "superseded", "superseded", detail, alike, family.newest))
+    table.set_aside(rows)
 
 
 def _paragraphs(table: _Table) -> None:

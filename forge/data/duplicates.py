@@ -31,6 +31,15 @@ class Duplicate:
     """With `closest`; 1.0 for an exact duplicate."""
 
 
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two documents that are alike, the first the one with the smaller number."""
+
+    first: int
+    second: int
+    jaccard: float
+
+
 def levelled(text: str) -> bytes:
     """Return what exact duplicates share: the hash of a text with case and white space levelled."""
     return hashlib.sha256(" ".join(text.casefold().split()).encode()).digest()
@@ -100,6 +109,26 @@ def families(sets: Sets, threshold: float, progress: Progress) -> list[int]:
         components.join(distinct[pairs.first], distinct[pairs.second])
         progress.advance(pairs.probed)
     return [int(name) for name in components.names()]
+
+
+def related_pairs(sets: Sets, threshold: float, progress: Progress) -> list[Pair]:
+    """Return every pair with a Jaccard of at least `threshold`, in order.
+
+    Of documents with the very same shingles each is paired with the first of them, and that one with the others.
+    """
+    distinct, first_alike = _distinct(sets)
+    found = [Pair(first, place, 1.0) for place, first in enumerate(first_alike.tolist()) if first != place]
+    progress.start(len(distinct), "documents")
+    for pairs in similar_pairs(_some(sets, distinct), threshold):
+        ends = zip(
+            distinct[pairs.first].tolist(),
+            distinct[pairs.second].tolist(),
+            pairs.jaccard.tolist(),
+            strict=True,
+        )
+        found += [Pair(min(one, two), max(one, two), jaccard) for one, two, jaccard in ends]
+        progress.advance(pairs.probed)
+    return sorted(found, key=lambda pair: (pair.first, pair.second))
 
 
 def _some(sets: Sets, places: Ints) -> Sets:

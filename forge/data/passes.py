@@ -29,6 +29,7 @@ from forge.data.document_steps import DOCUMENT_STEPS, fill_words
 from forge.data.draft import Draft
 from forge.data.duplicates import levelled
 from forge.data.shingles import shingles
+from forge.data.versions import Dated, dated
 from forge.data.word_codes import Uint64
 from forge.data.workers import map_in_order
 from forge.progress import Progress
@@ -47,6 +48,8 @@ DRAFTS = pa.schema(
         pa.field("mime", pa.string()),
         pa.field("date", pa.string()),
         pa.field("text", pa.large_string()),
+        pa.field("title", pa.string()),
+        pa.field("part", pa.int64()),
     ]
 )
 
@@ -88,7 +91,7 @@ class Task:
     """Boilerplate to remove."""
     document_steps: tuple[str, ...]
     notes: frozenset[str]
-    """What to note: 'exact', 'shingles', 'lines', 'paragraphs', 'words'."""
+    """What to note: 'exact', 'shingles', 'lines', 'paragraphs', 'words', 'versions'."""
     out: Path
     buckets: int
     parameters: dict[str, Any]
@@ -108,6 +111,7 @@ class Notes:
     words: list[int] = field(default_factory=list)
     levelled: list[bytes] = field(default_factory=list)
     paragraphs: list[Uint64] = field(default_factory=list)
+    versions: list[Dated] = field(default_factory=list)
     lines: dict[str, Counter[bytes]] = field(default_factory=dict)
     line_documents: Counter[str] = field(default_factory=Counter)
     shingle_counts: list[int] = field(default_factory=list)
@@ -265,6 +269,8 @@ def _note(drafts: list[Draft], task: Task, notes: Notes, found_shingles: list[Ui
             notes.paragraphs.append(
                 paragraphs.paragraph_hashes(draft.text, task.parameters["min_paragraph_words"])
             )
+        if "versions" in task.notes:
+            notes.versions.append(dated(draft))
         if "lines" in task.notes:
             group = boilerplate.group_of(draft)
             notes.lines.setdefault(group, Counter()).update(boilerplate.edge_hashes(draft.text))
@@ -279,7 +285,7 @@ def _slices(task: Task) -> Iterator[pa.Table]:
         return
     with parquet.ParquetFile(task.inputs[0]) as file:
         dates = [name for name in ("modified", "created") if name in file.schema_arrow.names]
-        columns = ["document_id", "source", "path", "mime", "text", *dates]
+        columns = ["document_id", "source", "path", "mime", "text", "title", "part", *dates]
         for batch in file.iter_batches(SLICE_ROWS, row_groups=[task.number], columns=columns):
             yield pa.Table.from_batches([batch])
 
@@ -297,10 +303,11 @@ def _drafts(table: pa.Table) -> list[Draft]:
         )
     ]
     names = ("document_id", "source", "path", "mime")
-    return [
-        Draft(*values)
-        for values in zip(*(columns[name] for name in names), dates, columns["text"], strict=True)
-    ]
+    rows = zip(*(columns[name] for name in names), dates, columns["text"], strict=True)
+    drafts = [Draft(*values) for values in rows]
+    for draft, title, part in zip(drafts, columns["title"], columns["part"], strict=True):
+        draft.title, draft.part = title, part
+    return drafts
 
 
 def _write(drafts: list[Draft], task: Task) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from forge.data.passes import Notes
 from forge.data.sets import Sets
+from forge.data.versions import Dated
 from forge.data.word_codes import Uint64
 
 
@@ -23,6 +24,7 @@ class Roster:
     words: list[int] = field(default_factory=list)
     levelled: list[bytes] = field(default_factory=list)
     paragraphs: list[Uint64] = field(default_factory=list)
+    versions: list[Dated] = field(default_factory=list)
     shingles: Sets | None = None
 
     def __len__(self) -> int:
@@ -50,6 +52,7 @@ def gather(notes: list[Notes]) -> Roster:
         "words",
         "levelled",
         "paragraphs",
+        "versions",
     ):
         flat = [one for part in notes for one in getattr(part, name)]
         setattr(roster, name, [flat[place] for place in order] if flat else [])

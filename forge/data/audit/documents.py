@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
+from forge.data.versions import is_talk
 from forge.errors import StageError
 from forge.progress import Progress
 
@@ -52,8 +53,8 @@ class Text:
 
     @property
     def is_chat(self) -> bool:
-        """Whether it is talk: messages and mail speak of other documents, not of themselves."""
-        return "slack" in self.mime or "message" in self.mime or "mbox" in self.mime or "rfc822" in self.mime
+        """Whether it is talk: messages and mail."""
+        return is_talk(self.mime)
 
     @property
     def is_code(self) -> bool:

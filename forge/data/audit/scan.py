@@ -20,9 +20,10 @@ from forge.data.audit.claims import Claim, find_claims
 from forge.data.audit.documents import Text
 from forge.data.audit.quality import quality_score
 from forge.data.audit.secrets import SecretPlace, places
-from forge.data.audit.stale import Stated, links, read_statements
+from forge.data.audit.stale import Signal, links, stale_signals
 from forge.data.language import language_of
 from forge.data.sensitive import find_values
+from forge.data.statements import Stated, read_stated
 from forge.data.words import split_words
 
 BATCH_BYTES = 1_000_000
@@ -56,6 +57,7 @@ class Profile:
     """Its own date: reviewed, dated, modified or created, whichever is known first."""
     talk: bool
     stated: Stated
+    signals: tuple[Signal, ...]
     links: tuple[str, ...]
     secrets: tuple[SecretPlace, ...]
     secret_counts: Mapping[str, int]
@@ -68,7 +70,8 @@ def examine(text: Text, as_of: date, root: Path | None) -> Profile:
     """Examine one document. `root` is where its source lies, for markup that the text has lost."""
     content = text.text[:MOST_CHARACTERS]
     words = split_words(content)
-    stated = read_statements(content, text.title, text.is_chat, as_of)
+    stated = read_stated(content)
+    signals = () if text.is_chat else tuple(stale_signals(content, text.title, stated, as_of))
     hits = find_values(content)
     counts: dict[str, int] = {}
     for hit in hits:
@@ -90,6 +93,7 @@ def examine(text: Text, as_of: date, root: Path | None) -> Profile:
         day,
         text.is_chat,
         stated,
+        signals,
         tuple(links(content, _markup(text, root))),
         tuple(itertools.islice(places(text.number, content, hits), MOST_PLACES)),
         counts,
