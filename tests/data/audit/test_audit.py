@@ -70,7 +70,7 @@ def test_every_file_is_accounted_for_and_every_link_opens(messy: tuple[Path, Any
 
 def test_the_fix_names_steps_that_the_findings_call_for(messy: tuple[Path, Any, dict[str, Any]]) -> None:
     _, _, report = messy
-    text = fix_spec(report)
+    text = fix_spec(report, Path("recipes/clean.yaml"))
     spec = yaml.safe_load(text)["data"]
     assert spec["path"] == report["paths"][0]
     assert {"superseded", "exact_duplicates", "near_duplicates", "redact"} <= set(spec["curate"])
@@ -86,7 +86,10 @@ def test_a_clean_folder_has_no_findings_and_asks_for_little(tmp_path: Path) -> N
     for key in ("versions", "stale", "conflicts", "boilerplate", "without_text"):
         assert report[key] == []
     assert report["advice"]["recommendation"] == "retrieval"
-    assert yaml.safe_load(fix_spec(report))["data"]["curate"] == ["repair", "quality"]
+    assert yaml.safe_load(fix_spec(report, Path("recipes/clean.yaml")))["data"]["curate"] == [
+        "repair",
+        "quality",
+    ]
 
 
 def test_no_value_of_a_secret_is_in_the_report(tmp_path: Path) -> None:
@@ -100,7 +103,7 @@ def test_no_value_of_a_secret_is_in_the_report(tmp_path: Path) -> None:
         {"kind": "github_token", "personal": False, "values": 12, "documents": 6}
     ]
     assert report["conflicts"]
-    assert TOKEN not in json.dumps(report) + fix_spec(report)
+    assert TOKEN not in json.dumps(report) + fix_spec(report, Path("recipes/clean.yaml"))
 
 
 def test_nothing_there_is_said_in_one_line(tmp_path: Path) -> None:
