@@ -18,7 +18,15 @@ from forge.resources import PACKAGE_DIR
 
 KEY_HEX_DIGITS = 12
 
-NOT_OF_CORPUS = ("path", "metadata_allow", "max_file_bytes", "source_weights", "packing", "assumed_tokens")
+NOT_OF_CORPUS = (
+    "path",
+    "metadata_allow",
+    "max_file_bytes",
+    "ocr",
+    "source_weights",
+    "packing",
+    "assumed_tokens",
+)
 """Keys of `data` that other stages, or none, depend on."""
 
 STAGES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -48,6 +56,7 @@ def plan_stages(
             "sources": [asdict(source) for source in sources],
             "metadata_allow": data["metadata_allow"] or {},
             "max_file_bytes": data["max_file_bytes"],
+            "ocr": data["ocr"],
         },
         "corpus": {
             **{key: value for key, value in data.items() if key not in NOT_OF_CORPUS},
