@@ -20,6 +20,7 @@ from forge.data.audit.claims import Claim, find_claims
 from forge.data.audit.documents import Text
 from forge.data.audit.quality import quality_score
 from forge.data.audit.secrets import SecretPlace, places
+from forge.data.audit.settings import code_claims, table_claims
 from forge.data.audit.stale import Signal, links, stale_signals
 from forge.data.language import language_of
 from forge.data.sensitive import find_values
@@ -76,7 +77,7 @@ def examine(text: Text, as_of: date, root: Path | None) -> Profile:
     counts: dict[str, int] = {}
     for hit in hits:
         counts[hit.kind] = counts.get(hit.kind, 0) + 1
-    claims = () if _claims_nothing(text) else tuple(find_claims(text.number, content))
+    claims = tuple(_claims(text, content))
     day = stated.reviewed or stated.dated or text.modified or text.created
     return Profile(
         text.number,
@@ -106,8 +107,29 @@ HISTORY = re.compile(r"change[-_ ]?log|release[-_ ]?notes|\bnews\b|\bhistory\b|w
 """Names of documents that tell what was: each line holds for one release."""
 
 
-def _claims_nothing(text: Text) -> bool:
-    return text.is_code or _is_table(text) or HISTORY.search(f"{text.path} {text.title}") is not None
+NOT_IN_USE = re.compile(
+    r"\b(?:tests?|examples?|samples?|fixtures?|templates?|vendor|archive)\b|example", re.IGNORECASE
+)
+"""Folders and names of settings that nothing runs with."""
+
+
+def _claims(text: Text, content: str) -> Iterator[Claim]:
+    place = f"{text.title} {text.path}"
+    if HISTORY.search(place):
+        return
+    if _is_table(text) or text.is_code:
+        place = SEPARATORS.sub(" ", place)
+        if NOT_IN_USE.search(place):
+            return
+        if text.is_code:
+            yield from code_claims(text.number, content, text.mime, place)
+        else:
+            yield from table_claims(text.number, content, place)
+        return
+    yield from find_claims(text.number, content)
+
+
+SEPARATORS = re.compile(r"[/_.-]+")
 
 
 def _is_table(text: Text) -> bool:
