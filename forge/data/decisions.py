@@ -14,7 +14,7 @@ from forge.data.duplicates import Duplicate, Pair, exact_duplicates, near_duplic
 from forge.data.paragraphs import repeated
 from forge.data.passes import Notes
 from forge.data.roster import Roster
-from forge.data.versions import RELATED_JACCARD, find_families, may_have_versions
+from forge.data.versions import RELATED_JACCARD, Kinship, find_families
 from forge.errors import StageError
 from forge.progress import Progress
 
@@ -143,11 +143,12 @@ def _superseded(table: _Table) -> None:
         return shared / max(1, int(sets.counts[one] + sets.counts[two]) - shared)
 
     documents = table.pick(table.roster.versions)
-    candidates = may_have_versions(documents)
-    pairs = [
-        Pair(candidates[pair.first], candidates[pair.second], pair.jaccard)
-        for pair in related_pairs(sets.take(np.array(candidates, np.int64)), RELATED_JACCARD, table.progress)
-    ]
+    candidates = Kinship(documents).places()
+    kin = Kinship([documents[place] for place in candidates.tolist()])
+    related = related_pairs(
+        sets.take(candidates), RELATED_JACCARD, lambda one, two, _: kin(one, two), table.progress
+    )
+    pairs = [Pair(int(candidates[one.first]), int(candidates[one.second]), one.jaccard) for one in related]
     families = find_families(documents, pairs, (), jaccard, table.parameters["superseded_jaccard"])
     rows: list[tuple[int, str, str, str, float, int | None]] = []
     for family in families:

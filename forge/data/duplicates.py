@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -111,8 +111,14 @@ def families(sets: Sets, threshold: float, progress: Progress) -> list[int]:
     return [int(name) for name in components.names()]
 
 
-def related_pairs(sets: Sets, threshold: float, progress: Progress) -> list[Pair]:
-    """Return every pair with a Jaccard of at least `threshold`, in order.
+Wanted = Callable[[Ints, Ints, npt.NDArray[np.float64]], npt.NDArray[np.bool_]]
+"""(places, places, Jaccards) of pairs -> which of them to keep."""
+
+
+def related_pairs(sets: Sets, threshold: float, wanted: Wanted, progress: Progress) -> list[Pair]:
+    """Return the wanted pairs with a Jaccard of at least `threshold`, in order.
+
+    Thousands of documents made of one form are millions of pairs: they are asked about a block at a time.
 
     Of documents with the very same shingles each is paired with the first of them, and that one with the others.
     """
@@ -120,12 +126,9 @@ def related_pairs(sets: Sets, threshold: float, progress: Progress) -> list[Pair
     found = [Pair(first, place, 1.0) for place, first in enumerate(first_alike.tolist()) if first != place]
     progress.start(len(distinct), "documents")
     for pairs in similar_pairs(_some(sets, distinct), threshold):
-        ends = zip(
-            distinct[pairs.first].tolist(),
-            distinct[pairs.second].tolist(),
-            pairs.jaccard.tolist(),
-            strict=True,
-        )
+        ones, others = distinct[pairs.first], distinct[pairs.second]
+        kept = wanted(ones, others, pairs.jaccard)
+        ends = zip(ones[kept].tolist(), others[kept].tolist(), pairs.jaccard[kept].tolist(), strict=True)
         found += [Pair(min(one, two), max(one, two), jaccard) for one, two, jaccard in ends]
         progress.advance(pairs.probed)
     return sorted(found, key=lambda pair: (pair.first, pair.second))

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import PurePosixPath
+
+import numpy as np
+import numpy.typing as npt
 
 from forge.data.components import clusters
 from forge.data.draft import Draft
 from forge.data.duplicates import Pair
 from forge.data.naming import Name, in_old_folder, parse_name
 from forge.data.statements import read_stated
+
+Ints = npt.NDArray[np.int64]
 
 RELATED_JACCARD = 0.5
 """Two documents of one name or title are versions from here on when they state different versions or days."""
@@ -75,16 +80,37 @@ def dated(draft: Draft) -> Dated:
     return Dated(draft.source, draft.path, draft.part, draft.title, stated.version, day, is_talk(draft.mime))
 
 
-def may_have_versions(documents: Sequence[Dated]) -> list[int]:
-    """Return the places of the documents that share a name or title with another one: only they can be in a family."""
-    places: defaultdict[tuple[str, tuple[str, ...]], list[int]] = defaultdict(list)
-    for place, document in enumerate(documents):
-        if not document.talk:
-            known = _known(place, document)
-            for key in (("file", known.file.stem), ("title", known.title.stem)):
-                if key[1]:
-                    places[key].append(place)
-    return sorted({place for some in places.values() if len(some) > 1 for place in some})
+class Kinship:
+    """Tells which documents share a name or a title, and so may be versions of each other."""
+
+    def __init__(self, documents: Sequence[Dated]) -> None:
+        known = [_known(place, one) for place, one in enumerate(documents)]
+        self._names = _shared([() if one.document.talk else one.file.stem for one in known])
+        self._titles = _shared([() if one.document.talk else one.title.stem for one in known])
+
+    def places(self) -> Ints:
+        """Return the places of the documents that share either with another one."""
+        return np.flatnonzero((self._names >= 0) | (self._titles >= 0))
+
+    def __call__(self, one: Ints, other: Ints) -> npt.NDArray[np.bool_]:
+        """Return for each pair of places whether the two share either."""
+        names, titles = self._names[one], self._titles[one]
+        same_name = (names >= 0) & (names == self._names[other])
+        same_title = (titles >= 0) & (titles == self._titles[other])
+        return np.asarray(same_name | same_title)
+
+
+def _shared(stems: Sequence[tuple[str, ...]]) -> Ints:
+    """Return a number for each stem; -1 for what stands alone, or is shared by too many to be a sign."""
+    counts = Counter(stems)
+    numbers: dict[tuple[str, ...], int] = {}
+    return np.array(
+        [
+            numbers.setdefault(stem, len(numbers)) if stem and 1 < counts[stem] <= MANY_OF_A_NAME else -1
+            for stem in stems
+        ],
+        np.int64,
+    )
 
 
 def find_families(
@@ -98,7 +124,7 @@ def find_families(
 
     Args:
         documents: what is known of each; findings name them by their place.
-        pairs: all that have a Jaccard of at least RELATED_JACCARD.
+        pairs: those that share a name or a title (Kinship) and have a Jaccard of at least RELATED_JACCARD.
         exact: groups of documents with one text.
         jaccard: of two documents.
         named_jaccard: documents of one name but for a version mark are versions from here on.

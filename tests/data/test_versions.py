@@ -4,8 +4,11 @@ import random
 from datetime import date
 from pathlib import PurePosixPath
 
+import numpy as np
+
 from forge.data.audit.copies import Fingerprints
-from forge.data.versions import Dated, Family, find_families, may_have_versions
+from forge.data.components import clusters
+from forge.data.versions import Dated, Family, Kinship, find_families
 from forge.data.words import split_words
 from forge.progress import SilentProgress
 
@@ -30,7 +33,7 @@ def families(
     for number, (path, text) in enumerate(files):
         fingerprints.add(number, text, split_words(text))
         documents.append(Dated("s", path, 0, PurePosixPath(path).stem, (), (days or {}).get(number), talk))
-    pairs, exact = fingerprints.pairs(SilentProgress()), fingerprints.exact_groups()
+    pairs, exact = fingerprints.pairs(Kinship(documents), SilentProgress()), fingerprints.exact_groups()
     return find_families(documents, pairs, exact, fingerprints.jaccard)
 
 
@@ -83,12 +86,15 @@ def test_an_exact_copy_with_another_mark_is_a_version() -> None:
     assert family.newest == 1
 
 
+DIFFERENT = [Dated("s", f"{name}.md", 0, "", (), None, False) for name in ("one", "two", "three")]
+
+
 def test_too_many_shingles_are_thinned_alike() -> None:
     few = Fingerprints(most_shingles=100)
     for number, text in enumerate((TEXT, changed(TEXT, 100), prose(7))):
         few.add(number, text, split_words(text))
     assert few.one_in > 1
-    [pair] = few.pairs(SilentProgress())
+    [pair] = few.pairs(Kinship(DIFFERENT), SilentProgress())
     assert (pair.first, pair.second) == (0, 1)
 
 
@@ -104,4 +110,25 @@ def test_only_what_shares_a_name_or_a_title_may_have_versions() -> None:
     documents = [Dated("s", name, 0, "", (), None, False) for name in names]
     documents += [Dated("s", f"{n}.md", 0, "Notes on lamps", (), None, False) for n in range(2)]
     documents += [Dated("s", "plan_v3.md", 0, "Notes on lamps", (), None, True)]
-    assert may_have_versions(documents) == [0, 1, 4, 5]
+    kin = Kinship(documents)
+    assert kin.places().tolist() == [0, 1, 4, 5]
+    assert kin(np.array([0, 0, 4]), np.array([1, 2, 5])).tolist() == [True, False, True]
+
+
+def test_a_name_that_very_many_share_says_nothing() -> None:
+    documents = [Dated("s", f"{n}/index.md", 0, "", (), None, False) for n in range(100)]
+    assert not len(Kinship(documents).places())
+
+
+def test_of_hundreds_made_of_one_form_only_what_holds_them_together_is_kept() -> None:
+    fingerprints = Fingerprints()
+    documents = []
+    for number in range(300):
+        text = f"{TEXT} form number {number} of many"
+        fingerprints.add(number, text, split_words(text))
+        documents.append(
+            Dated("s", f"{chr(97 + number // 26)}{chr(97 + number % 26)}.md", 0, "", (), None, False)
+        )
+    pairs = fingerprints.pairs(Kinship(documents), SilentProgress())
+    assert len(pairs) == 299
+    assert len(clusters([(pair.first, pair.second) for pair in pairs])) == 1

@@ -25,7 +25,7 @@ from forge.data.duplicates import Pair
 from forge.data.lake import build_lake
 from forge.data.remote import is_address
 from forge.data.sources import list_files, resolve_source
-from forge.data.versions import Dated, Family, find_families
+from forge.data.versions import Dated, Family, Kinship, find_families
 from forge.data.words import split_words
 from forge.progress import Progress
 
@@ -82,9 +82,10 @@ def look(lake: Path, sources: Sequence[str], as_of: date, progress: Progress) ->
         lower_words.update(profile.lower_words)
         profiles.append(replace(profile, lower_words=frozenset()))
 
-    pairs = fingerprints.pairs(progress)
+    dated = [_dated(profile) for profile in profiles]
+    pairs = fingerprints.pairs(Kinship(dated), progress)
     exact = fingerprints.exact_groups()
-    families = find_families([_dated(profile) for profile in profiles], pairs, exact, fingerprints.jaccard)
+    families = find_families(dated, pairs, exact, fingerprints.jaccard)
     near = _near(pairs, families)
     stale = _stale(profiles, families, sources)
     about = Surroundings(

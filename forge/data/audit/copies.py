@@ -8,9 +8,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from forge.data.components import Components
 from forge.data.duplicates import Pair, levelled, related_pairs
 from forge.data.shingles import Shingler
-from forge.data.versions import RELATED_JACCARD
+from forge.data.versions import RELATED_JACCARD, Kinship
 from forge.progress import Progress
 
 SHINGLE_WORDS = 5
@@ -18,6 +19,8 @@ NEAR_JACCARD = 0.8
 MOST_SHINGLES = 24_000_000
 """Held at once, 8 bytes each; about 150 MB of text. Beyond, every second, fourth, ... shingle is kept, by its value."""
 
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 Uint64 = npt.NDArray[np.uint64]
 
 
@@ -63,8 +66,42 @@ class Fingerprints:
         shared = len(np.intersect1d(a, b, assume_unique=True))
         return shared / (len(a) + len(b) - shared)
 
-    def pairs(self, progress: Progress) -> list[Pair]:
-        """Return every pair with a Jaccard of at least RELATED_JACCARD, first copies only."""
-        numbers = list(self._sets)
-        found = related_pairs(list(self._sets.values()), RELATED_JACCARD, progress)
-        return [Pair(numbers[pair.first], numbers[pair.second], pair.jaccard) for pair in found]
+    def pairs(self, kin: Kinship, progress: Progress) -> list[Pair]:
+        """Return the pairs that matter, of first copies only.
+
+        They are all of `kin` with a Jaccard of at least RELATED_JACCARD; and of the others with at least NEAR_JACCARD
+        as many as hold together what hangs together, the closest of each block.
+        """
+        numbers = np.fromiter(self._sets, np.int64, len(self._sets))
+        together = Components(len(numbers))
+
+        def wanted(one: Ints, other: Ints, jaccard: Floats) -> npt.NDArray[np.bool_]:
+            kept = kin(numbers[one], numbers[other])
+            close = np.flatnonzero((jaccard >= NEAR_JACCARD) & ~kept)
+            kept[close[_joining(together, one[close], other[close], jaccard[close])]] = True
+            return kept
+
+        found = related_pairs(list(self._sets.values()), RELATED_JACCARD, wanted, progress)
+        return [Pair(int(numbers[pair.first]), int(numbers[pair.second]), pair.jaccard) for pair in found]
+
+
+def _joining(together: Components, one: Ints, other: Ints, jaccard: Floats) -> Ints:
+    """Join the pairs; return the places of those that joined what was apart, the closest first."""
+    names = together.names().copy() if len(one) else np.empty(0, np.int64)
+    apart = np.flatnonzero(names[one] != names[other])
+    heads: dict[int, int] = {}
+
+    def head(name: int) -> int:
+        while (above := heads.get(name, name)) != name:
+            heads[name] = name = heads.get(above, above)
+        return name
+
+    joining = []
+    for place in apart[np.argsort(-jaccard[apart], kind="stable")].tolist():
+        a, b = sorted((head(int(names[one[place]])), head(int(names[other[place]]))))
+        if a != b:
+            heads[b] = a
+            joining.append(place)
+    places = np.array(joining, np.int64)
+    together.join(one[places], other[places])
+    return places
