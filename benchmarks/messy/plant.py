@@ -272,12 +272,12 @@ def plant_secrets(author: Author, drafts: list[Draft], labels: Labels, each: int
                 continue
             taken.add((draft.file, kind))
             if kind in (
-                "private key",
+                "private_key",
                 "jwt",
-                "connection string",
-                "github token",
-                "stripe key",
-                "slack token",
+                "url_password",
+                "github_token",
+                "stripe_key",
+                "slack_token",
             ):
                 # A PDF or a wrapped text would cut such a line in two.
                 draft = rng.choice([d for d in hosts if d.extension in (".md", ".html", ".docx")])

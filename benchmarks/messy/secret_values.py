@@ -64,16 +64,16 @@ def maker(
         "email": lambda rng: f"{rng.choice(first)}.{rng.choice(last)}@{domain}".lower(),
         "phone": _phone,
         "iban": _iban,
-        "credit card": _card,
-        "us ssn": lambda rng: f"{rng.randint(100, 665)}-{rng.randint(10, 99)}-{rng.randint(1000, 9999)}",
-        "aws access key": lambda rng: "AKIA" + _text(rng, string.ascii_uppercase + "234567", 16),
-        "github token": lambda rng: "ghp_" + _text(rng, ALNUM, 36),
-        "slack token": lambda rng: (
+        "card": _card,
+        "us_ssn": lambda rng: f"{rng.randint(100, 665)}-{rng.randint(10, 99)}-{rng.randint(1000, 9999)}",
+        "aws_key": lambda rng: "AKIA" + _text(rng, string.ascii_uppercase + "234567", 16),
+        "github_token": lambda rng: "ghp_" + _text(rng, ALNUM, 36),
+        "slack_token": lambda rng: (
             f"xoxb-{_text(rng, string.digits, 12)}-{_text(rng, string.digits, 12)}-{_text(rng, ALNUM, 24)}"
         ),
-        "stripe key": lambda rng: "sk_live_" + _text(rng, ALNUM, 24),
+        "stripe_key": lambda rng: "sk_live_" + _text(rng, ALNUM, 24),
         "jwt": _jwt,
-        "private key": _private_key,
+        "private_key": _private_key,
         "password": lambda rng: _text(rng, ALNUM, 9) + rng.choice("!#%*") + _text(rng, string.digits, 2),
-        "connection string": _connection,
+        "url_password": _connection,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import sys
 from datetime import date
 from pathlib import Path
@@ -33,26 +34,32 @@ def audit(
         ),
     ] = None,
     fix: Annotated[
-        Path | None, typer.Option("--fix", metavar="FILE", help="Write a spec that acts on the findings.")
+        Path | None,
+        typer.Option(
+            "--fix", metavar="FILE", help="Write a recipe that acts on the findings: recipes/clean.yaml."
+        ),
     ] = None,
 ) -> None:
     """Look at raw documents: forge audit ~/documents --parameters 1B"""
     asked = None if parameters is None else _parameters(parameters)
+    if fix is not None:
+        _refuse_what_is_no_recipe(fix)
     for path in (output / AUDIT_JSON, output / AUDIT_HTML, *([fix] if fix else [])):
         _refuse_what_is_not_ours(path)
     report = _look(paths, asked)
 
     from forge.cli.audit_view import show_audit
-    from forge.data.audit.fix import fix_spec
+    from forge.data.audit.fix import fix_spec, use_command
     from forge.report.audit_page import audit_page
 
     written = {output / AUDIT_JSON: json.dumps(report, ensure_ascii=False, indent=1) + "\n"}
     written[output / AUDIT_HTML] = audit_page(report)
     if fix is not None:
-        written[fix] = fix_spec(report)
+        written[fix] = fix_spec(report, fix)
     for path, text in written.items():
         _write(path, text)
-    show_audit(report, list(written))
+    next_command = f"forge audit {shlex.join(paths)} --fix recipes/clean.yaml"
+    show_audit(report, list(written), next_command if fix is None else use_command(paths, fix))
 
 
 def _look(paths: list[str], asked: int | None) -> dict[str, Any]:
@@ -73,6 +80,18 @@ def _parameters(text: str) -> int:
     if size < 1:
         raise SpecError(f"--parameters: {text}: is no size of a model: give one like 125M, 1B or 7B")
     return int(size)
+
+
+def _refuse_what_is_no_recipe(path: Path) -> None:
+    """Stop before the work when forge would not find the file as a recipe.
+
+    Raises:
+        SpecError: another name is needed.
+    """
+    from forge.spec.search_path import is_option_name
+
+    if path.suffix != ".yaml" or not is_option_name(path.stem):
+        raise SpecError(f"--fix: {path}: is no name of a recipe: name it like recipes/clean.yaml")
 
 
 def _refuse_what_is_not_ours(path: Path) -> None:

@@ -19,8 +19,8 @@ MOST_LISTED = 5
 PASSAGE_CHARACTERS = 160
 
 
-def show_audit(report: Mapping[str, Any], written: Sequence[Path]) -> None:
-    """Print a summary of an audit and where the whole of it is."""
+def show_audit(report: Mapping[str, Any], written: Sequence[Path], next_command: str) -> None:
+    """Print a summary of an audit, where the whole of it is, and the command that acts on it."""
     console = make_console()
     _overview(console, report)
     for key, name in (
@@ -36,6 +36,7 @@ def show_audit(report: Mapping[str, Any], written: Sequence[Path]) -> None:
     _advice(console, report["advice"])
     for path in written:
         console.print(f"written to {path}", markup=False, soft_wrap=True)
+    console.print(f"to act on it: {next_command}", markup=False, soft_wrap=True)
 
 
 def _overview(console: Console, report: Mapping[str, Any]) -> None:

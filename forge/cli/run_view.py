@@ -28,6 +28,10 @@ def show_run(plan: Plan, finished: FinishedRun) -> None:
     _sample(console, finished.summary["evaluation"]["samples"])
     _prediction(console, finished.summary["predicted_and_measured"])
     console.print(f"\nmodel: {folder}", markup=False, soft_wrap=True)
+    listed = " and ".join(
+        str(finished.artifacts[stage].folder / "set_aside.parquet") for stage in ("lake", "corpus")
+    )
+    console.print(f"what was left out, and why: {listed}", markup=False, soft_wrap=True)
     console.print("load it:", markup=False)
     for line in (
         "from transformers import AutoModelForCausalLM, AutoTokenizer",

@@ -112,7 +112,7 @@ def read_batch(
 
     Args:
         batch: what to read.
-        parameters: `max_file_bytes` and `metadata_allow` of the spec.
+        parameters: `max_file_bytes`, `metadata_allow` and `ocr` of the spec.
         on_unit: told the place of the file in the batch, the path below it and the bytes of what is read next.
         failed: by place and path below the file, what must not be read again, and why.
         may_risk: see `forge.data.reading.FileReader`.
@@ -153,6 +153,7 @@ def _items(
             lambda inside, size_bytes: on_unit(place, inside, size_bytes),
             {inside: why for (at, inside), why in failed.items() if at == place},
             may_risk,
+            parameters.get("ocr", False),
         )
 
     if batch.export_root is not None:

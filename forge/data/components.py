@@ -38,3 +38,20 @@ class Components:
             roots = above
         self._parents[nodes] = roots
         return roots
+
+
+def clusters(pairs: list[tuple[int, int]]) -> list[list[int]]:
+    """Return the groups that hang together by `pairs`, each sorted, in the order of their first members."""
+    places = {
+        number: place for place, number in enumerate(sorted({number for pair in pairs for number in pair}))
+    }
+    components = Components(len(places))
+    if pairs:
+        components.join(
+            np.array([places[one] for one, _ in pairs]), np.array([places[two] for _, two in pairs])
+        )
+    groups: dict[int, list[int]] = {}
+    names = components.names().tolist() if places else []
+    for number, name in zip(places, names, strict=True):
+        groups.setdefault(int(name), []).append(number)
+    return list(groups.values())

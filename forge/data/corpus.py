@@ -48,7 +48,7 @@ NOTED_FOR: dict[str, frozenset[str]] = {
     "boilerplate": frozenset({"lines"}),
     "exact_duplicates": frozenset({"exact"}),
     "near_duplicates": frozenset({"shingles"}),
-    "superseded": frozenset({"shingles"}),
+    "superseded": frozenset({"shingles", "versions"}),
     "paragraphs": frozenset({"paragraphs"}),
     "cap": frozenset(),
 }

@@ -10,10 +10,12 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from forge.data.written_dates import whole_day
+
 PDF_DATE = re.compile(r"(?:D:)?(\d{4})(\d\d)?(\d\d)?(\d\d)?(\d\d)?(\d\d)?(?:([+\-Z])(\d\d)?'?(\d\d)?)?")
 DAY = re.compile(r"\d{4}-\d\d-\d\d")
-SPOKEN = ("%b %d, %Y %H:%M", "%B %d, %Y %I:%M %p", "%b %d, %Y", "%B %d, %Y", "%d %B %Y", "%d %b %Y")
-"""As wikis print them, in English."""
+SPOKEN = ("%b %d, %Y %H:%M", "%B %d, %Y %I:%M %p")
+"""Times as wikis print them, in English."""
 
 
 def from_datetime(value: datetime) -> str | None:
@@ -43,7 +45,7 @@ def from_value(value: Any) -> str | None:
 
 
 def from_text(text: str) -> str | None:
-    """Return the time an ISO 8601 date, a mail header or a spoken English date means; None when it is none."""
+    """Return the time an ISO 8601 date, a mail header or a date as people write it means; None when it is none."""
     text = text.strip()
     if len(text) > 64:
         return None
@@ -85,10 +87,11 @@ def from_pdf(text: str) -> str | None:
 
 
 def _spoken(text: str) -> str | None:
+    if day := whole_day(text):
+        return day.isoformat()
     for form in SPOKEN:
         try:
-            moment = datetime.strptime(text, form)
+            return from_datetime(datetime.strptime(text, form))
         except ValueError:
             continue
-        return from_datetime(moment) if "%M" in form else moment.date().isoformat()
     return from_mail(text) if ":" in text else None

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from forge.data.duplicates import Duplicate, exact_duplicates, near_duplicates
+from forge.data.duplicates import Duplicate, Pair, exact_duplicates, near_duplicates, related_pairs
 from forge.data.joins import Joins
 from forge.data.notes import Notes
 from forge.data.paragraphs import repeated
 from forge.data.roster import Roster
-from forge.data.versions import superseded
+from forge.data.versions import RELATED_JACCARD, Kinship, find_families
 from forge.errors import StageError
 from forge.progress import Progress
 
@@ -144,31 +144,27 @@ def _near(table: _Table) -> None:
 def _superseded(table: _Table) -> None:
     assert table.roster.shingles is not None
     sets = table.roster.shingles.take(table.places)
-    sources, paths = table.pick(table.roster.sources), table.pick(table.roster.paths)
+    paths = table.pick(table.roster.paths)
 
     def jaccard(one: int, two: int) -> float:
         shared = len(np.intersect1d(sets[one], sets[two], assume_unique=True))
         return shared / max(1, int(sets.counts[one] + sets.counts[two]) - shared)
 
-    found = superseded(
-        list(zip(sources, paths, strict=True)),
-        table.pick(table.roster.dates),
-        jaccard,
-        table.parameters["superseded_jaccard"],
+    documents = table.pick(table.roster.versions)
+    candidates = Kinship(documents).places()
+    kin = Kinship([documents[place] for place in candidates.tolist()])
+    related = related_pairs(
+        sets.take(candidates), RELATED_JACCARD, lambda one, two, _: kin(one, two), table.progress
     )
-    table.set_aside(
-        [
-            (
-                one.removed,
-                "superseded",
-                "superseded",
-                f"{paths[one.kept]} is newer, Jaccard {one.jaccard:.4f}",
-                one.jaccard,
-                one.kept,
-            )
-            for one in found
-        ]
-    )
+    pairs = [Pair(int(candidates[one.first]), int(candidates[one.second]), one.jaccard) for one in related]
+    families = find_families(documents, pairs, (), jaccard, table.parameters["superseded_jaccard"])
+    rows: list[tuple[int, str, str, str, float, int | None]] = []
+    for family in families:
+        for older in family.members[:-1]:
+            alike = jaccard(older, family.newest)
+            detail = f"{paths[family.newest]} is newer by {family.why}, Jaccard {alike:.4f}"
+            rows.append((older, "superseded", "superseded", detail, alike, family.newest))
+    table.set_aside(rows)
 
 
 def _paragraphs(table: _Table) -> None:

@@ -41,6 +41,9 @@ class Draft:
     """When it was last changed (or made, where only that is known), ISO 8601; "" where nobody knows."""
     text: str
     changes: list[Change] = field(default_factory=list)
+    title: str = ""
+    part: int = 0
+    """Place in its file, from 0."""
 
     def rewrite(self, text: str, change: Change) -> None:
         """Put `text` in place of the text."""

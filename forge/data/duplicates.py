@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from forge.data.joins import Joins, set_digest
 from forge.data.sets import Sets as StoredSets
+from forge.data.similarity import similar_pairs
 from forge.progress import Progress
 
 Ints = npt.NDArray[np.int64]
@@ -28,6 +29,15 @@ class Duplicate:
     """The document most like it, itself kept or not."""
     jaccard: float
     """With `closest`; 1.0 for an exact duplicate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two documents that are alike, the first the one with the smaller number."""
+
+    first: int
+    second: int
+    jaccard: float
 
 
 def levelled(text: str) -> bytes:
@@ -88,6 +98,30 @@ def families(sets: Sets, threshold: float, progress: Progress, joins: Joins) -> 
     # Distinct sets are in the order of their first documents, and a component bears the name of its first set.
     heads: list[int] = alike.firsts[joined.components[alike.numbers]].tolist()
     return heads
+
+
+Wanted = Callable[[Ints, Ints, npt.NDArray[np.float64]], npt.NDArray[np.bool_]]
+"""(places, places, Jaccards) of pairs -> which of them to keep."""
+
+
+def related_pairs(sets: Sets, threshold: float, wanted: Wanted, progress: Progress) -> list[Pair]:
+    """Return the wanted pairs with a Jaccard of at least `threshold`, in order.
+
+    Thousands of documents made of one form are millions of pairs: they are asked about a block at a time.
+
+    Of documents with the very same shingles each is paired with the first of them, and that one with the others.
+    """
+    alike = _alike(sets)
+    distinct, first_alike = alike.firsts, alike.firsts[alike.numbers]
+    found = [Pair(first, place, 1.0) for place, first in enumerate(first_alike.tolist()) if first != place]
+    progress.start(len(distinct), "documents")
+    for pairs in similar_pairs(alike.some(sets), threshold):
+        ones, others = distinct[pairs.first], distinct[pairs.second]
+        kept = wanted(ones, others, pairs.jaccard)
+        ends = zip(ones[kept].tolist(), others[kept].tolist(), pairs.jaccard[kept].tolist(), strict=True)
+        found += [Pair(min(one, two), max(one, two), jaccard) for one, two, jaccard in ends]
+        progress.advance(pairs.probed)
+    return sorted(found, key=lambda pair: (pair.first, pair.second))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from forge.data.engine_pool import EnginePool
 from forge.data.formats.slack import KINDS, USERS, is_slack_file
 from forge.data.lake_tables import Key, LakeTables, left_of
 from forge.data.listing import Listing
+from forge.data.ocr import CPU_LIMIT_S, WALL_LIMIT_S, check_ocr
 from forge.data.pool import Limits, Pool, Read
 from forge.data.reading import NeedsWorker
 from forge.data.readings import Reading, Readings, units_of
@@ -50,7 +51,7 @@ def build_lake(
 
     Args:
         sources: folders, files, `package:NAME/inner/path` or addresses.
-        parameters: `max_file_bytes` and `metadata_allow` of the spec.
+        parameters: `max_file_bytes`, `metadata_allow` and `ocr` of the spec.
         out: an empty folder.
         progress: told the bytes of the files that are done.
         workers: processes that read; as many as there are processors by default.
@@ -64,6 +65,9 @@ def build_lake(
     """
     if not sources:
         raise StageError("lake: no source given: set data.path to a folder or file of documents")
+    if parameters.get("ocr"):
+        check_ocr()
+        limits = limits or Limits(CPU_LIMIT_S, WALL_LIMIT_S)
     listings = [list_files(source) for source in sources]
     total_bytes = sum(listing.bytes for listing in listings)
     progress.start(total_bytes, "bytes")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.ipc as ipc
 
+from forge.data.versions import Dated
 from forge.data.word_codes import Uint64
 
 COLUMNS: dict[str, pa.DataType] = {
@@ -45,6 +47,7 @@ class Notes:
     words: list[int] = field(default_factory=list)
     levelled: list[bytes] = field(default_factory=list)
     paragraphs: list[Uint64] = field(default_factory=list)
+    versions: list[Dated] = field(default_factory=list)
     lines: dict[str, Counter[bytes]] = field(default_factory=dict)
     line_documents: Counter[str] = field(default_factory=Counter)
     shingle_counts: list[int] = field(default_factory=list)
@@ -74,6 +77,7 @@ def write_notes(path: Path, notes: Notes) -> None:
             for group, lines in notes.lines.items()
         },
         "line_documents": notes.line_documents,
+        "versions": [_packed(one) for one in notes.versions],
         "aside": notes.aside,
         "changes": notes.changes,
     }
@@ -105,7 +109,20 @@ def read_notes(path: Path) -> Notes | None:
             for group, lines in rest["lines"].items()
         },
         line_documents=Counter(rest["line_documents"]),
+        versions=[_unpacked(one) for one in rest["versions"]],
         aside=[tuple(row) for row in rest["aside"]],
         changes=[tuple(row) for row in rest["changes"]],
         **columns,
+    )
+
+
+def _packed(one: Dated) -> list[Any]:
+    day = None if one.day is None else one.day.isoformat()
+    return [one.source, one.path, one.part, one.title, one.version, day, one.talk]
+
+
+def _unpacked(values: list[Any]) -> Dated:
+    source, path, part, title, version, day, talk = values
+    return Dated(
+        source, path, part, title, tuple(version), None if day is None else date.fromisoformat(day), talk
     )

@@ -35,6 +35,7 @@ from forge.data.duplicates import levelled
 from forge.data.notes import Notes, read_notes, write_notes
 from forge.data.shingles import shingles
 from forge.data.signatures import signatures_of, text_digest
+from forge.data.versions import dated
 from forge.data.word_codes import Uint64
 from forge.data.workers import map_in_order
 from forge.progress import Progress
@@ -53,6 +54,8 @@ DRAFTS = pa.schema(
         pa.field("mime", pa.string()),
         pa.field("date", pa.string()),
         pa.field("text", pa.large_string()),
+        pa.field("title", pa.string()),
+        pa.field("part", pa.int64()),
     ]
 )
 
@@ -106,7 +109,7 @@ class Task:
     """Boilerplate to remove."""
     document_steps: tuple[str, ...]
     notes: frozenset[str]
-    """What to note: 'exact', 'shingles', 'lines', 'paragraphs', 'words'."""
+    """What to note: 'exact', 'shingles', 'lines', 'paragraphs', 'words', 'versions'."""
     out: Path
     buckets: int
     parameters: dict[str, Any]
@@ -341,6 +344,8 @@ def _note(drafts: list[Draft], task: Task, notes: Notes, found_shingles: list[Ui
             notes.paragraphs.append(
                 paragraphs.paragraph_hashes(draft.text, task.parameters["min_paragraph_words"])
             )
+        if "versions" in task.notes:
+            notes.versions.append(dated(draft))
         if "lines" in task.notes:
             group = boilerplate.group_of(draft)
             notes.lines.setdefault(group, Counter()).update(boilerplate.edge_hashes(draft.text))
@@ -355,7 +360,7 @@ def _slices(task: Task) -> Iterator[pa.Table]:
         return
     with parquet.ParquetFile(task.lake) as file:
         dates = [name for name in ("modified", "created") if name in file.schema_arrow.names]
-        columns = ["document_id", "source", "path", "mime", "text", *dates]
+        columns = ["document_id", "source", "path", "mime", "text", "title", "part", *dates]
         for batch in file.iter_batches(SLICE_ROWS, row_groups=[task.number], columns=columns):
             yield pa.Table.from_batches([batch])
 
@@ -373,10 +378,11 @@ def _drafts(table: pa.Table) -> list[Draft]:
         )
     ]
     names = ("document_id", "source", "path", "mime")
-    return [
-        Draft(*values)
-        for values in zip(*(columns[name] for name in names), dates, columns["text"], strict=True)
-    ]
+    rows = zip(*(columns[name] for name in names), dates, columns["text"], strict=True)
+    drafts = [Draft(*values) for values in rows]
+    for draft, title, part in zip(drafts, columns["title"], columns["part"], strict=True):
+        draft.title, draft.part = title, part
+    return drafts
 
 
 def _by_bucket(drafts: list[Draft], buckets: int) -> Iterator[tuple[int, pa.RecordBatch]]:

@@ -64,7 +64,7 @@ def empty(of: Measured, parameters: dict[str, Any]) -> Finding | None:
     """Set aside a text of which earlier steps left nothing."""
     if of.text.strip():
         return None
-    return Finding("empty", "nothing but control characters and white space", 0.0)
+    return Finding("empty", "the steps before left nothing but white space", 0.0)
 
 
 def too_few_words(of: Measured, parameters: dict[str, Any]) -> Finding | None:

@@ -57,8 +57,9 @@ class FileReader:
         on_unit: OnUnit,
         failed: Mapping[str, tuple[str, str]],
         may_risk: bool,
+        ocr: bool = False,
     ) -> None:
-        """Args: see `data.schema.json` for the first two.
+        """Args: see `data.schema.json` for the first two and the last.
 
         on_unit: told before each file inside the file.
         failed: by path below the file, what must not be read again, and why: it brought a process down.
@@ -69,6 +70,7 @@ class FileReader:
         self._on_unit = on_unit
         self._failed = failed
         self._may_risk = may_risk
+        self._ocr = ocr
         self.files = 0
         self.files_with_documents = 0
 
@@ -84,7 +86,7 @@ class FileReader:
             NeedsWorker: see the constructor.
             OutOfMemory: as it says.
         """
-        content = Content(name, where, size_bytes, Budget(size_bytes, self._max_file_bytes))
+        content = Content(name, where, size_bytes, Budget(size_bytes, self._max_file_bytes), self._ocr)
         if size_bytes <= SMALL_BYTES:
             try:
                 content = dataclasses.replace(content, where=self._guarded(where.read_bytes))
@@ -172,7 +174,9 @@ class FileReader:
             yield path, self.set_aside("nested too deep", f"{depth} files one in another")
             return
         name = f"{outer.name}/{member.name}"
-        yield from self._file(Content(name, raw, len(raw), outer.budget), path, depth, member.modified)
+        yield from self._file(
+            Content(name, raw, len(raw), outer.budget, self._ocr), path, depth, member.modified
+        )
 
     def _items(self, content: Content) -> Iterator[Item]:
         """Yield what the reader of `content` does, and what it raises as one more item."""

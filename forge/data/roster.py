@@ -9,6 +9,7 @@ import numpy as np
 
 from forge.data.notes import Notes
 from forge.data.sets import Sets
+from forge.data.versions import Dated
 from forge.data.word_codes import Uint64
 
 
@@ -24,6 +25,7 @@ class Roster:
     words: list[int] = field(default_factory=list)
     levelled: list[bytes] = field(default_factory=list)
     paragraphs: list[Uint64] = field(default_factory=list)
+    versions: list[Dated] = field(default_factory=list)
     shingles: Sets | None = None
 
     def __len__(self) -> int:
@@ -57,6 +59,7 @@ def gather(notes: list[Notes], shingles: list[Path], joined: Path) -> Roster:
         "words",
         "levelled",
         "paragraphs",
+        "versions",
     ):
         flat = [one for part in notes for one in getattr(part, name)]
         setattr(roster, name, [flat[place] for place in order] if flat else [])

@@ -1,100 +1,242 @@
-"""Versions of one document by name and text: which is the newest."""
+"""Families of versions: which documents are states of one document, and which of them is the newest."""
 
 from __future__ import annotations
 
-import re
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
+from pathlib import PurePosixPath
 
-SEPARATOR = r"[\s_.\-()\[\]]"
-VERSION = re.compile(
-    rf"(?:^|{SEPARATOR})(?:v|ver|version|rev|revision|r)[\s_.\-]?(\d+(?:[._]\d+)*)(?={SEPARATOR}|$)"
-)
-DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)[-_.]?(0[1-9]|1[0-2])(?:[-_.]?(0[1-9]|[12]\d|3[01]))?(?!\d)")
-COPY = re.compile(rf"(?:{SEPARATOR}|^)(?:\((\d{{1,2}})\)|copy(?:[\s_\-]?(\d{{1,2}}))?)(?={SEPARATOR}|$)")
-FINAL = re.compile(rf"(?:{SEPARATOR}|^)(final|latest|neu|new)[\s_\-]?(\d{{0,2}})(?={SEPARATOR}|$)")
-OLD = re.compile(rf"(?:{SEPARATOR}|^)(draft|old|wip|entwurf|deprecated|obsolete)(?={SEPARATOR}|$)")
+import numpy as np
+import numpy.typing as npt
 
+from forge.data.components import clusters
+from forge.data.draft import Draft
+from forge.data.duplicates import Pair
+from forge.data.naming import Name, in_old_folder, parse_name
+from forge.data.statements import read_stated
 
-@dataclass(frozen=True, slots=True)
-class Label:
-    """What a file name says of the version in it."""
+Ints = npt.NDArray[np.int64]
 
-    family: str
-    """The name without what tells versions apart."""
-    rank: tuple[tuple[int, ...], str, int, int]
-    """(version numbers, date, state: draft -1, final 1 and up, copy number): a later version has a higher one."""
-
-
-def label(path: str) -> Label:
-    """Read the version off a path's last part; the folder and the extension are part of the family."""
-    folder, _, name = path.rpartition("/")
-    stem, dot, extension = name.rpartition(".")
-    if not dot:
-        stem, extension = name, ""
-    stem = stem.casefold()
-    numbers: tuple[int, ...] = ()
-    date = ""
-    state = copy = 0
-    if found := VERSION.search(stem):
-        numbers = tuple(int(part) for part in re.split(r"[._]", found[1]))
-        stem = VERSION.sub(" ", stem)
-    if found := DATE.search(stem):
-        date = "-".join(part for part in found.groups() if part)
-        stem = DATE.sub(" ", stem)
-    for found in FINAL.finditer(stem):
-        state = max(state, 1 + int(found[2] or 0))
-    if OLD.search(stem):
-        state = -1
-    stem = OLD.sub(" ", FINAL.sub(" ", FINAL.sub(" ", stem)))
-    if found := COPY.search(stem):
-        copy = int(found[1] or found[2] or 1)
-        stem = COPY.sub(" ", stem)
-    base = " ".join(re.split(rf"{SEPARATOR}+", stem)).strip()
-    return Label(f"{folder}/{base}.{extension.casefold()}", (numbers, date, state, copy))
+RELATED_JACCARD = 0.5
+"""Two documents of one name or title are versions from here on when they state different versions or days."""
+NAMED_JACCARD = 0.2
+"""Two files of one name but for a version mark are versions from here on, as conf/data has it: the mark says it."""
+DATED_JACCARD = 0.35
+"""Two files of one name but for a date are versions from here on; minutes and reports of a series share less."""
+MANY_OF_A_NAME = 64
+"""A name that more documents share (index, readme) is no sign of anything."""
 
 
 @dataclass(frozen=True, slots=True)
-class Superseded:
-    """A document that a later version of it replaces. Numbers are places in the list that was given."""
+class Dated:
+    """What versions are told by."""
 
-    removed: int
-    kept: int
-    jaccard: float
+    source: str
+    path: str
+    part: int
+    title: str
+    version: tuple[int, ...]
+    """As the text states it."""
+    day: date | None
+    """As the text or its properties state it."""
+    talk: bool
 
 
-def superseded(
-    names: Sequence[tuple[str, str]],
-    dates: Sequence[str],
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Versions of one document, oldest first."""
+
+    members: tuple[int, ...]
+    why: str
+    """What told their order."""
+
+    @property
+    def newest(self) -> int:
+        """The number of the newest."""
+        return self.members[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    number: int
+    document: Dated
+    file: Name
+    title: Name
+
+
+def is_talk(mime: str) -> bool:
+    """Return whether a type is that of messages and mail: they speak of other documents, not of themselves."""
+    return any(word in mime for word in ("slack", "message", "mbox", "rfc822"))
+
+
+def dated(draft: Draft) -> Dated:
+    """Return what is known of a document on its way through curation."""
+    stated = read_stated(draft.text)
+    given = date.fromisoformat(draft.date[: len("2024-01-05")]) if draft.date else None
+    day = stated.reviewed or stated.dated or given
+    return Dated(draft.source, draft.path, draft.part, draft.title, stated.version, day, is_talk(draft.mime))
+
+
+class Kinship:
+    """Tells which documents share a name or a title, and so may be versions of each other."""
+
+    def __init__(self, documents: Sequence[Dated]) -> None:
+        known = [_known(place, one) for place, one in enumerate(documents)]
+        self._names = _shared([() if one.document.talk else one.file.stem for one in known])
+        self._titles = _shared([() if one.document.talk else one.title.stem for one in known])
+
+    def places(self) -> Ints:
+        """Return the places of the documents that share either with another one."""
+        return np.flatnonzero((self._names >= 0) | (self._titles >= 0))
+
+    def __call__(self, one: Ints, other: Ints) -> npt.NDArray[np.bool_]:
+        """Return for each pair of places whether the two share either."""
+        names, titles = self._names[one], self._titles[one]
+        same_name = (names >= 0) & (names == self._names[other])
+        same_title = (titles >= 0) & (titles == self._titles[other])
+        return np.asarray(same_name | same_title)
+
+
+def _shared(stems: Sequence[tuple[str, ...]]) -> Ints:
+    """Return a number for each stem; -1 for what stands alone, or is shared by too many to be a sign."""
+    counts = Counter(stems)
+    numbers: dict[tuple[str, ...], int] = {}
+    return np.array(
+        [
+            numbers.setdefault(stem, len(numbers)) if stem and 1 < counts[stem] <= MANY_OF_A_NAME else -1
+            for stem in stems
+        ],
+        np.int64,
+    )
+
+
+def find_families(
+    documents: Sequence[Dated],
+    pairs: Iterable[Pair],
+    exact: Iterable[Sequence[int]],
     jaccard: Callable[[int, int], float],
-    threshold: float,
-) -> list[Superseded]:
-    """Return the documents that a newer version of the same family replaces.
-
-    Two documents are versions of one when source, folder and name agree but for version marks, and their texts have a
-    Jaccard of at least `threshold`. A later version number counts first, then a date in the name, then "final" and
-    "draft", then when the file was changed.
+    named_jaccard: float = NAMED_JACCARD,
+) -> list[Family]:
+    """Return the families among `documents`; mail and chat have none, they quote each other.
 
     Args:
-        names: (source, path) of each document, in an order that does not depend on how they were found.
-        dates: when each was last changed, ISO 8601, or "".
-        jaccard: of two documents' texts.
-        threshold: from 0 to 1.
+        documents: what is known of each; findings name them by their place.
+        pairs: those that share a name or a title (Kinship) and have a Jaccard of at least RELATED_JACCARD.
+        exact: groups of documents with one text.
+        jaccard: of two documents.
+        named_jaccard: documents of one name but for a version mark are versions from here on.
     """
-    members: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
-    labels = [label(path) for _, path in names]
-    for place, (source, _) in enumerate(names):
-        members[source, labels[place].family].append(place)
-    found = []
-    for places in members.values():
-        # Without a mark that differs nothing says which is newer; two parts of one file are no versions.
-        if len({(labels[place].rank, dates[place]) for place in places}) < 2:
+    known = {place: _known(place, one) for place, one in enumerate(documents) if not one.talk}
+    joined = [
+        (pair.first, pair.second)
+        for pair in pairs
+        if pair.first in known
+        and pair.second in known
+        and _are_versions(known[pair.first], known[pair.second], pair.jaccard)
+    ]
+    joined += _by_name(known, jaccard, named_jaccard)
+    copies = _copies_by_name(known, exact)
+    return [_ordered([known[number] for number in group]) for group in clusters([*joined, *copies])]
+
+
+def _known(number: int, document: Dated) -> _Known:
+    stem = PurePosixPath(document.path).name
+    for suffix in PurePosixPath(stem).suffixes[::-1][:1]:
+        stem = stem.removesuffix(suffix)
+    # Rows and mails of one file share its name, which then says nothing.
+    name = parse_name(stem if not document.part else "", in_old_folder(document.path))
+    return _Known(number, document, name, parse_name(document.title))
+
+
+def _are_versions(one: _Known, other: _Known, jaccard: float) -> bool:
+    same_stem = bool(one.file.stem) and one.file.stem == other.file.stem
+    same_title = bool(one.title.stem) and one.title.stem == other.title.stem
+    if not (same_stem or same_title):
+        return False
+    if jaccard < RELATED_JACCARD:
+        return False
+    a, b = one.document, other.document
+    if same_stem and (one.file.marks != other.file.marks or _differ(one.file.day, other.file.day)):
+        return True
+    if same_title and (one.title.marks != other.title.marks or _differ(one.title.day, other.title.day)):
+        return True
+    if a.version and b.version and a.version != b.version:
+        return True
+    return jaccard < 1 and _differ(a.day, b.day)
+
+
+def _differ(one: date | None, other: date | None) -> bool:
+    return one is not None and other is not None and one != other
+
+
+def _by_name(
+    known: dict[int, _Known], jaccard: Callable[[int, int], float], named_jaccard: float
+) -> Iterator[tuple[int, int]]:
+    """Yield neighbours among documents whose names differ in a version mark alone, though their texts differ much."""
+    groups: dict[tuple[str, tuple[str, ...]], list[_Known]] = defaultdict(list)
+    for one in known.values():
+        if one.file.stem and not one.document.part:
+            groups[one.document.source, one.file.stem].append(one)
+    for group in groups.values():
+        if not 2 <= len(group) <= MANY_OF_A_NAME:
             continue
-        places.sort(key=lambda place: (labels[place].rank, dates[place], names[place][1]))
-        newest = places[-1]
-        for place in places[:-1]:
-            alike = jaccard(place, newest)
-            if alike >= threshold and names[place] != names[newest]:
-                found.append(Superseded(place, newest, alike))
-    return sorted(found, key=lambda one: one.removed)
+        group.sort(
+            key=lambda one: (one.file.numbers, one.file.rank, one.file.day or date.min, one.document.path)
+        )
+        for one, other in itertools.pairwise(group):
+            pair = one.number, other.number
+            if one.file.marks != other.file.marks:
+                least = named_jaccard
+            elif _differ(one.file.day, other.file.day):
+                least = max(DATED_JACCARD, named_jaccard)
+            else:
+                continue
+            if jaccard(*pair) >= least:
+                yield pair
+
+
+def _copies_by_name(known: dict[int, _Known], exact: Iterable[Sequence[int]]) -> Iterator[tuple[int, int]]:
+    """Yield exact copies that bear different version marks: `v2` that was made `final` as it was."""
+    for group in exact:
+        members = [known[number] for number in group if number in known]
+        for other in members[1:]:
+            one = members[0]
+            if one.file.stem and one.file.stem == other.file.stem and one.file.marks != other.file.marks:
+                yield one.number, other.number
+
+
+def _ordered(members: list[_Known]) -> Family:
+    """Put versions in order by the best sign that all of them bear, the next ones breaking ties."""
+
+    def have(values: Sequence[object]) -> bool:
+        return all(values) and len(set(values)) > 1
+
+    numbers = [one.file.numbers or one.title.numbers for one in members]
+    days = [one.file.day or one.title.day for one in members]
+    stated = [one.document.version for one in members]
+    own_days = [one.document.day for one in members]
+    ranks = [one.file.rank or one.title.rank for one in members]
+    signs: list[tuple[str, list[object]]] = []
+    if have(numbers):
+        signs.append(("version numbers in the names", list(numbers)))
+    if have(days):
+        signs.append(("dates in the names", list(days)))
+    if have(stated):
+        signs.append(("versions stated in the text", list(stated)))
+    if len(set(ranks)) > 1:
+        signs.append(("words like draft and final in the names", list(ranks)))
+    if have(own_days):
+        signs.append(("dates the documents state", list(own_days)))
+    if any(numbers):
+        signs.append(("version numbers in some of the names", [one or () for one in numbers]))
+    if any(own_days):
+        signs.append(("dates some of the documents state", [one or date.min for one in own_days]))
+    order = sorted(
+        range(len(members)),
+        key=lambda place: (*(values[place] for _, values in signs), members[place].document.path),
+    )
+    why = signs[0][0] if signs else "no sign but their paths"
+    return Family(tuple(members[place].number for place in order), why)

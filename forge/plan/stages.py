@@ -22,6 +22,7 @@ NOT_OF_CORPUS = (
     "path",
     "metadata_allow",
     "max_file_bytes",
+    "ocr",
     "source_weights",
     "packing",
     "assumed_tokens",
@@ -57,6 +58,7 @@ def plan_stages(
             "sources": [asdict(source) for source in sources],
             "metadata_allow": data["metadata_allow"] or {},
             "max_file_bytes": data["max_file_bytes"],
+            "ocr": data["ocr"],
         },
         "corpus": {
             **{key: value for key, value in data.items() if key not in NOT_OF_CORPUS},

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
+
 from forge.run.artifacts import Artifact
 from forge.run.quantities import counted, size
+
+MOST_REASONS = 5
 
 
 def headline(artifact: Artifact) -> str:
     """Return in a few words what a stage found or made."""
     found = artifact.summary
     if artifact.stage == "lake":
-        aside = f", {counted(found['files_set_aside'], 'file')} set aside" if found["files_set_aside"] else ""
-        return f"{counted(found['documents'], 'document')}, {size(found['bytes'])} of text{aside}"
+        read = f"{counted(found['documents'], 'document')}, {size(found['bytes'])} of text"
+        if not found["files_set_aside"]:
+            return read
+        aside = counted(found["files_set_aside"], "file")
+        return f"{read}, {aside} set aside: {_reasons(found['set_aside'])}"
     if artifact.stage == "corpus":
-        reasons = ", ".join(f"{count:,} {reason}" for reason, count in found["set_aside"].items())
-        return f"{counted(found['documents'], 'document')} kept" + (
-            f"; set aside: {reasons}" if reasons else ""
-        )
+        reasons = f"; set aside: {_reasons(found['set_aside'])}" if found["set_aside"] else ""
+        return f"{counted(found['documents'], 'document')} kept{reasons}"
     if artifact.stage == "tokenizer":
         return f"{counted(found['vocab_size'], 'token')} in the vocabulary"
     if artifact.stage == "tokens":
@@ -38,3 +44,11 @@ def headline(artifact: Artifact) -> str:
         f"{size(found['bytes'])}, equal to the trained model at "
         f"{counted(proof['logit_positions_equal'], 'position')}"
     )
+
+
+def _reasons(counts: Mapping[str, int]) -> str:
+    """Return the reasons with most behind them, and how many have another one."""
+    ordered = Counter(counts).most_common()
+    shown = [f"{count:,} {reason}" for reason, count in ordered[:MOST_REASONS]]
+    rest = sum(count for _, count in ordered[MOST_REASONS:])
+    return ", ".join([*shown, *([f"{rest:,} for other reasons"] if rest else [])])

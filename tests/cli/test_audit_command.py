@@ -27,6 +27,7 @@ def test_it_prints_a_summary_and_writes_three_files(documents: Path, tmp_path: P
         "2 in 2 files",
         "blue heron",
         "a.md:3",
+        f"to act on it: FORGE_RECIPE_PATH={tmp_path} forge-run +recipe=fix data.path={documents}",
         "125M parameters ask for 2.5B tokens",
         "retrieval",
     ):
@@ -44,6 +45,7 @@ def test_it_prints_a_summary_and_writes_three_files(documents: Path, tmp_path: P
     [
         (("missing",), 4, "missing: does not exist"),
         (("documents", "--parameters", "huge"), 2, "--parameters: huge: is no size of a model"),
+        (("documents", "--fix", "fix.yml"), 2, "--fix: fix.yml: is no name of a recipe"),
         (("documents", "--fix", "mine.yaml"), 2, "mine.yaml: is there and was not written by an audit"),
     ],
 )

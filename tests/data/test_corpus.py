@@ -190,7 +190,7 @@ def test_workers_and_the_order_of_rows_change_nothing(
 
 
 def test_each_step_accounts_for_what_it_took_and_changed(tmp_path: Path) -> None:
-    out, summary = make_corpus(mixed() | {"secret.txt": f"{prose(2000)} AKIAIOSFODNN7EXAMPLE"}, tmp_path)
+    out, summary = make_corpus(mixed() | {"secret.txt": f"{prose(2000)} AKIAIOSFODNN7QXZMPLE"}, tmp_path)
     steps = summary["steps"]
     assert [step["step"] for step in steps] == CORPUS["curate"]
     assert steps[0]["documents_in"] == summary["documents_in"]

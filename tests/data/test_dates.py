@@ -16,6 +16,8 @@ from forge.data.dates import from_datetime, from_epoch, from_mail, from_pdf, fro
         (" 2024-01-05T09:12 ", "2024-01-05T09:12:00Z"),
         ("Jan 05, 2024", "2024-01-05"),
         ("5 January 2024", "2024-01-05"),
+        ("5. Januar 2024", "2024-01-05"),
+        ("05/01/2024", None),
         ("January 5, 2024 10:00 AM", "2024-01-05T10:00:00Z"),
         ("Fri, 05 Jan 2024 10:12:00 +0100", "2024-01-05T09:12:00Z"),
         ("20240105", None),

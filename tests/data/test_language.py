@@ -1,6 +1,6 @@
 import pytest
 
-from forge.data.language import check_languages, detect, other_language
+from forge.data.language import UNKNOWN, check_languages, detect, language_of, other_language
 from forge.errors import StageError
 from tests.data.builders import CORPUS
 
@@ -32,9 +32,15 @@ def test_a_text_that_is_no_language_stays(text: str) -> None:
     assert other_language(text, CORPUS | {"languages": ["de"]}) is None
 
 
-def test_only_the_middle_of_a_long_text_is_looked_at() -> None:
+def test_the_head_of_a_long_text_does_not_decide() -> None:
     text = TEXTS["en"] * 10 + TEXTS["de"] * 60 + TEXTS["en"] * 10
     assert detect(text)[0] == "de"
+
+
+def test_capitals_are_read_and_numbers_are_no_language() -> None:
+    assert language_of(TEXTS["en"].upper()) == "en"
+    assert language_of(TEXTS["de"]) == "de"
+    assert language_of("12 34 56 -- 78") == UNKNOWN
 
 
 def test_no_language_named_is_one_line() -> None:

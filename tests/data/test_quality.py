@@ -23,7 +23,7 @@ def test_good_text_passes(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "reason", "score", "detail"),
     [
-        (" \n", "empty", 0.0, "nothing but control characters and white space"),
+        (" \n", "empty", 0.0, "the steps before left nothing but white space"),
         ("two words", "too few words", 2.0, "2 words, min_words is 3"),
         (
             "1 2 3 45678 abc",

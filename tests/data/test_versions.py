@@ -1,57 +1,134 @@
-import pytest
+from __future__ import annotations
 
-from forge.data.versions import label, superseded
+import random
+from datetime import date
+from pathlib import PurePosixPath
 
+import numpy as np
 
-@pytest.mark.parametrize(
-    ("older", "newer"),
-    [
-        ("policy_v1.docx", "policy_v2.docx"),
-        ("policy_v9.docx", "policy_v10.docx"),
-        ("policy v1.2.pdf", "policy v1.10.pdf"),
-        ("policy.docx", "policy_final.docx"),
-        ("policy_final.docx", "policy_FINAL2.docx"),
-        ("policy-draft.docx", "policy.docx"),
-        ("policy 2021-03-01.md", "policy 2023-01.md"),
-        ("report-20210301.txt", "report-20230101.txt"),
-        ("policy.docx", "policy (1).docx"),
-        ("Rev 1 plan.txt", "rev 2 Plan.txt"),
-    ],
-)
-def test_a_later_version_ranks_higher_in_the_same_family(older: str, newer: str) -> None:
-    one, two = label(f"a/{older}"), label(f"a/{newer}")
-    assert one.family == two.family
-    assert one.rank < two.rank
+from forge.data.audit.copies import Fingerprints
+from forge.data.components import clusters
+from forge.data.versions import Dated, Family, Kinship, find_families
+from forge.data.words import split_words
+from forge.progress import SilentProgress
+
+WORDS = "alder birch cedar elm fir hazel larch maple oak pine rowan spruce willow yew ash beech lime plum fig".split()
 
 
-@pytest.mark.parametrize(
-    ("one", "two"),
-    [
-        ("chapter-1.md", "chapter-2.md"),
-        ("a/policy_v1.md", "b/policy_v2.md"),
-        ("policy_v1.md", "policy_v2.pdf"),
-        ("finality.md", "finale.md"),
-        ("drafting.md", "ing.md"),
-        ("invoice 1001.txt", "invoice 1002.txt"),
-    ],
-)
-def test_other_documents_are_no_family(one: str, two: str) -> None:
-    assert label(one).family != label(two).family
+def prose(seed: int, words: int = 200) -> str:
+    return " ".join(random.Random(seed).choices(WORDS, k=words))
 
 
-def found(names: list[str], dates: list[str] | None = None, alike: float = 0.9) -> list[tuple[int, int]]:
-    pairs = [("docs", name) for name in names]
-    result = superseded(pairs, dates or [""] * len(names), lambda one, two: alike, 0.5)
-    return [(one.removed, one.kept) for one in result]
+def changed(text: str, every: int) -> str:
+    words = text.split()
+    words[every::every] = ["changed"] * len(words[every::every])
+    return " ".join(words)
 
 
-def test_the_newest_stays_and_the_others_name_it() -> None:
-    assert found(["p_v2.md", "p_v3.md", "other.md", "p_v1.md"]) == [(0, 1), (3, 1)]
+def families(
+    *files: tuple[str, str], days: dict[int, date] | None = None, talk: bool = False
+) -> list[Family]:
+    fingerprints = Fingerprints()
+    documents = []
+    for number, (path, text) in enumerate(files):
+        fingerprints.add(number, text, split_words(text))
+        documents.append(Dated("s", path, 0, PurePosixPath(path).stem, (), (days or {}).get(number), talk))
+    pairs, exact = fingerprints.pairs(Kinship(documents), SilentProgress()), fingerprints.exact_groups()
+    return find_families(documents, pairs, exact, fingerprints.jaccard)
 
 
-def test_texts_that_differ_are_no_versions() -> None:
-    assert found(["p_v1.md", "p_v2.md"], alike=0.4) == []
+TEXT = prose(1)
 
 
-def test_of_equal_names_nothing_is_newer_without_a_date() -> None:
-    assert found(["p.md", "p.md"]) == []
+def test_marks_in_names_make_a_family_and_order_it() -> None:
+    [family] = families(
+        ("a/plan final.docx", changed(TEXT, 30)),
+        ("a/plan FINAL2.docx", changed(TEXT, 20)),
+        ("a/plan draft.docx", TEXT),
+        ("b/other.docx", prose(2)),
+    )
+    assert family.members == (2, 0, 1)
+    assert family.newest == 1
+
+
+def test_numbers_are_compared_as_numbers() -> None:
+    [family] = families(
+        ("plan_v10.md", changed(TEXT, 30)), ("plan_v9.md", TEXT), ("plan_v1.md", changed(TEXT, 40))
+    )
+    assert family.members == (2, 1, 0)
+
+
+def test_much_may_change_between_marked_versions_but_not_all() -> None:
+    half = TEXT[: len(TEXT) // 2]
+    assert (
+        len(families(("plan_v1.md", f"{half} {prose(3, 80)}"), ("plan_v2.md", f"{half} {prose(4, 80)}"))) == 1
+    )
+    assert families(("plan_v1.md", prose(3)), ("plan_v2.md", prose(4))) == []
+
+
+def test_copies_in_other_folders_are_no_versions() -> None:
+    assert families(("a/plan.md", TEXT), ("b/Copy of plan.md", changed(TEXT, 60))) == []
+
+
+def test_same_title_at_another_date_is_a_version() -> None:
+    days = {0: date(2024, 5, 1), 1: date(2023, 5, 1)}
+    [family] = families(("a/plan.md", TEXT), ("b/plan.md", changed(TEXT, 30)), days=days)
+    assert family.newest == 0
+    assert families(("a/plan.md", TEXT), ("b/plan.md", changed(TEXT, 30)), days=days, talk=True) == []
+
+
+def test_a_series_is_no_family() -> None:
+    assert families(*((f"weekly-2024-0{n}-01.md", prose(10 + n)) for n in range(1, 6))) == []
+
+
+def test_an_exact_copy_with_another_mark_is_a_version() -> None:
+    [family] = families(("plan v2.md", TEXT), ("plan final.md", TEXT))
+    assert family.newest == 1
+
+
+DIFFERENT = [Dated("s", f"{name}.md", 0, "", (), None, False) for name in ("one", "two", "three")]
+
+
+def test_too_many_shingles_are_thinned_alike() -> None:
+    few = Fingerprints(most_shingles=100)
+    for number, text in enumerate((TEXT, changed(TEXT, 100), prose(7))):
+        few.add(number, text, split_words(text))
+    assert few.one_in > 1
+    [pair] = few.pairs(Kinship(DIFFERENT), SilentProgress())
+    assert (pair.first, pair.second) == (0, 1)
+
+
+def test_exact_groups_ignore_case_and_space() -> None:
+    prints = Fingerprints()
+    for number, text in enumerate(("One two", "other", "one  TWO\n", "one two three")):
+        prints.add(number, text, split_words(text))
+    assert prints.exact_groups() == [[0, 2]]
+
+
+def test_only_what_shares_a_name_or_a_title_may_have_versions() -> None:
+    names = ["a/plan_v1.md", "b/plan_v2.md", "other.md", "third.md"]
+    documents = [Dated("s", name, 0, "", (), None, False) for name in names]
+    documents += [Dated("s", f"{n}.md", 0, "Notes on lamps", (), None, False) for n in range(2)]
+    documents += [Dated("s", "plan_v3.md", 0, "Notes on lamps", (), None, True)]
+    kin = Kinship(documents)
+    assert kin.places().tolist() == [0, 1, 4, 5]
+    assert kin(np.array([0, 0, 4]), np.array([1, 2, 5])).tolist() == [True, False, True]
+
+
+def test_a_name_that_very_many_share_says_nothing() -> None:
+    documents = [Dated("s", f"{n}/index.md", 0, "", (), None, False) for n in range(100)]
+    assert not len(Kinship(documents).places())
+
+
+def test_of_hundreds_made_of_one_form_only_what_holds_them_together_is_kept() -> None:
+    fingerprints = Fingerprints()
+    documents = []
+    for number in range(300):
+        text = f"{TEXT} form number {number} of many"
+        fingerprints.add(number, text, split_words(text))
+        documents.append(
+            Dated("s", f"{chr(97 + number // 26)}{chr(97 + number % 26)}.md", 0, "", (), None, False)
+        )
+    pairs = fingerprints.pairs(Kinship(documents), SilentProgress())
+    assert len(pairs) == 299
+    assert len(clusters([(pair.first, pair.second) for pair in pairs])) == 1

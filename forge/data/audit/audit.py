@@ -13,17 +13,19 @@ from typing import Any
 from forge.data.audit.advice import advise
 from forge.data.audit.boilerplate import LineCounter
 from forge.data.audit.conflicts import Surroundings, find_conflicts
-from forge.data.audit.copies import NEAR_JACCARD, Fingerprints, Pair, clusters
+from forge.data.audit.copies import NEAR_JACCARD, Fingerprints
 from forge.data.audit.documents import Text, lake_texts, set_aside
 from forge.data.audit.findings import Findings, Near
 from forge.data.audit.report import report_of
 from forge.data.audit.scan import Profile, examine_all
 from forge.data.audit.stale import DEAD_LINK, OLDER_VERSION, Signal, dead
 from forge.data.audit.token_count import Sample, bytes_per_token
-from forge.data.audit.versions import Dated, Family, find_families
+from forge.data.components import clusters
+from forge.data.duplicates import Pair
 from forge.data.lake import build_lake
 from forge.data.remote import is_address
 from forge.data.sources import list_files, resolve_source
+from forge.data.versions import Dated, Family, Kinship, find_families
 from forge.data.words import split_words
 from forge.progress import Progress
 
@@ -80,9 +82,10 @@ def look(lake: Path, sources: Sequence[str], as_of: date, progress: Progress) ->
         lower_words.update(profile.lower_words)
         profiles.append(replace(profile, lower_words=frozenset()))
 
-    pairs = fingerprints.pairs(progress)
-    families = find_families([_dated(profile) for profile in profiles], fingerprints, pairs)
+    dated = [_dated(profile) for profile in profiles]
+    pairs = fingerprints.pairs(Kinship(dated), progress)
     exact = fingerprints.exact_groups()
+    families = find_families(dated, pairs, exact, fingerprints.jaccard)
     near = _near(pairs, families)
     stale = _stale(profiles, families, sources)
     about = Surroundings(
@@ -111,7 +114,6 @@ def look(lake: Path, sources: Sequence[str], as_of: date, progress: Progress) ->
 
 def _dated(profile: Profile) -> Dated:
     return Dated(
-        profile.number,
         profile.source,
         profile.path,
         profile.part,
@@ -152,7 +154,7 @@ def _stale(
         if source in linked
     }
     for profile in profiles:
-        signals = list(profile.stated.signals)
+        signals = list(profile.signals)
         if gone := dead(profile.path, list(profile.links), there.get(profile.source, frozenset())):
             signals.append(Signal(DEAD_LINK, ", ".join(gone)))
         if signals:

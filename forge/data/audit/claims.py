@@ -122,6 +122,8 @@ class Claim:
     """Other dates in the sentence."""
     capitals: tuple[str, ...]
     """Capitalised sequences, the value left out; which of them name something, the whole corpus tells."""
+    named: tuple[str, ...] = ()
+    """Of a table or settings: where a name the corpus knows may stand, the surest place first."""
 
     @property
     def shown_value(self) -> str:

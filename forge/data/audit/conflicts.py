@@ -22,6 +22,10 @@ LEAST_JACCARD = 0.3
 LEAST_OVERLAP_OF_NUMBERS = 0.75
 """A bare number has no unit that would say what it is."""
 LEAST_SHARED_WEIGHT = 1.0
+LEAST_SHARED_WEIGHT_OF_KEYS = 1.3
+"""`timeout_seconds` alone may be any."""
+WORD_OF_PLACE = re.compile(r"[A-Za-z0-9'’&]+")
+MOST_NAME_WORDS = 4
 MOST_CLAIMS_OF_A_SUBJECT = 400
 """More claims of one kind about one thing are a table in prose, compared only with their neighbours."""
 
@@ -96,11 +100,24 @@ class _Subjects:
                 self._titles[document] = frozenset([max(longer, key=len)])
 
     def __call__(self, claim: Claim) -> frozenset[str]:
+        if claim.named:
+            return self._known_in(claim.named)
         own = frozenset(name for sequence in claim.capitals if (name := self._name(sequence, claim)))
         if not own:
             return self._titles.get(claim.document, frozenset())
         # 'This Agreement' is another one in each document: a capital alone makes no name of a word.
         return own if any(not self._is_word(name) for name in own) else frozenset()
+
+    def _known_in(self, places: Sequence[str]) -> frozenset[str]:
+        """Return the longest known name in the first of `places` that has one."""
+        for place in places:
+            words = [word.lower() for word in WORD_OF_PLACE.findall(place)]
+            for count in range(MOST_NAME_WORDS, 0, -1):
+                for start in range(len(words) - count + 1):
+                    name = _levelled(" ".join(words[start : start + count]))
+                    if name in self._names and not self._is_word(name):
+                        return frozenset([name])
+        return frozenset()
 
     def _name(self, sequence: str, claim: Claim) -> str:
         """Return the name in a capitalised sequence; '' when it is the first word of a sentence and nothing more."""
@@ -192,6 +209,11 @@ def _same_attribute(a: Claim, b: Claim) -> float:
     assert b.value is not None
     if a.value.per and b.value.per and not a.value.per & b.value.per:
         return 0.0
+    if a.named or b.named:
+        # A key has no sentence around it that would say what else it depends on: it must say the same, word for word.
+        said = {term for term in a.terms if weight(frozenset([term])) == 1}
+        same = bool(said) and said == {term for term in b.terms if weight(frozenset([term])) == 1}
+        return 1.0 if same and weight(a.terms & b.terms) >= LEAST_SHARED_WEIGHT_OF_KEYS else 0.0
     shared = weight(a.terms & b.terms)
     fewer = min(weight(a.terms), weight(b.terms))
     least = LEAST_OVERLAP_OF_NUMBERS if a.dimension == "number" else LEAST_OVERLAP

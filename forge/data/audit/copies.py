@@ -5,35 +5,23 @@ When there are too many shingles all sets are thinned alike.
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
 from forge.data.components import Components
-from forge.data.duplicates import levelled
+from forge.data.duplicates import Pair, levelled, related_pairs
 from forge.data.shingles import Shingler
-from forge.data.similarity import similar_pairs
+from forge.data.versions import RELATED_JACCARD, Kinship
 from forge.progress import Progress
 
 SHINGLE_WORDS = 5
 NEAR_JACCARD = 0.8
-RELATED_JACCARD = 0.5
-"""Pairs from here on may be versions of each other."""
 MOST_SHINGLES = 24_000_000
 """Held at once, 8 bytes each; about 150 MB of text. Beyond, every second, fourth, ... shingle is kept, by its value."""
 
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 Uint64 = npt.NDArray[np.uint64]
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Two documents, the first the one with the smaller number, neither an exact copy of an earlier one."""
-
-    first: int
-    second: int
-    jaccard: float
 
 
 class Fingerprints:
@@ -78,44 +66,42 @@ class Fingerprints:
         shared = len(np.intersect1d(a, b, assume_unique=True))
         return shared / (len(a) + len(b) - shared)
 
-    def pairs(self, progress: Progress) -> list[Pair]:
-        """Return every pair with a Jaccard of at least RELATED_JACCARD, first copies only.
+    def pairs(self, kin: Kinship, progress: Progress) -> list[Pair]:
+        """Return the pairs that matter, of first copies only.
 
-        Of documents with the very same shingles each is paired with the first of them, and that one with the others.
+        They are all of `kin` with a Jaccard of at least RELATED_JACCARD; and of the others with at least NEAR_JACCARD
+        as many as hold together what hangs together, the closest of each block.
         """
-        firsts: dict[bytes, int] = {}
-        found: list[Pair] = []
-        numbers: list[int] = []
-        for number, one in self._sets.items():
-            digest = hashlib.sha256(one.tobytes()).digest() if len(one) else number.to_bytes(8, "little")
-            first = firsts.setdefault(digest, number)
-            if first == number:
-                numbers.append(number)
-            else:
-                found.append(Pair(first, number, 1.0))
-        progress.start(len(numbers), "documents")
-        for block in similar_pairs([self._sets[number] for number in numbers], RELATED_JACCARD):
-            for a, b, jaccard in zip(
-                block.first.tolist(), block.second.tolist(), block.jaccard.tolist(), strict=True
-            ):
-                one, two = sorted((numbers[a], numbers[b]))
-                found.append(Pair(one, two, jaccard))
-            progress.advance(block.probed)
-        return sorted(found, key=lambda pair: (pair.first, pair.second))
+        numbers = np.fromiter(self._sets, np.int64, len(self._sets))
+        together = Components(len(numbers))
+
+        def wanted(one: Ints, other: Ints, jaccard: Floats) -> npt.NDArray[np.bool_]:
+            kept = kin(numbers[one], numbers[other])
+            close = np.flatnonzero((jaccard >= NEAR_JACCARD) & ~kept)
+            kept[close[_joining(together, one[close], other[close], jaccard[close])]] = True
+            return kept
+
+        found = related_pairs(list(self._sets.values()), RELATED_JACCARD, wanted, progress)
+        return [Pair(int(numbers[pair.first]), int(numbers[pair.second]), pair.jaccard) for pair in found]
 
 
-def clusters(pairs: list[tuple[int, int]]) -> list[list[int]]:
-    """Return the groups that hang together by `pairs`, each sorted, in the order of their first members."""
-    places = {
-        number: place for place, number in enumerate(sorted({number for pair in pairs for number in pair}))
-    }
-    components = Components(len(places))
-    if pairs:
-        components.join(
-            np.array([places[one] for one, _ in pairs]), np.array([places[two] for _, two in pairs])
-        )
-    groups: dict[int, list[int]] = {}
-    names = components.names().tolist() if places else []
-    for number, name in zip(places, names, strict=True):
-        groups.setdefault(int(name), []).append(number)
-    return list(groups.values())
+def _joining(together: Components, one: Ints, other: Ints, jaccard: Floats) -> Ints:
+    """Join the pairs; return the places of those that joined what was apart, the closest first."""
+    names = together.names().copy() if len(one) else np.empty(0, np.int64)
+    apart = np.flatnonzero(names[one] != names[other])
+    heads: dict[int, int] = {}
+
+    def head(name: int) -> int:
+        while (above := heads.get(name, name)) != name:
+            heads[name] = name = heads.get(above, above)
+        return name
+
+    joining = []
+    for place in apart[np.argsort(-jaccard[apart], kind="stable")].tolist():
+        a, b = sorted((head(int(names[one[place]])), head(int(names[other[place]]))))
+        if a != b:
+            heads[b] = a
+            joining.append(place)
+    places = np.array(joining, np.int64)
+    together.join(one[places], other[places])
+    return places

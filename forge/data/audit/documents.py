@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -12,25 +11,24 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
-from forge.data.audit.dates import parse_day
+from forge.data.versions import is_talk
 from forge.errors import StageError
 from forge.progress import Progress
 
 READ_ROWS = 256
 
-NEEDED = ("document_id", "source", "path", "part", "mime", "title", "language", "text", "bytes", "metadata")
-WHERE_KNOWN = ("author", "created", "modified")
-"""Columns of later lakes; the same names in the metadata are looked at too."""
-
-CREATED_FIELDS = ("created", "date", "creation_date", "published", "issued", "sent")
-MODIFIED_FIELDS = (
+COLUMNS = (
+    "document_id",
+    "source",
+    "path",
+    "part",
+    "mime",
+    "title",
+    "language",
+    "text",
+    "bytes",
+    "created",
     "modified",
-    "updated",
-    "last_modified",
-    "last_updated",
-    "lastmod",
-    "reviewed",
-    "last_reviewed",
 )
 
 
@@ -55,8 +53,8 @@ class Text:
 
     @property
     def is_chat(self) -> bool:
-        """Whether it is talk: messages and mail speak of other documents, not of themselves."""
-        return "slack" in self.mime or "message" in self.mime or "mbox" in self.mime or "rfc822" in self.mime
+        """Whether it is talk: messages and mail."""
+        return is_talk(self.mime)
 
     @property
     def is_code(self) -> bool:
@@ -78,9 +76,8 @@ def lake_texts(lake: Path, progress: Progress) -> Iterator[Text]:
         ) from None
     with file:
         progress.start(file.metadata.num_rows, "documents")
-        columns = [*NEEDED, *(name for name in WHERE_KNOWN if name in file.schema_arrow.names)]
         number = 0
-        for batch in file.iter_batches(READ_ROWS, columns=columns):
+        for batch in file.iter_batches(READ_ROWS, columns=COLUMNS):
             for row in batch.to_pylist():
                 yield _text(number, row)
                 number += 1
@@ -88,10 +85,6 @@ def lake_texts(lake: Path, progress: Progress) -> Iterator[Text]:
 
 
 def _text(number: int, row: dict[str, Any]) -> Text:
-    metadata = json.loads(row["metadata"])
-    fields = {
-        str(name).lower().replace(" ", "_").replace("-", "_"): value for name, value in metadata.items()
-    }
     return Text(
         number,
         row["document_id"],
@@ -103,18 +96,13 @@ def _text(number: int, row: dict[str, Any]) -> Text:
         row["language"],
         row["text"],
         row["bytes"],
-        _day(row.get("created"), *(fields.get(name) for name in CREATED_FIELDS)),
-        _day(row.get("modified"), *(fields.get(name) for name in MODIFIED_FIELDS)),
+        _day(row["created"]),
+        _day(row["modified"]),
     )
 
 
-def _day(*values: Any) -> date | None:
-    for value in values:
-        if isinstance(value, date):
-            return date(value.year, value.month, value.day)  # a datetime is a date as well
-        if isinstance(value, str) and (found := parse_day(value)):
-            return found
-    return None
+def _day(time: str | None) -> date | None:
+    return None if time is None else date.fromisoformat(time[: len("2024-01-05")])
 
 
 def set_aside(lake: Path) -> list[dict[str, Any]]:

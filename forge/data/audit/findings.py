@@ -11,7 +11,7 @@ from forge.data.audit.conflicts import Conflict
 from forge.data.audit.scan import Profile
 from forge.data.audit.stale import DEAD_LINK, Signal
 from forge.data.audit.token_count import BytesPerToken
-from forge.data.audit.versions import Family
+from forge.data.versions import Family
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,62 +1,67 @@
-"""A spec fragment that acts on the findings of an audit: the steps of curation they call for, and why each is there."""
+"""A recipe that acts on the findings of an audit: the steps of curation they call for, and why each is there."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
 
-REDACT_KINDS = {
-    "private key": "private_key",
-    "aws access key": "aws_key",
-    "github token": "github_token",
-    "gitlab token": "gitlab_token",
-    "slack token": "slack_token",
-    "stripe key": "stripe_key",
-    "google api key": "google_key",
-    "openai key": "openai_key",
-    "jwt": "jwt",
-    "connection string": "url_password",
-    "password": "password",
-    "email": "email",
-    "iban": "iban",
-    "credit card": "card",
-    "us ssn": "us_ssn",
-    "phone": "phone",
-    "ip address": "ip_address",
-}
-"""The audit's kinds as `data.redact_kinds` names them."""
+FIX_MARK = "# From the audit of "
 
 
-def fix_spec(report: Mapping[str, Any]) -> str:
-    """Return YAML to put into a recipe: `data:` with the steps, what each acts on, and what a person has to settle."""
+def fix_spec(report: Mapping[str, Any], file: Path) -> str:
+    """Return a recipe to stand in `file`: the steps, what each acts on, and what a person has to settle.
+
+    It does not say where the documents are, which a recipe may not: the command that uses it does.
+    """
     steps: list[tuple[str, str]] = [("repair", "broken encodings, control characters")]
     settings: dict[str, Any] = {}
     if report["boilerplate"]:
-        steps.append(("boilerplate", f"{len(report['boilerplate'])} lines that many documents share"))
+        why = f"of {len(report['boilerplate'])} lines that many documents share, those at the edges of most of a folder"
+        steps.append(("boilerplate", why))
     steps.append(("quality", "the limits of data.*"))
+    duplicates = report["duplicates"]
+    # Copies first: of an older version no copy may stay behind.
+    if duplicates["exact"]:
+        steps.append(("exact_duplicates", f"{_extra(duplicates['exact'])} copies"))
     if report["versions"]:
         older = sum(len(family["members"]) - 1 for family in report["versions"])
         steps.append(("superseded", f"{older} older versions in {len(report['versions'])} families"))
-    duplicates = report["duplicates"]
-    if duplicates["exact"]:
-        steps.append(("exact_duplicates", f"{_extra(duplicates['exact'])} copies"))
     if duplicates["near"]:
         near = [one["documents"] for one in duplicates["near"]]
         steps.append(("near_duplicates", f"{_extra(near)} near copies"))
     kinds = report["secrets"]["by_kind"]
     if kinds:
         steps.append(("redact", f"{sum(kind['values'] for kind in kinds)} secrets and personal data"))
-        settings["redact_kinds"] = sorted(REDACT_KINDS[kind["kind"]] for kind in kinds)
-    head = (
-        f"# From the audit of {', '.join(report['paths'])} on {report['as_of']}: put it into a recipe, "
-        "or give the keys as overrides."
-    )
-    paths = report["paths"]
-    body = [head, "data:", *_yaml({"path": paths[0] if len(paths) == 1 else paths})]
+        settings["redact_kinds"] = sorted(kind["kind"] for kind in kinds)
+    body = [
+        f"{FIX_MARK}{', '.join(report['paths'])} on {report['as_of']}. Use it with",
+        f"#   {use_command(report['paths'], file)}",
+        "# To build on another recipe, add a line: defaults: [legal_tiny, override /data: folder]",
+        "data:",
+    ]
     body += ["  curate:", *(f"    - {name}  # {why}" for name, why in steps), *_yaml(settings)]
     return "\n".join([*body, *_by_hand(report)]) + "\n"
+
+
+def use_command(paths: Sequence[str], file: Path) -> str:
+    """Return the command, ready for a shell, that trains on `paths` curated as `file` says."""
+    place = file.absolute().parent
+    found = "" if place == Path.cwd() / "recipes" else f"FORGE_RECIPE_PATH={shlex.quote(str(place))} "
+    value = _hydra(paths[0]) if len(paths) == 1 else f"[{','.join(map(_hydra, paths))}]"
+    return f"{found}forge-run +recipe={file.stem} {shlex.quote(f'data.path={value}')}"
+
+
+def _hydra(text: str) -> str:
+    """Return `text` as Hydra's grammar wants it: in quotes where it has more than plain characters."""
+    if re.fullmatch(r"[A-Za-z0-9_./:%+~-]+", text):
+        return text
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 def _extra(groups: list[Any]) -> int:

@@ -15,8 +15,9 @@ from forge.data.audit.conflicts import Conflict
 from forge.data.audit.findings import Findings
 from forge.data.audit.quality import BINS, SIGNALS
 from forge.data.audit.scan import Profile
-from forge.data.audit.secrets import PERSONAL, without_secrets
+from forge.data.audit.secrets import without_secrets
 from forge.data.remote import is_address
+from forge.data.sensitive import PERSONAL
 from forge.data.sources import PACKAGE_PREFIX, resolve_source
 
 FORMAT = 1

@@ -18,10 +18,13 @@ from pathlib import Path
 
 from forge.data.audit.claims import Claim, find_claims
 from forge.data.audit.documents import Text
-from forge.data.audit.language import language_of
 from forge.data.audit.quality import quality_score
-from forge.data.audit.secrets import SecretPlace, find_secrets, places
-from forge.data.audit.stale import Stated, links, read_statements
+from forge.data.audit.secrets import SecretPlace, places
+from forge.data.audit.settings import code_claims, table_claims
+from forge.data.audit.stale import Signal, links, stale_signals
+from forge.data.language import language_of
+from forge.data.sensitive import find_values
+from forge.data.statements import Stated, read_stated
 from forge.data.words import split_words
 
 BATCH_BYTES = 1_000_000
@@ -55,6 +58,7 @@ class Profile:
     """Its own date: reviewed, dated, modified or created, whichever is known first."""
     talk: bool
     stated: Stated
+    signals: tuple[Signal, ...]
     links: tuple[str, ...]
     secrets: tuple[SecretPlace, ...]
     secret_counts: Mapping[str, int]
@@ -67,12 +71,13 @@ def examine(text: Text, as_of: date, root: Path | None) -> Profile:
     """Examine one document. `root` is where its source lies, for markup that the text has lost."""
     content = text.text[:MOST_CHARACTERS]
     words = split_words(content)
-    stated = read_statements(content, text.title, text.is_chat, as_of)
-    hits = find_secrets(content)
+    stated = read_stated(content)
+    signals = () if text.is_chat else tuple(stale_signals(content, text.title, stated, as_of))
+    hits = find_values(content)
     counts: dict[str, int] = {}
     for hit in hits:
         counts[hit.kind] = counts.get(hit.kind, 0) + 1
-    claims = () if _claims_nothing(text) else tuple(find_claims(text.number, content))
+    claims = tuple(_claims(text, content))
     day = stated.reviewed or stated.dated or text.modified or text.created
     return Profile(
         text.number,
@@ -89,6 +94,7 @@ def examine(text: Text, as_of: date, root: Path | None) -> Profile:
         day,
         text.is_chat,
         stated,
+        signals,
         tuple(links(content, _markup(text, root))),
         tuple(itertools.islice(places(text.number, content, hits), MOST_PLACES)),
         counts,
@@ -101,8 +107,29 @@ HISTORY = re.compile(r"change[-_ ]?log|release[-_ ]?notes|\bnews\b|\bhistory\b|w
 """Names of documents that tell what was: each line holds for one release."""
 
 
-def _claims_nothing(text: Text) -> bool:
-    return text.is_code or _is_table(text) or HISTORY.search(f"{text.path} {text.title}") is not None
+NOT_IN_USE = re.compile(
+    r"\b(?:tests?|examples?|samples?|fixtures?|templates?|vendor|archive)\b|example", re.IGNORECASE
+)
+"""Folders and names of settings that nothing runs with."""
+
+
+def _claims(text: Text, content: str) -> Iterator[Claim]:
+    place = f"{text.title} {text.path}"
+    if HISTORY.search(place):
+        return
+    if _is_table(text) or text.is_code:
+        place = SEPARATORS.sub(" ", place)
+        if NOT_IN_USE.search(place):
+            return
+        if text.is_code:
+            yield from code_claims(text.number, content, text.mime, place)
+        else:
+            yield from table_claims(text.number, content, place)
+        return
+    yield from find_claims(text.number, content)
+
+
+SEPARATORS = re.compile(r"[/_.-]+")
 
 
 def _is_table(text: Text) -> bool:

@@ -15,7 +15,8 @@ from urllib.parse import unquote
 
 import re2
 
-from forge.data.audit.dates import find_days
+from forge.data.statements import HEAD_LINES, LABEL_END, MOST_LINE_CHARACTERS, Stated, head_and_tail
+from forge.data.written_dates import find_days
 
 SUPERSEDED = "says that it is superseded"
 EXPIRED = "its validity has ended"
@@ -27,9 +28,6 @@ OLDER_VERSION = "a newer version is there"
 REVIEW_YEARS = 4
 """A document that names its last review is long past when that was more years ago."""
 OVERDUE_DAYS = 365
-HEAD_LINES, TAIL_LINES = 25, 8
-MOST_LINE_CHARACTERS = 600
-
 ITSELF = (
     r"(?:document|page|wiki page|policy|guide|guideline|handbook|manual|procedure|process description|runbook|playbook|"
     r"instructions?|article|version|edition|wiki|file|spreadsheet|presentation|deck|template|form|specification|spec|"
@@ -71,7 +69,6 @@ NOT_SO = re.compile(
     r"\b(?:not|never|isn't|unless|until|if|once|when|before|will be|would be|may be|can be)\b", re.IGNORECASE
 )
 
-LABEL_END = r"\s*(?:date|on)?\s*[:\-–]?\s*(?:the\s+)?$"
 EXPIRY = re.compile(
     r"\b(?:valid|effective|applicable|apply|applies|in force|in effect|binding|"
     r"good)\s*(?:only\s+)?(?:until|till|through|thru|to|up to)"
@@ -85,24 +82,8 @@ EXPIRY_SUBJECT = re.compile(
     r"regulation|quote|certificate)s?\b|^\W*(?:valid|expir|effective|in force)",
     re.IGNORECASE,
 )
-REVIEW = re.compile(
-    r"\b(?:last\s+(?:updated?|revised?|reviewed|review|revision|modified|edited|changed|checked|verified)"
-    r"|(?:date of (?:the )?last (?:review|revision|update|change)))"
-    r"(?:\s+(?:on|at|by [\w .]{2,40}? on))?" + LABEL_END,
-    re.IGNORECASE,
-)
 NEXT_REVIEW = re.compile(
     rf"\b(?:next review|review due|review by|to be reviewed by|due for review){LABEL_END}", re.IGNORECASE
-)
-DATED = re.compile(
-    r"^\W*(?:date|dated|issued|published|effective(?: from| as of)?|as of|stand|version date|"
-    rf"release date|approved){LABEL_END}",
-    re.IGNORECASE,
-)
-STATED_VERSION = re.compile(
-    r"^\W*(?:document\s+|doc\s+)?(?:version|revision|rev\.?|edition|issue)\b\W{0,3}(?:no\.?\s*)?(\d{1,3}(?:\.\d{1,3}){0,3})\b"
-    r"(?=\s*(?:$|[,;(|]|\.\s*$|issued|of|from|dated|–|-))",
-    re.IGNORECASE,
 )
 MARKDOWN_LINK = re.compile(r"(?<!!)\[[^\]\n]{1,200}\]\(\s*<?([^)\s>]+)>?[^)\n]{0,100}\)")
 HTML_LINK = re.compile(r"<a\s[^>]{0,300}?href\s*=\s*[\"']([^\"'>\s]+)[\"']", re.IGNORECASE)
@@ -120,41 +101,18 @@ class Signal:
     day: date | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Stated:
-    """What a document says of its own age."""
-
-    reviewed: date | None
-    dated: date | None
-    version: tuple[int, ...]
-    signals: tuple[Signal, ...]
-
-
-def read_statements(text: str, title: str, is_talk: bool, as_of: date) -> Stated:
-    """Return what `text` says of itself. `is_talk`: mail and chat, which speak of other documents."""
+def stale_signals(text: str, title: str, stated: Stated, as_of: date) -> Iterator[Signal]:
+    """Yield what `text` says of itself that makes it stale on the day `as_of`; `stated` is what it says of its age."""
     lines = [line.strip() for line in text.split("\n") if line.strip()]
-    edges = lines if len(lines) <= HEAD_LINES + TAIL_LINES else [*lines[:HEAD_LINES], *lines[-TAIL_LINES:]]
-    reviewed = dated = None
-    version: tuple[int, ...] = ()
-    signals: list[Signal] = []
-    for line in edges:
-        line = line[:MOST_LINE_CHARACTERS]
-        if not version and (found := STATED_VERSION.search(line)):
-            version = tuple(int(part) for part in found.group(1).split("."))
+    for line in head_and_tail(lines):
         for day in find_days(line):
             before = line[: day.start]
-            if reviewed is None and REVIEW.search(before):
-                reviewed = day.day
-            elif dated is None and (DATED.search(before) or (day.start < 60 and STATED_VERSION.search(line))):
-                dated = day.day
-            elif NEXT_REVIEW.search(before) and as_of - day.day > timedelta(days=OVERDUE_DAYS):
-                signals.append(Signal(OVERDUE, line, day.day))
-    if not is_talk:
-        signals += _over(title, lines)
-        signals += _expired(lines, as_of)
-        if reviewed is not None and (as_of - reviewed).days > REVIEW_YEARS * 365.25:
-            signals.append(Signal(LONG_PAST, f"last reviewed {reviewed.isoformat()}", reviewed))
-    return Stated(reviewed, dated, version, tuple(signals))
+            if NEXT_REVIEW.search(before) and as_of - day.day > timedelta(days=OVERDUE_DAYS):
+                yield Signal(OVERDUE, line, day.day)
+    yield from _over(title, lines)
+    yield from _expired(lines, as_of)
+    if stated.reviewed is not None and (as_of - stated.reviewed).days > REVIEW_YEARS * 365.25:
+        yield Signal(LONG_PAST, f"last reviewed {stated.reviewed.isoformat()}", stated.reviewed)
 
 
 def _over(title: str, lines: list[str]) -> Iterator[Signal]:

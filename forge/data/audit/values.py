@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import re2
 
-from forge.data.audit.dates import find_days
 from forge.data.audit.words_of_claims import stem, synonym
+from forge.data.written_dates import find_days
 
 SMALL = {
     word: number

@@ -9,7 +9,17 @@ from forge.data.dates import from_value
 from forge.data.decode import encodable
 
 AUTHOR = ("author", "authors", "creator", "created_by")
-CREATED = ("created", "created_at", "date", "published", "published_at", "publish_date")
+CREATED = (
+    "created",
+    "created_at",
+    "date",
+    "published",
+    "published_at",
+    "publish_date",
+    "creation_date",
+    "issued",
+    "sent",
+)
 MODIFIED = (
     "modified",
     "modified_at",
@@ -18,6 +28,9 @@ MODIFIED = (
     "last_modified",
     "lastmod",
     "last_edited_time",
+    "last_updated",
+    "reviewed",
+    "last_reviewed",
 )
 
 

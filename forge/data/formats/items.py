@@ -137,6 +137,8 @@ class Content:
     where: Path | bytes
     size_bytes: int
     budget: Budget
+    ocr: bool = False
+    """Whether pictures of pages are read as well."""
 
     def open(self) -> BinaryIO:
         """Open it for reading."""

@@ -9,6 +9,7 @@ from typing import Any
 import pypdfium2
 import pypdfium2.raw as pdfium
 
+from forge.data import ocr
 from forge.data.dates import from_pdf
 from forge.data.decode import encodable
 from forge.data.formats.items import Content, Document, Item, Unreadable, newlines
@@ -20,7 +21,10 @@ JOINED_HYPHEN = "\ufffe"
 
 
 def read_pdf(content: Content) -> Iterator[Item]:
-    """Read a PDF as one document. One in which no page has text is set aside: it would need OCR."""
+    """Read a PDF as one document. One in which no page has text is set aside: it would need OCR.
+
+    With `content.ocr` pages without a text layer are read as they look.
+    """
     try:
         file = pypdfium2.PdfDocument(content.read())
     except pypdfium2.PdfiumError as error:
@@ -28,16 +32,22 @@ def read_pdf(content: Content) -> Iterator[Item]:
         reason, detail = ("encrypted", "it asks for a password") if locked else ("broken pdf", str(error))
         raise Unreadable(reason, detail) from None
     try:
-        pages, broken = _pages(file)
+        pages, broken, seen = _pages(file, content.ocr)
         without_text = [number for number, page in enumerate(pages, start=1) if not page.strip()]
         if len(without_text) == len(pages):
             if pages and len(broken) == len(pages):
                 raise Unreadable("broken pdf", f"none of its {len(pages)} pages can be read")
-            raise Unreadable("needs OCR", f"{len(pages)} pages, none of which has text")
+            if content.ocr:
+                raise Unreadable("no text", f"{len(pages)} pages, and OCR found text on none")
+            raise Unreadable(
+                "needs OCR", f"{len(pages)} pages, none of which has text: data.ocr=true reads them"
+            )
         about = file.get_metadata_dict()
         metadata: dict[str, Any] = {"pages": len(pages)}
         if without_text:
             metadata["pages_without_text"] = without_text
+        if seen:
+            metadata["pages_by_ocr"] = seen
         if broken:
             metadata["broken_pages"] = broken
         for name in ("Subject", "Keywords"):
@@ -59,15 +69,18 @@ def read_pdf(content: Content) -> Iterator[Item]:
     )
 
 
-def _pages(file: Any) -> tuple[list[str], list[int]]:
-    """Return the text of each page, and the numbers of those that cannot be read."""
+def _pages(file: Any, with_ocr: bool) -> tuple[list[str], list[int], list[int]]:
+    """Return the text of each page, and the numbers of those that cannot be read, and of those read by OCR."""
     pages: list[str] = []
     broken: list[int] = []
+    seen: list[int] = []
     for place in range(len(file)):
         try:
             page = file[place]
             try:
                 text = page.get_textpage().get_text_range()
+                if with_ocr and not text.strip() and (text := ocr.text_of_page(page)):
+                    seen.append(place + 1)
             finally:
                 page.close()
         except pypdfium2.PdfiumError:
@@ -75,7 +88,7 @@ def _pages(file: Any) -> tuple[list[str], list[int]]:
             text = ""
         text = newlines(encodable(text)).replace(JOINED_HYPHEN, "").replace("\0", "").replace("\f", "\n")
         pages.append(text)
-    return pages, broken
+    return pages, broken, seen
 
 
 def _language(file: Any) -> str | None:

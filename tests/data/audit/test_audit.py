@@ -13,7 +13,6 @@ from benchmarks.messy_folder import make_folder
 from forge.data.audit.audit import audit
 from forge.data.audit.boilerplate import LineCounter
 from forge.data.audit.fix import fix_spec
-from forge.data.audit.language import UNKNOWN, language_of
 from forge.data.audit.token_count import Sample, bytes_per_token
 from forge.errors import StageError
 from forge.progress import SilentProgress
@@ -71,9 +70,9 @@ def test_every_file_is_accounted_for_and_every_link_opens(messy: tuple[Path, Any
 
 def test_the_fix_names_steps_that_the_findings_call_for(messy: tuple[Path, Any, dict[str, Any]]) -> None:
     _, _, report = messy
-    text = fix_spec(report)
+    text = fix_spec(report, Path("recipes/clean.yaml"))
     spec = yaml.safe_load(text)["data"]
-    assert spec["path"] == report["paths"][0]
+    assert "path" not in spec  # which a recipe may not say
     assert {"superseded", "exact_duplicates", "near_duplicates", "redact"} <= set(spec["curate"])
     assert len(spec["redact_kinds"]) == len(report["secrets"]["by_kind"])
     assert f"# {len(report['conflicts'])} conflicts" in text
@@ -87,7 +86,10 @@ def test_a_clean_folder_has_no_findings_and_asks_for_little(tmp_path: Path) -> N
     for key in ("versions", "stale", "conflicts", "boilerplate", "without_text"):
         assert report[key] == []
     assert report["advice"]["recommendation"] == "retrieval"
-    assert yaml.safe_load(fix_spec(report))["data"]["curate"] == ["repair", "quality"]
+    assert yaml.safe_load(fix_spec(report, Path("recipes/clean.yaml")))["data"]["curate"] == [
+        "repair",
+        "quality",
+    ]
 
 
 def test_no_value_of_a_secret_is_in_the_report(tmp_path: Path) -> None:
@@ -98,10 +100,10 @@ def test_no_value_of_a_secret_is_in_the_report(tmp_path: Path) -> None:
         )
     report = look(tmp_path)
     assert report["secrets"]["by_kind"] == [
-        {"kind": "github token", "personal": False, "values": 12, "documents": 6}
+        {"kind": "github_token", "personal": False, "values": 12, "documents": 6}
     ]
     assert report["conflicts"]
-    assert TOKEN not in json.dumps(report) + fix_spec(report)
+    assert TOKEN not in json.dumps(report) + fix_spec(report, Path("recipes/clean.yaml"))
 
 
 def test_nothing_there_is_said_in_one_line(tmp_path: Path) -> None:
@@ -109,12 +111,6 @@ def test_nothing_there_is_said_in_one_line(tmp_path: Path) -> None:
         look(tmp_path / "missing")
     with pytest.raises(StageError, match="no files"):
         look(tmp_path)
-
-
-def test_languages_are_told_without_the_network() -> None:
-    assert language_of("Dies ist ein Satz über die Lampen neben der Tür des Hauses.") == "de"
-    assert language_of("THIS IS A SENTENCE ABOUT THE LAMPS BESIDE THE DOOR OF THE HOUSE.") == "en"
-    assert language_of("12 34 56 -- 78") == UNKNOWN
 
 
 def test_lines_are_counted_once_a_document_and_rare_ones_forgotten() -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from benchmarks.messy import dev, held_out
 from benchmarks.messy.secret_values import maker
-from forge.data.audit.secrets import find_secrets, masked, places, without_secrets
+from forge.data.audit.secrets import masked, places, without_secrets
+from forge.data.sensitive import find_values
 
 VOICE = dev.VOICE
 MAKE = maker(VOICE.domain, VOICE.first_names, VOICE.last_names)
@@ -19,19 +20,19 @@ def test_every_kind_is_found_and_no_part_of_it_is_shown(kind: str) -> None:
         for form in voice.secret_lines[kind]:
             value = MAKE[kind](rng)
             text = f"First line.\n{form.format(V=value)}\nLast line."
-            hits = find_secrets(text)
+            hits = find_values(text)
             assert kind in {hit.kind for hit in hits}
             [place] = [place for place in places(3, text, hits) if place.kind == kind]
             assert (place.document, place.line) == (3, 2)
-            secret = value.split("://")[-1].split("@")[0] if kind == "connection string" else value
+            secret = value.split("://")[-1].split("@")[0] if kind == "url_password" else value
             assert secret not in place.masked
-            if kind != "private key":
+            if kind != "private_key":
                 assert secret not in without_secrets(text)
 
 
 @pytest.mark.parametrize("line", [*dev.VOICE.clean_lines, *held_out.VOICE.clean_lines])
 def test_what_only_looks_like_one_is_none(line: str) -> None:
-    assert find_secrets(line) == []
+    assert find_values(line) == []
 
 
 @pytest.mark.parametrize(
@@ -49,16 +50,16 @@ def test_what_only_looks_like_one_is_none(line: str) -> None:
     ],
 )
 def test_placeholders_and_code_are_no_secrets(line: str) -> None:
-    assert find_secrets(line) == []
+    assert find_values(line) == []
 
 
 def test_places_count_lines_and_characters_beyond_ascii() -> None:
     text = "Grüße 🙂\n\nIBAN: DE89370400440532013000 ok"
-    hits = find_secrets(text)
+    hits = find_values(text)
     assert [(place.kind, place.line) for place in places(0, text, hits)] == [("iban", 3)]
     assert text[hits[0].start : hits[0].end] == "DE89370400440532013000"
 
 
 def test_masking_keeps_the_known_prefix_alone() -> None:
-    assert masked("aws access key", "AKIA" + "B" * 16) == "AKIA•••• (20 characters)"
+    assert masked("aws_key", "AKIA" + "B" * 16) == "AKIA•••• (20 characters)"
     assert masked("email", "someone@somewhere.org") == "•••• (21 characters)"

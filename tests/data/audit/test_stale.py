@@ -1,17 +1,22 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 import pytest
 
-from forge.data.audit.stale import EXPIRED, LONG_PAST, OVERDUE, SUPERSEDED, dead, links, read_statements
+from forge.data.audit.documents import Text
+from forge.data.audit.scan import examine
+from forge.data.audit.stale import EXPIRED, LONG_PAST, OVERDUE, SUPERSEDED, dead, links, stale_signals
+from forge.data.statements import read_stated
 
 AS_OF = date(2026, 6, 30)
 BODY = "The lamp stands beside the door.\n\nWhoever leaves last puts it out.\n"
 
 
-def reasons(line: str, talk: bool = False, title: str = "Lamps") -> list[str]:
-    return [one.reason for one in read_statements(f"{line}\n\n{BODY}", title, talk, AS_OF).signals]
+def reasons(line: str, title: str = "Lamps") -> list[str]:
+    text = f"{line}\n\n{BODY}"
+    return [one.reason for one in stale_signals(text, title, read_stated(text), AS_OF)]
 
 
 @pytest.mark.parametrize(
@@ -52,7 +57,12 @@ def test_words_about_other_things_say_nothing(line: str) -> None:
 
 
 def test_talk_speaks_of_other_documents() -> None:
-    assert reasons("This page is obsolete.", talk=True) == []
+    said = Text(
+        0, "0", "s", "a", 0, "text/plain", "Lamps", None, f"This page is obsolete.\n\n{BODY}", 60, None, None
+    )
+    talk = replace(said, mime="application/vnd.slack.messages+json")
+    assert [one.reason for one in examine(said, AS_OF, None).signals] == [SUPERSEDED]
+    assert examine(talk, AS_OF, None).signals == ()
 
 
 @pytest.mark.parametrize(
@@ -72,12 +82,6 @@ def test_talk_speaks_of_other_documents() -> None:
 )
 def test_dates_that_end_a_document(line: str, expected: list[str]) -> None:
     assert reasons(line) == expected
-
-
-def test_version_and_dates_are_read() -> None:
-    stated = read_statements(f"Version 2.1, 3 May 2024\n{BODY}", "Lamps", False, AS_OF)
-    assert (stated.version, stated.dated) == ((2, 1), date(2024, 5, 3))
-    assert read_statements(f"Version 2 fixes the printer.\n{BODY}", "Lamps", False, AS_OF).version == ()
 
 
 def test_only_links_to_documents_of_the_source_can_be_dead() -> None:

@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from forge.data.audit.naming import in_old_folder, parse_name
+from forge.data.naming import in_old_folder, parse_name
 
 PLAN = ("travel", "plan")
 

@@ -41,6 +41,7 @@ PATTERNS = (
 )
 HAS_YEAR = re.compile(r"(?:19[7-9]|20\d)\d")
 ANY_DATE = re.compile("|".join(f"(?:{pattern.pattern})" for _, pattern in PATTERNS), re.IGNORECASE)
+SLASHES = re.compile(r"\d{1,2}/\d{1,2}/\d{4}")
 IN_NAME = re.compile(r"(?<!\d)((?:19[7-9]|20\d)\d)([-_.]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])(?!\d)")
 
 
@@ -68,11 +69,13 @@ def find_days(text: str) -> Iterator[Day]:
                 break
 
 
-def parse_day(text: str) -> date | None:
-    """Return the first date in `text`, also one written 20240131."""
-    for found in find_days(text[:200]):
-        return found.day
-    return day_in_name(text[:200])
+def whole_day(text: str) -> date | None:
+    """Return the one day that `text` is, and nothing else; None also where month and day may be swapped, 3/4/2024."""
+    text = text.strip()
+    found = next(find_days(text), None)
+    if found is None or not found.exact or found.end - found.start != len(text):
+        return None
+    return None if SLASHES.fullmatch(text) else found.day
 
 
 def day_in_name(name: str) -> date | None:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import date
 
-from forge.data.audit.dates import IN_NAME, day_in_name
+from forge.data.written_dates import IN_NAME, day_in_name
 
 EDGE = r"(?:^|(?<=[\s_\-.(\[,]))"
 END = r"(?=$|[\s_\-.)\],])"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forge.data.audit.dates import day_in_name, find_days, parse_day
+from forge.data.written_dates import day_in_name, find_days, whole_day
 
 DAYS = st.dates(date(1970, 1, 1), date(2099, 12, 31))
 
@@ -42,8 +42,25 @@ def test_other_numbers_are_no_days(text: str) -> None:
 def test_names_bear_days(day: date) -> None:
     for form in ("%Y-%m-%d", "%Y%m%d", "%Y_%m_%d"):
         assert day_in_name(f"minutes_{day.strftime(form)}_final") == day
-    assert parse_day(day.strftime("%Y%m%d")) == day
 
 
 def test_a_longer_number_in_a_name_is_no_day() -> None:
     assert day_in_name("invoice-1202401159") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "day"),
+    [
+        (" 31. Januar 2024 ", date(2024, 1, 31)),
+        ("January 31st, 2024", date(2024, 1, 31)),
+        ("31.01.2024", date(2024, 1, 31)),
+        ("2024/01/31", date(2024, 1, 31)),
+        ("03/04/2024", None),  # March or April
+        ("Q1 2024", None),
+        ("May 2024", None),
+        ("on 31 January 2024", None),
+        ("", None),
+    ],
+)
+def test_a_text_that_is_one_day(text: str, day: date | None) -> None:
+    assert whole_day(text) == day
