@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import time
 import traceback
@@ -167,7 +168,8 @@ def _disk_line(what: str, error: OSError, output_dir: Path) -> str:
         remedy = "look after that disk; the same command goes on"
     else:
         remedy = "set output_dir to a folder you may write to"
-    reason = error.strerror or type(error).__name__
+    # pyarrow puts words of its own around the system's.
+    reason = os.strerror(error.errno) if error.errno else error.strerror or type(error).__name__
     return f"{what}: {error.filename or output_dir.absolute()}: cannot be written ({reason}): {remedy}"
 
 

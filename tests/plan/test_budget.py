@@ -41,8 +41,8 @@ def test_each_way_of_giving_a_budget() -> None:
     ("budget", "line"),
     [
         ({"epochs": 1.0}, "train.epochs: the length of a pass is not known"),
-        ({"hours": 0.0001}, "train.hours: 0.0001 h do not pay for one step of 2.22 s on hardware=8xh100"),
-        ({"budget_usd": 0.01}, "train.budget_usd: $0.01 do not pay for one step"),
+        ({"hours": 0.0001}, "train.hours: 0.0001 h does not pay for one step, 2.22 s on hardware=8xh100"),
+        ({"budget_usd": 0.01}, "train.budget_usd: $0.01 does not pay for one step, 2.22 s and $0.0146 on"),
         (
             {"budget_usd": 5.0, "hardware_name": "cpu"},
             "train.budget_usd: hardware=cpu has no price: give hardware.usd",

@@ -57,11 +57,11 @@ def test_on_a_cpu_the_workers_are_all_there_is() -> None:
     assert items == {"workers": 2 * worker, "loader": 2 * 16 * (1000 + 4096)}
 
 
-def test_disk_holds_data_twice_tokens_checkpoints_and_weights() -> None:
+def test_disk_holds_the_data_in_each_form_tokens_checkpoints_and_weights() -> None:
     items = {item.name: item.bytes for item in disk_items(model(), layout(), 10_000, 2500, 2, ["hf", "gguf"])}
     assert items == {
         "lake": 10_000,
-        "corpus": 10_000,
+        "corpus": 25_000,
         "tokens": 5000,
         "checkpoints": 3 * 14 * PARAMETERS,
         "trained weights": 2 * PARAMETERS,

@@ -25,7 +25,7 @@ from tests.factories import tiny_plan
 
 PLAN = tiny_plan()
 SUMMARIES: dict[str, dict[str, Any]] = {
-    "lake": {"documents": 2, "bytes": 10, "files_set_aside": 1},
+    "lake": {"documents": 2, "bytes": 10, "files_set_aside": 1, "set_aside": {"binary": 1}},
     "corpus": {"documents": 2, "set_aside": {"near duplicate": 1}},
     "tokenizer": {"vocab_size": 256},
     "tokens": {"train_tokens": 9, "held_out_tokens": 1, "train_bytes_per_token": 4.0},
