@@ -1,9 +1,10 @@
-# `make demo` trains the demonstration model; `make test` runs every check. Both make what they need.
+# `make demo` trains the demonstration model, `make test` runs the checks, `make soak` the tests of kills and hangs.
+# Each makes what it needs.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint types pytest
+.PHONY: demo test lint types pytest soak
 
 demo: $(VENV)/.demo
 	$(BIN)/forge-run +recipe=legal_tiny
@@ -18,7 +19,10 @@ types: $(VENV)/.test
 	$(BIN)/mypy
 
 pytest: $(VENV)/.test
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not soak"
+
+soak: $(VENV)/.test
+	$(BIN)/python -m pytest -n auto --dist load -m soak
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

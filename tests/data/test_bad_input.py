@@ -123,7 +123,7 @@ def carry_out(stage: str, root: Path, source: Path, most_bytes: int = 1 << 40) -
     return subprocess.run(command, capture_output=True, text=True).stderr
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_full_disk_is_an_error_of_the_disk_and_the_stage_goes_on_from_there(tmp_path: Path) -> None:
     source = write_folder(tmp_path / "in", prose_files(range(150), 300))
     full, roomy = tmp_path / "full", tmp_path / "roomy"

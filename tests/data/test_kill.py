@@ -70,7 +70,7 @@ def content(folder: Path) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_twenty_kills_change_no_byte(tmp_path: Path) -> None:
     source = real_documents(tmp_path / "source")
     whole, broken = tmp_path / "whole", tmp_path / "broken"

@@ -16,7 +16,7 @@ MEMORY_BYTES = 80_000_000
 FILE_BYTES = 100_000
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux bounds private memory")
 def test_a_folder_larger_than_memory_becomes_a_corpus(tmp_path: Path) -> None:
     chance = random.Random(1)

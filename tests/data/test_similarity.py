@@ -105,6 +105,7 @@ def test_a_threshold_out_of_range_is_refused(threshold: float) -> None:
         list(similar_pairs(arrays([{1}]), threshold))
 
 
+@pytest.mark.soak
 def test_a_large_clique_comes_in_bounded_blocks() -> None:
     base = set(range(50))
     sets = [(base - {number % 50}) | {1_000 + number} for number in range(700)]

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.chaos import chaos, chaos_plan
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize(("zero_stage", "precision"), [(2, "bf16"), (3, "fp32")])
 def test_kills_at_random_moments_change_nothing(zero_stage: int, precision: str, tmp_path: Path) -> None:
     kills = 3

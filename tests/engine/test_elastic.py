@@ -109,7 +109,7 @@ def test_one_process_becomes_two_and_two_become_one(
     check_goes_on(one, whole, step=CHANGE + HALF)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_four_processes_become_two(tmp_path: Path, tokens: Path, whole: Path) -> None:
     four = make_run(tmp_path / "four", plan_for(4, 3))
     launch(plan_for(4, 3), tokens, four)

@@ -52,7 +52,7 @@ def test_the_table_shows_the_largest_difference_of_each_way() -> None:
     assert "| 1 | 4 | none | 0.0e+00 | 0.0e+00 | 0.0e+00 | 5.0e-01 |" in tables(losses).splitlines()
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_two_processes_and_recomputation_train_as_one_process_does(tmp_path: Path) -> None:
     ways = [BASE, RECOMPUTED, Way(2, 1, 2, "fp32"), Way(2, 3, 1, "fp32"), Way(2, 3, 1, "fp32", "full")]
     losses = losses_of(ways, tmp_path)

@@ -122,6 +122,7 @@ def terminate() -> None:
     raise Terminated
 
 
+@pytest.mark.soak
 def test_two_workers_killed_stopped_and_resumed_end_as_if_nothing_had_happened(
     tmp_path: Path, tokens: Path, place: Place
 ) -> None:
@@ -180,6 +181,7 @@ def cut_off() -> list[str]:
     return prefix
 
 
+@pytest.mark.soak
 def test_a_killed_parent_leaves_no_worker_and_the_same_command_goes_on_without_network_or_compiler(
     tmp_path: Path, tokens: Path, place: Place, cut_off: list[str]
 ) -> None:
@@ -273,6 +275,7 @@ def test_a_worker_that_fails_says_so_in_the_parent(tmp_path: Path, tokens: Path)
     assert "Traceback" in (run_dir / "logs" / "rank0.log").read_text()
 
 
+@pytest.mark.soak
 def test_workers_that_hang_leave_their_stacks_and_are_started_again(tmp_path: Path, tokens: Path) -> None:
     layout = {"processes_per_node": 2, "micro_batch_sequences": 2}
     plan = tiny_plan(layout=layout, schedule={"steps": 120, "checkpoint_every_steps": 20})
@@ -302,6 +305,7 @@ def test_workers_that_are_told_to_stop_by_a_scheduler_write_a_checkpoint(
     assert checkpoint_steps(run_dir / "checkpoints")[0] >= 5
 
 
+@pytest.mark.soak
 def test_a_failure_that_comes_back_is_given_up(tmp_path: Path, tokens: Path) -> None:
     plan = tiny_plan(schedule={"steps": 100_000, "checkpoint_every_steps": 100_000})
     run_dir = make_run(tmp_path, plan)

@@ -137,6 +137,7 @@ def test_no_network_is_used(documents: Path, undisturbed: Path, tmp_path: Path) 
     assert outcome(tmp_path) == outcome(undisturbed)
 
 
+@pytest.mark.soak
 def test_a_sweep_runs_each_point(documents: Path, undisturbed: Path, tmp_path: Path) -> None:
     shutil.copytree(undisturbed / "artifacts", tmp_path / "artifacts")
     swept = forge_run(documents, tmp_path, "train.steps=1,2", "-m")
