@@ -99,7 +99,9 @@ def write_model(folder: Path, model: ModelPlan, dtype: torch.dtype = torch.bfloa
     transformers.utils.logging.disable_progress_bar()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        transformers.AutoModelForCausalLM.from_config(config, dtype=dtype).save_pretrained(folder)
+        # Drawn in fp32 in every dtype: torch draws bf16 otherwise, and not in the same way in every version.
+        network = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        network.to(dtype).save_pretrained(folder)
 
 
 def write_tokenizer(folder: Path) -> Tokenizer:
