@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+SOAK   ?= tests
 
 .PHONY: demo test lint types pytest soak
 
@@ -22,7 +23,7 @@ pytest: $(VENV)/.test
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "not soak"
 
 soak: $(VENV)/.test
-	$(BIN)/python -m pytest -n auto --dist load -m soak
+	$(BIN)/python -m pytest -n auto --dist load -m soak $(SOAK)
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
