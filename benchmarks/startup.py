@@ -2,7 +2,7 @@
 
     python benchmarks/startup.py [--repeats 7]
 
-Prints CPU seconds (user and system, best of the repeats, children included) and the ratio to the bare application.
+Prints CPU seconds (user and system, children included) and the ratio to the bare application, medians of the rounds.
 CPU time, because a shared machine's wall time says more about its other users.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -24,21 +25,17 @@ def main(config):
 
 main()
 """
+BARE = "bare Hydra application"
 FORGE = "from forge.cli.main import main; main()"
 PLAN = ["plan", "+recipe=legal_7b", "hardware=8xh100", "--json"]
 
 
-def cpu_seconds(command: list[str], folder: Path, repeats: int) -> float:
-    """Return the least CPU time of `command` over `repeats` runs, after one that warms the file cache."""
-    best = float("inf")
-    for attempt in range(repeats + 1):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run(command, cwd=folder, check=True, capture_output=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        if attempt:
-            best = min(best, used)
-    return best
+def cpu_seconds(command: list[str], folder: Path) -> float:
+    """Return the CPU time of `command` once."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def main() -> None:
@@ -56,17 +53,22 @@ def main() -> None:
         (folder / "app.py").write_text(APPLICATION)
         python = sys.executable
         commands = {
-            "bare Hydra application": [python, "app.py", "hydra.run.dir=out"],
+            BARE: [python, "app.py", "hydra.run.dir=out"],
             "forge plan +recipe=legal_7b hardware=8xh100": [python, "-c", FORGE, *PLAN],
             "forge plan --why train.tokens": [python, "-c", FORGE, "plan", "--why", "train.tokens"],
             "import forge": [python, "-c", "import forge"],
             "python": [python, "-c", "pass"],
         }
-        bare = cpu_seconds(commands["bare Hydra application"], folder, repeats)
+        # In turn, so that a slow moment of the machine falls on all alike; the first round warms the file cache.
+        rounds = [
+            {name: cpu_seconds(command, folder) for name, command in commands.items()}
+            for _ in range(repeats + 1)
+        ][1:]
         print("| | CPU s | ratio to the bare application |\n|---|---|---|")
-        for name, command in commands.items():
-            used = cpu_seconds(command, folder, repeats)
-            print(f"| `{name}` | {used:.3f} | {used / bare:.2f} |")
+        for name in commands:
+            used = statistics.median(one[name] for one in rounds)
+            ratio = statistics.median(one[name] / one[BARE] for one in rounds)
+            print(f"| `{name}` | {used:.3f} | {ratio:.2f} |")
 
 
 if __name__ == "__main__":

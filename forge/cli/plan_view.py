@@ -124,9 +124,8 @@ def _data(plan: Plan) -> str:
     passes = "" if estimates.corpus_passes is None else f", read {times(estimates.corpus_passes)}"
     if plan.sources:
         files = sum(source.files for source in plan.sources)
-        held = f"{files:,} files" if files != 1 else "1 file"
         # Filters and duplicates leave less; how much, only reading the documents tells.
-        return f"{held}, at most {tokens} tokens{passes}"
+        return f"{counted(files, 'file')}, at most {tokens} tokens{passes}"
     return f"not at hand; {tokens} tokens assumed{passes}" if estimates.corpus_tokens else "not at hand"
 
 

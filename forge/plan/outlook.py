@@ -14,9 +14,9 @@ TIME_ERROR_FRACTION = {"cuda": 0.13, "cpu": 0.50}
 of benchmarks/leave_one_out.json; on CPUs, which differ more, the factor of two of benchmarks/cpu_rate.py."""
 
 MEMORY_ERROR_FRACTION = {"cuda": 0.05, "cpu": 0.25}
-"""Half-width of the band around memory. On GPUs five times the worst row of benchmarks/memory.md (0.99 %), for what
-fake tensors do not show: the allocator's fragmentation and the kernels' workspaces. A CPU's allocator keeps what it
-has freed, so there it is wider."""
+"""Half-width of the band around memory. On GPUs nearly three times the worst row of benchmarks/memory.md (1.8 %), for
+what fake tensors do not show: the allocator's fragmentation and the kernels' workspaces. A CPU's allocator keeps what
+it has freed, so there it is wider."""
 
 RESTART_S = 600.0
 """From a fault to the next step: noticed, relaunched, model built, checkpoint read."""
