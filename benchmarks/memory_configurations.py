@@ -49,6 +49,7 @@ class Configuration:
                 (f"loss in {layout.loss_chunks}", layout.loss_chunks > 1),
                 ("eager", layout.attention == "eager"),
                 (f"bucket {layout.bucket_bytes / 1e6:.0f} MB", layout.bucket_bytes != 100_000_000),
+                ("bf16 states", layout.optimizer_states == "bf16"),
                 ("optimizer on the host", layout.offload_optimizer != "none"),
                 ("parameters on the host", layout.offload_parameters != "none"),
             )
@@ -108,6 +109,7 @@ def configuration(
     return Configuration(model, layout, world, length)
 
 
+_NARROW = {"optimizer_states": "bf16"}
 _OPTIMIZER = {"offload_optimizer": "cpu"}
 _BOTH = {"offload_optimizer": "cpu", "offload_parameters": "cpu"}
 
@@ -196,6 +198,20 @@ _ROWS: list[tuple[Any, ...]] = [
     ("1B", 2, "bf16", "full", 2048, 1, 8, _OPTIMIZER),
     ("7B", 3, "bf16", "full", 2048, 1, 8, _OPTIMIZER),
     ("MoE 0.5B", 2, "bf16", "none", 1024, 2, 4, _OPTIMIZER),
+    ("20M", 1, "bf16", "none", 512, 1, 1, _NARROW),
+    ("125M", 1, "bf16", "none", 512, 1, 8, _NARROW | {"gradient_accumulation_steps": 2}),
+    ("125M", 2, "bf16", "none", 512, 1, 2, _NARROW),
+    ("350M", 2, "bf16", "full", 512, 1, 1, _NARROW | {"gradient_accumulation_steps": 2}),
+    ("350M", 3, "bf16", "full", 512, 1, 8, _NARROW),
+    ("1B", 1, "bf16", "full", 2048, 1, 8, _NARROW),
+    ("7B", 3, "bf16", "full", 4096, 2, 8, _NARROW),
+    ("125M", 2, "bf16", "none", 1024, 2, 8, _NARROW | _OPTIMIZER),
+    ("125M", 3, "bf16", "none", 1024, 2, 8, _NARROW | _OPTIMIZER),
+    ("MoE 0.5B", 2, "bf16", "none", 1024, 2, 8, _NARROW),
+    ("20M", 1, "fp16", "none", 512, 4, 1),
+    ("125M", 2, "fp16", "none", 1024, 4, 8),
+    ("350M", 3, "fp16", "full", 2048, 4, 8),
+    ("1B", 1, "fp16", "selective", 2048, 4, 8, {"gradient_accumulation_steps": 2}),
 ]
 
 CONFIGURATIONS = [configuration(*row[:7], **(row[7] if len(row) > 7 else {})) for row in _ROWS]

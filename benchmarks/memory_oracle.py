@@ -51,7 +51,7 @@ from forge.plan.types import ModelPlan
 
 DEVICE, HOST = torch.device("cpu:0"), torch.device("cpu")
 
-DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 GRADIENT_CLIP = 1.0
 
@@ -92,9 +92,13 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run `func` and count what it made. No number can be read from a fake tensor: all are zero."""
         if func is torch.ops.aten._local_scalar_dense.default:
-            return {torch.bool: False, torch.float32: 0.0, torch.bfloat16: 0.0, torch.float64: 0.0}.get(
-                args[0].dtype, 0
-            )
+            return {
+                torch.bool: False,
+                torch.float32: 0.0,
+                torch.bfloat16: 0.0,
+                torch.float16: 0.0,
+                torch.float64: 0.0,
+            }.get(args[0].dtype, 0)
         if func is torch.ops.aten._grouped_mm.default and args[0].dtype == torch.float32:
             out = _grouped_product(*args)
         else:
@@ -167,6 +171,8 @@ def _patch(live: LiveBytes, attention: str) -> None:
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     # Module.to and .bfloat16 swap tensors, which fake tensors refuse; the model is built where and as it shall be.
     torch.nn.Module._apply = lambda self, *_, **__: self  # type: ignore[method-assign]
+    # fp16 is not for a CPU, says DeepSpeed; nothing is computed here.
+    type(get_accelerator()).is_fp16_supported = lambda _: True
     # Compares integers of the ranks: there is one rank.
     for module in (stage3, partition_parameters, partitioned_param_coordinator):
         module.assert_ints_same_as_other_ranks = lambda *_, **__: None
@@ -196,6 +202,7 @@ def _patch_offload() -> None:
 
     def construct(self: Any, groups: Any, **options: Any) -> None:
         torch.optim.Optimizer.__init__(self, groups, {"lr": options["lr"], "betas": options["betas"]})
+        self.fp32_optimizer_states = options["fp32_optimizer_states"]
 
     def step(self: Any, closure: Any = None) -> None:
         for group in self.param_groups:
@@ -223,7 +230,7 @@ def hardware(world_size: int) -> Hardware:
         device_memory_bytes=80 * 1024**3,
         host_memory_bytes=2 * 1024**4,
         peak_flops=1e15,
-        matmul_flops={"bf16": 8e14, "fp32": 4e14},
+        matmul_flops={"bf16": 8e14, "fp16": 8e14, "fp32": 4e14},
         memory_bytes_per_s=3e12,
         gpu_link_bytes_per_s=4e11,
         node_link_bytes_per_s=4e11,

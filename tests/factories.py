@@ -179,7 +179,11 @@ def deepspeed_config(layout: LayoutPlan, schedule: SchedulePlan) -> dict[str, An
         "train_micro_batch_size_per_gpu": layout.micro_batch_sequences,
         "gradient_accumulation_steps": layout.gradient_accumulation_steps,
         "gradient_clipping": schedule.gradient_clip,
-        "bf16": {"enabled": layout.precision == "bf16"},
+        "bf16": {
+            "enabled": layout.precision == "bf16",
+            "bf16_master_weights_and_grads": layout.optimizer_states == "bf16",
+            "bf16_optimizer_states": layout.optimizer_states == "bf16",
+        },
         "zero_optimization": zero,
         "zero_allow_untested_optimizer": True,
         "steps_per_print": 1_000_000_000,

@@ -99,7 +99,7 @@ def _layout(plan: Plan) -> str:
     layout = plan.layout
     parts = [
         f"ZeRO-{layout.zero_stage}",
-        layout.precision,
+        layout.precision if layout.optimizer_states == "fp32" else f"{layout.precision} with bf16 states",
         f"micro-batch {layout.micro_batch_sequences} × accumulation {layout.gradient_accumulation_steps} "
         f"× {layout.world_size // layout.sequence_parallel_degree}",
     ]

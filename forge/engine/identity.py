@@ -22,6 +22,7 @@ def training_id(plan: Plan) -> str:
         "schedule": schedule,
         "seed": plan.seed,
         "precision": plan.layout.precision,
+        "optimizer_states": plan.layout.optimizer_states,
         "attention": "within documents",  # checkpoints of engines that let it leave them are of another training
         "tokens": plan.stage("tokens").key,
     }

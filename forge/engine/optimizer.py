@@ -29,7 +29,12 @@ def build_optimizer(plan: Plan, network: torch.nn.Module) -> torch.optim.Optimiz
     if plan.layout.offload_optimizer == "cpu":
         from deepspeed.ops.adam import DeepSpeedCPUAdam
 
-        optimizer: torch.optim.Optimizer = DeepSpeedCPUAdam(groups, adamw_mode=True, **options)
+        optimizer: torch.optim.Optimizer = DeepSpeedCPUAdam(
+            groups,
+            adamw_mode=True,
+            fp32_optimizer_states=plan.layout.optimizer_states == "fp32",
+            **options,
+        )
         return optimizer
     return torch.optim.AdamW(groups, fused=True, **options)
 

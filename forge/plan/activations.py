@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from forge.plan.types import ModelPlan
 
-WIDTH_BYTES = {"bf16": 2, "fp32": 4}
+WIDTH_BYTES = {"bf16": 2, "fp16": 2, "fp32": 4}
 """Bytes of a weight, a gradient and an activation."""
 
 

@@ -219,6 +219,7 @@ def _layout_plan(chosen: Candidate) -> LayoutPlan:
         bucket_bytes=layout.bucket_bytes,
         attention=layout.attention,
         loss_chunks=layout.loss_chunks,
+        optimizer_states=layout.optimizer_states,
     )
 
 
@@ -264,7 +265,7 @@ def _estimates(
         expected_failures=faults.expected_failures,
         best_checkpoint_interval_s=faults.best_checkpoint_interval_s,
         checkpoint_stall_s=faults.checkpoint_stall_s,
-        checkpoint_bytes=checkpoint_bytes(model, chosen.layout.precision, chosen.layout.zero_stage),
+        checkpoint_bytes=checkpoint_bytes(model),
         corpus_tokens=corpus_tokens,
         corpus_passes=schedule.tokens / training_tokens if training_tokens else None,
         tokens_per_parameter=schedule.tokens / model.active_parameters,

@@ -15,6 +15,11 @@ CPU_ADAM_BYTES = 28
 """AdamW on fp32 states: reads weight, two moments, gradient; writes weight and moments."""
 
 
+def states_width_ratio(layout: Layout) -> float:
+    """Return bytes of the optimizer's states over what they are in fp32."""
+    return 0.5 if layout.optimizer_states == "bf16" else 1.0
+
+
 def cpu_step(model: ModelPlan, layout: Layout, hardware: Hardware, sequence_length: int) -> StepTime:
     """Return a step on CPUs: products at the measured rate of a training step, which holds the rest of a layer.
 
@@ -39,7 +44,7 @@ def cpu_step(model: ModelPlan, layout: Layout, hardware: Hardware, sequence_leng
         launch_s=steps * CPU_STEP_OVERHEAD_S,
         communication_s=transfer * (steps if layout.zero_stage >= 2 else 1),
         all_to_all_s=0.0,
-        optimizer_s=CPU_ADAM_BYTES * owned / hardware.memory_bytes_per_s,
+        optimizer_s=CPU_ADAM_BYTES * states_width_ratio(layout) * owned / hardware.memory_bytes_per_s,
         offload_s=0.0,
         loader_s=0.0,
     )

@@ -17,7 +17,7 @@ CORPUS_FRACTION = 2.5
 """Of the lake: nothing is dropped without a row, so the texts can be as large; the sets by which near duplicates are
 found, kept for the next time, are about 1.3 times as large again."""
 
-GGUF_WIDTH_BYTES = {"bf16": 2, "fp32": 4}
+GGUF_WIDTH_BYTES = {"bf16": 2, "fp16": 2, "fp32": 4}
 """Bytes a parameter, unquantised."""
 
 SMALL_VOCABULARY = 65_535
@@ -36,7 +36,7 @@ def disk_items(
 
     Args:
         model: the network.
-        layout: its precision and ZeRO stage decide a checkpoint's size.
+        layout: its precision is that of the trained weights.
         source_bytes: of the raw documents, which stay where they are.
         corpus_tokens: tokens the data is expected to yield.
         keep_checkpoints: checkpoints that stay; one more is written before the oldest goes.
@@ -45,7 +45,7 @@ def disk_items(
     lake = LAKE_FRACTION * source_bytes
     token_bytes = 2 if model.vocab_size <= SMALL_VOCABULARY else 4
     weights = WIDTH_BYTES[layout.precision] * model.parameters
-    checkpoint = checkpoint_bytes(model, layout.precision, layout.zero_stage)
+    checkpoint = checkpoint_bytes(model)
     exports = sum(
         weights if name == "hf" else GGUF_WIDTH_BYTES[layout.precision] * model.parameters
         for name in export_formats

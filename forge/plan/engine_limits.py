@@ -9,8 +9,8 @@ from forge.plan.types import LayoutPlan
 
 
 def not_carried_out(layout: LayoutPlan) -> list[str]:
-    """Return what the engine can't do of a layout, one line each: `engine.KEY: why: what to do`."""
-    return [f"engine.{key}: {line}" for key, line in _limits(layout)]
+    """Return what the engine can't do of a layout, one line each: `KEY: why: what to do`."""
+    return [f"{key}: {line}" for key, line in _limits(layout)]
 
 
 def check_carried_out(layout: LayoutPlan) -> None:
@@ -25,13 +25,15 @@ def check_carried_out(layout: LayoutPlan) -> None:
 
 def _limits(layout: LayoutPlan) -> Iterator[tuple[str, str]]:
     planned = "can be planned and not yet run"
+    if layout.precision == "fp16":
+        yield "train.precision", f"fp16 {planned}: to run it use train.precision=fp32"
     if layout.offload_optimizer == "nvme":
-        yield "offload_optimizer", f"NVMe {planned}: to run it use engine.offload_optimizer=cpu"
+        yield "engine.offload_optimizer", f"NVMe {planned}: to run it use engine.offload_optimizer=cpu"
     if layout.offload_parameters == "nvme":
-        yield "offload_parameters", f"NVMe {planned}: to run it use engine.offload_parameters=cpu"
+        yield "engine.offload_parameters", f"NVMe {planned}: to run it use engine.offload_parameters=cpu"
     if layout.sequence_parallel_degree > 1:
         yield (
-            "sequence_parallel_degree",
+            "engine.sequence_parallel_degree",
             f"sequences over {layout.sequence_parallel_degree} devices {planned}: to run it use "
             "engine.sequence_parallel_degree=1 and, for long sequences, engine.activation_checkpointing=full",
         )

@@ -155,7 +155,7 @@ def _gpu(spec: dict[str, Any], name: str) -> Hardware:
         host_memory_bytes=int(spec["host_memory_gib"] * GIB),
         peak_flops=spec["peak_bf16_tflops"] * 1e12,
         # torch multiplies fp32 in fp32 unless told to use TF32, and forge does not tell it.
-        matmul_flops={"bf16": ceiling, "fp32": fp32},
+        matmul_flops={"bf16": ceiling, "fp16": ceiling, "fp32": fp32},
         memory_bytes_per_s=spec["hbm_tb_per_s"] * 1e12,
         gpu_link_bytes_per_s=spec["gpu_link_gb_per_s"] * 1e9,
         node_link_bytes_per_s=spec["node_link_gb_per_s"] * 1e9,

@@ -11,7 +11,7 @@ import math
 from forge.plan.activations import WIDTH_BYTES
 from forge.plan.hardware import Hardware
 from forge.plan.layout import Layout
-from forge.plan.memory import MASTER_BYTES, MOMENTS_BYTES, memory_items
+from forge.plan.memory import MOMENTS, memory_items
 from forge.plan.types import MemoryItem, ModelPlan
 from forge.plan.weights import weights_of
 
@@ -60,8 +60,8 @@ def host_memory_items(
     # Every process builds the whole model in its precision; a weight is drawn in fp32 (forge.engine.initial_weights).
     built = WIDTH_BYTES[layout.precision] * model.parameters + 4 * _largest_weight(model)
     building = [workers, ("model being built", processes * built)]
-    # A process copies one tensor of its part at a time; rank 0 gathers the whole weights at the end.
-    part = MASTER_BYTES * model.parameters / (hardware.world_size if layout.zero_stage else 1)
+    # A process copies one tensor of its part at a time, to fp32; rank 0 gathers the whole weights at the end.
+    part = 4 * model.parameters / (hardware.world_size if layout.zero_stage else 1)
     weights = WIDTH_BYTES[layout.precision] * model.parameters
     saving = [*training, ("checkpoint gathering", max(processes * part, weights))]
     return max((_items(building), _items(saving)), key=lambda items: sum(item.bytes for item in items))
@@ -80,17 +80,17 @@ def _loader_bytes(layout: Layout, sequence_length: int, training_tokens: int) ->
 def offloaded_bytes(model: ModelPlan, layout: Layout, world: int) -> tuple[float, float]:
     """Return (states, what pinning adds) of one process, in host memory.
 
-    On the host are fp32 weights, both moments and an fp32 gradient; stages 1 and 2 add a copy in the precision of
-    training and one gradient, stage 2 the sums of earlier micro-batches, stage 3 a gradient in that precision (each
-    seen in benchmarks/memory_oracle.py). torch rounds a pinned buffer up to a power of
-    two (CachingHostAllocator), and DeepSpeed pins all but the moments.
+    On the host are master weights, both moments and a gradient in their precision; stages 1 and 2 add a copy in the
+    precision of training and one gradient, stage 2 the sums of earlier micro-batches, stage 3 a gradient in that
+    precision (each seen in benchmarks/memory_oracle.py). torch rounds a pinned buffer up to a power of two
+    (CachingHostAllocator), and DeepSpeed pins all but the moments.
     """
-    w = WIDTH_BYTES[layout.precision]
+    w, width = WIDTH_BYTES[layout.precision], WIDTH_BYTES[layout.optimizer_states]
     owned = model.parameters / (world if layout.zero_stage >= 1 else 1)
     states, pinned_buffers = 0.0, []
     if layout.offload_optimizer == "cpu":
-        states += MOMENTS_BYTES * owned
-        pinned_buffers += [MASTER_BYTES * owned, 4 * owned, w * owned]
+        states += MOMENTS * width * owned
+        pinned_buffers += [width * owned, width * owned, w * owned]
         if layout.zero_stage < 3:
             pinned_buffers.append(w * _largest_weight(model))
         if layout.zero_stage == 2 and layout.gradient_accumulation_steps > 1:

@@ -5,6 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+Precision = Literal["bf16", "fp16", "fp32"]
+"""Of weights and activations in the forward and backward pass."""
+
+StatesPrecision = Literal["bf16", "fp32"]
+"""Of master weights and Adam's moments."""
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -15,7 +21,7 @@ class Layout:
     gradient_accumulation_steps: int
     activation_checkpointing: Literal["none", "selective", "full"]
     offload_optimizer: Literal["none", "cpu", "nvme"]
-    precision: Literal["bf16", "fp32"]
+    precision: Precision
     bucket_bytes: int
     offload_parameters: Literal["none", "cpu", "nvme"] = "none"
     """Only at ZeRO stage 3."""
@@ -26,6 +32,8 @@ class Layout:
     attention: Literal["sdpa", "flash", "eager"] = "sdpa"
     loss_chunks: int = 1
     """Pieces of a micro-batch whose logits exist at a time."""
+    optimizer_states: StatesPrecision = "fp32"
+    """Precision of master weights and moments; bf16 only with a bf16 `precision`, at ZeRO stage 1 or more."""
 
     def __str__(self) -> str:
         parts = [f"ZeRO-{self.zero_stage}", f"micro-batch {self.micro_batch_sequences}"]
@@ -33,6 +41,8 @@ class Layout:
             parts.append(f"accumulation {self.gradient_accumulation_steps}")
         if self.activation_checkpointing != "none":
             parts.append(f"{self.activation_checkpointing} checkpointing")
+        if self.optimizer_states != "fp32":
+            parts.append(f"{self.optimizer_states} states")
         if self.offload_optimizer != "none":
             parts.append(f"optimizer on {self.offload_optimizer}")
         if self.offload_parameters != "none":

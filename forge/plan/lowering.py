@@ -61,17 +61,20 @@ def deepspeed_config(
             zero[key]["nvme_path"] = NVME_FOLDER
     micro_batch, accumulation = layout.micro_batch_sequences, layout.gradient_accumulation_steps
     replicas = hardware.world_size // layout.sequence_parallel_degree
-    config = {
+    config: dict[str, Any] = {
         "train_batch_size": micro_batch * accumulation * replicas,
         "train_micro_batch_size_per_gpu": micro_batch,
         "gradient_accumulation_steps": accumulation,
         "gradient_clipping": gradient_clip,
         "bf16": {"enabled": layout.precision == "bf16"},
+        "fp16": {"enabled": layout.precision == "fp16"},
         "zero_optimization": zero,
         "zero_allow_untested_optimizer": True,
         "steps_per_print": 1_000_000_000,
         "wall_clock_breakdown": False,
     }
+    if layout.optimizer_states == "bf16":
+        config["bf16"] |= {"bf16_master_weights_and_grads": True, "bf16_optimizer_states": True}
     if layout.sequence_parallel_degree > 1:
         config["sequence_parallel_size"] = layout.sequence_parallel_degree
     _refuse_unread(given or {}, layout)

@@ -46,11 +46,8 @@ Measured by benchmarks/cpu_rate.py, November 2026.
 FRAGMENTATION_FRACTION = 0.04
 """Reserved but unused by the caching allocator, as a share of what is allocated."""
 
-MOMENTS_BYTES = 8
-"""Adam's two moments, fp32, a parameter."""
-
-MASTER_BYTES = 4
-"""The fp32 copy of a parameter that the optimizer updates."""
+MOMENTS = 2
+"""Adam's, a parameter; each as wide as the copy of the parameter that the optimizer updates."""
 
 ALL_REDUCE_ELEMENTS = 500_000_000
 """Elements that stage 0 reduces in one buffer (DeepSpeed's engine)."""
@@ -153,7 +150,14 @@ def saved_bytes(model: ModelPlan, layout: Layout, sequence_length: int) -> int:
 
 def state_bytes(model: ModelPlan, layout: Layout, world_size: int) -> int:
     """Return what a device holds between two steps: weights, optimizer states, what stage 3 keeps allocated."""
-    states = _states(model, layout.precision, layout.zero_stage, world_size, layout.offload_optimizer)
+    states = _states(
+        model,
+        layout.precision,
+        layout.optimizer_states,
+        layout.zero_stage,
+        world_size,
+        layout.offload_optimizer,
+    )
     kept = layout.bucket_bytes if layout.zero_stage == 3 else 0
     if layout.offload_optimizer != "none" and layout.zero_stage < 3:
         kept = BYTES[layout.precision] * _largest_weight(weights_of(model))
@@ -163,15 +167,9 @@ def state_bytes(model: ModelPlan, layout: Layout, world_size: int) -> int:
     return round(parameters + states.gradients + states.optimizer + kept)
 
 
-def checkpoint_bytes(model: ModelPlan, precision: str, zero_stage: int = 1) -> int:
-    """Return the size of one checkpoint, measured on DeepSpeed 0.19: 12 to 16 bytes a parameter.
-
-    Stages 1 and 2 write weights, fp32 master weights and both moments; stage 3 leaves the weights out; stage 0, in
-    fp32, has no master weights.
-    """
-    weights = 0 if zero_stage == 3 else BYTES[precision]
-    master = 0 if zero_stage == 0 else MASTER_BYTES
-    return (weights + master + MOMENTS_BYTES) * model.parameters
+def checkpoint_bytes(model: ModelPlan) -> int:
+    """Return the size of one checkpoint: fp32 weights and both moments in every layout (`forge.engine.fragments`)."""
+    return 4 * (1 + MOMENTS) * model.parameters
 
 
 def _outside(allocated: int, hardware: Hardware) -> tuple[MemoryItem, ...]:
@@ -187,6 +185,7 @@ def _moments_of(model: ModelPlan, layout: Layout, world_size: int) -> tuple[Mome
     return _moments(
         model,
         layout.precision,
+        layout.optimizer_states,
         layout.zero_stage,
         layout.activation_checkpointing,
         layout.attention,
@@ -214,11 +213,13 @@ class _States(NamedTuple):
     optimizer: float
 
 
-def _states(model: ModelPlan, precision: str, stage: int, world: int, offload: str) -> _States:
-    w, parameters = BYTES[precision], model.parameters
+def _states(
+    model: ModelPlan, precision: str, optimizer_states: str, stage: int, world: int, offload: str
+) -> _States:
+    w, parameters, width = BYTES[precision], model.parameters, BYTES[optimizer_states]
     if stage == 0:
-        return _States(w * parameters, 0, MOMENTS_BYTES * parameters)
-    optimizer = 0.0 if offload != "none" else (MASTER_BYTES + MOMENTS_BYTES) * parameters / world
+        return _States(w * parameters, 0, MOMENTS * width * parameters)
+    optimizer = 0.0 if offload != "none" else (1 + MOMENTS) * width * parameters / world
     if stage < 3:
         return _States(w * parameters, 0, optimizer)
     whole = weights_of(model).vectors * (1 - 1 / world)
@@ -230,6 +231,7 @@ def _states(model: ModelPlan, precision: str, stage: int, world: int, offload: s
 def _moments(
     model: ModelPlan,
     precision: str,
+    optimizer_states: str,
     stage: int,
     checkpointing: str,
     attention: str,
@@ -244,14 +246,15 @@ def _moments(
     """Return the moments of a step, for any micro-batch and sequence length."""
     w = BYTES[precision]
     weights = weights_of(model)
-    states = _states(model, precision, stage, world, offload_optimizer)
+    states = _states(model, precision, optimizer_states, stage, world, offload_optimizer)
     parameters = states.parameters
     if hpz_partition_size > 1 and stage == 3:
         parameters += w * model.parameters / hpz_partition_size
     if offload_parameters != "none" and stage == 3:
         parameters = w * weights.vectors
     offloads = offload_optimizer != "none"
-    gradients = _Gradients(weights, model.layers, w, stage, world, bucket_bytes, accumulates, offloads)
+    casts = BYTES[optimizer_states] != w
+    gradients = _Gradients(weights, model.layers, w, stage, world, bucket_bytes, accumulates, offloads, casts)
     whole = Gathered(0, ((model.layers - 1, 0),), ((0, 0), (model.layers - 1, 0)))
     if stage == 3:
         whole = gathered_elements(model, bucket_bytes // w, checkpointing != "none", loss_chunks, world)
@@ -382,6 +385,7 @@ class _Gradients:
         bucket: int,
         accumulates: bool,
         offloads: bool,
+        casts: bool,
     ) -> None:
         limit = bucket // w
         every = weights.head + layers * weights.layer_elements + (0 if weights.tied else weights.embedding)
@@ -447,10 +451,10 @@ class _Gradients:
             self.step: float = w * _first_buffer(weights, layers)
         elif stage == 3:
             self.norm = 8 * max(weights.head, *weights.layer_matrices) / world
-            self.step = (4 + w) * part
+            self.step = ((4 if casts or w == 4 else 0) + w) * part
         else:
             self.norm = 8 * largest_slice
-            self.step = (4 if w == 2 else 0) * part + (w * part if several else 0)
+            self.step = (4 if casts else 0) * part + (w * part if several else 0)
         if offloads:
             self.step = 0.0
 
@@ -465,13 +469,21 @@ class _Gradients:
         return made + kept
 
     def reducing(self, layers: int, more: int = 0) -> float:
-        """Return the copy of a bucket that is being reduced then."""
-        return self._reducing if self._reduced_by(layers, more) else 0.0
+        """Return the copy of a bucket that is being reduced then, beyond what `after` says."""
+        if not self._reduced_by(layers, more):
+            return 0.0
+        if self._made(layers, more) <= 2 * self._limit and not self._reduces_at_once:
+            # The first bucket's copy is gone before the own part is allocated.
+            return max(0.0, self._reducing - self._own)
+        return self._reducing
 
     def _reduced_by(self, layers: int, more: int) -> bool:
         """Whether a bucket has been full by then."""
-        made = self._in_bucket + layers * self._layer_elements + sum(self._last[:more]) // self._w
-        return self._reduces_at_once or made > self._limit
+        return self._reduces_at_once or self._made(layers, more) > self._limit
+
+    def _made(self, layers: int, more: int) -> int:
+        """Return the elements that have gone through buckets by then."""
+        return int(self._in_bucket + layers * self._layer_elements + sum(self._last[:more]) // self._w)
 
     def fresh(self, weights: int) -> float:
         """Return gradients of the `weights` weights just made, of which all but one may have been moved away."""

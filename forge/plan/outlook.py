@@ -106,7 +106,10 @@ def precision_warnings(hardware: Hardware, precision: str) -> list[str]:
     """Return what is lost with a GPU that has no bf16."""
     if hardware.device == "cpu" or hardware.native_bf16 or precision != "fp32":
         return []
-    return [f"{hardware.gpu} does not multiply bf16: the run is in fp32, slower by far (forge has no fp16)"]
+    return [
+        f"{hardware.gpu} does not multiply bf16: the run is in fp32, slower by far than train.precision=fp16, which "
+        "can be planned and not yet run"
+    ]
 
 
 def disk_warnings(needed_bytes: int, disk_bytes: int | None) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from forge.errors import SpecError
 from forge.plan.hardware import Hardware
-from forge.plan.layout import Layout
+from forge.plan.layout import Layout, Precision, StatesPrecision
 
 MAX_MICRO_BATCH_SEQUENCES = 8192
 """Larger micro-batches are not searched: no device is faster with more."""
@@ -34,9 +34,10 @@ class Shape:
     hpz_partition_size: int
     loss_chunks: int
     bucket_bytes: int
-    precision: Literal["bf16", "fp32"]
+    precision: Precision
     attention: Literal["sdpa", "flash", "eager"]
     sequence_parallel_degree: int
+    optimizer_states: StatesPrecision
 
     def layout(self, micro_batch_sequences: int, gradient_accumulation_steps: int) -> Layout:
         """Return the layout of this shape with a micro-batch."""
@@ -53,6 +54,7 @@ class Shape:
             self.sequence_parallel_degree,
             self.attention,
             self.loss_chunks,
+            self.optimizer_states,
         )
 
     @property
@@ -109,15 +111,16 @@ def layout_space(hardware: Hardware, engine: dict[str, Any], train: dict[str, An
         "sdpa" if engine["attention"] == AUTO else engine["attention"]
     )
     degree = _degree(engine)
-    shapes = (Shape(*choice, precision, attention, degree) for choice in choices)
+    states: StatesPrecision = train["optimizer_states"]
+    shapes = (Shape(*choice, precision, attention, degree, states) for choice in choices)
     return Space(tuple(shape for shape in shapes if _consistent(shape)), micro_batches)
 
 
-def resolve_precision(hardware: Hardware, train: dict[str, Any]) -> Literal["bf16", "fp32"]:
+def resolve_precision(hardware: Hardware, train: dict[str, Any]) -> Precision:
     """Return the precision: what the spec pins, else bf16 where the hardware multiplies it natively."""
     if train["precision"] == AUTO:
         return "bf16" if hardware.native_bf16 else "fp32"
-    precision: Literal["bf16", "fp32"] = train["precision"]
+    precision: Precision = train["precision"]
     return precision
 
 
@@ -152,7 +155,16 @@ def _refuse(hardware: Hardware, engine: dict[str, Any], train: dict[str, Any], p
     found = _contradictions(hardware, engine, train, precision)
     problems = [f"engine.{key}: {problem}" for key, problem in found]
     if precision == "bf16" and hardware.device == "cuda" and not hardware.native_bf16:
-        problems.append(f"train.precision: {hardware.gpu} does not multiply bf16: use train.precision=fp32")
+        problems.append(
+            f"train.precision: {hardware.gpu} does not multiply bf16: use train.precision=fp16, or fp32"
+        )
+    if precision == "fp16" and hardware.device == "cpu":
+        problems.append("train.precision: DeepSpeed has no fp16 on a CPU: use train.precision=bf16, or fp32")
+    if train["optimizer_states"] == "bf16" and precision != "bf16":
+        problems.append(
+            f"train.optimizer_states: bf16 states go with bf16 weights, and these are {precision}: "
+            "use train.optimizer_states=fp32"
+        )
     if problems:
         raise SpecError(*problems)
 
@@ -170,10 +182,10 @@ def _contradictions(
         engine["sequence_parallel_degree"],
         engine["attention"],
     )
-    if stage == 0 and precision == "bf16":
+    if stage == 0 and precision != "fp32":
         yield (
             "zero_stage",
-            "ZeRO stage 0 in bf16 takes a wrong first step in DeepSpeed 0.19: "
+            f"ZeRO stage 0 in {precision} takes a wrong first step in DeepSpeed 0.19: "
             "use engine.zero_stage=1, or train.precision=fp32",
         )
     for key, place in (("offload_optimizer", optimizer), ("offload_parameters", parameters)):
@@ -184,6 +196,11 @@ def _contradictions(
                 key,
                 f"DeepSpeed swaps to NVMe at ZeRO stage 3 alone: use engine.zero_stage=3, or engine.{key}=cpu",
             )
+    if optimizer == "nvme" and train["optimizer_states"] == "bf16":
+        yield (
+            "offload_optimizer",
+            "DeepSpeed swaps fp32 states only: use train.optimizer_states=fp32, or engine.offload_optimizer=cpu",
+        )
     if optimizer == "cpu" and stage == 0:
         yield "offload_optimizer", "DeepSpeed offloads what ZeRO shards: use engine.zero_stage=1 or more"
     if parameters not in (AUTO, "none"):

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from forge.plan.communication import sequence_parallel_s, zero_exchange
-from forge.plan.cpu_time import CPU_ADAM_BYTES, cpu_step
+from forge.plan.cpu_time import CPU_ADAM_BYTES, cpu_step, states_width_ratio
 from forge.plan.efficiency import (
     FORGE_FRAMEWORK,
     HOST_EXPERT_S,
@@ -191,7 +191,13 @@ class StepTimer:
             )
             exchange = (found.micro_batch_s, found.last_backward_s, found.after_backward_s)
             self._exposed[key] = exchange
-        key = (layout.zero_stage, layout.offload_optimizer, layout.offload_parameters, layout.precision)
+        key = (
+            layout.zero_stage,
+            layout.offload_optimizer,
+            layout.offload_parameters,
+            layout.precision,
+            layout.optimizer_states,
+        )
         states = self._states.get(key)
         if states is None:
             states = self._states[key] = self._update(layout)
@@ -353,11 +359,13 @@ class StepTimer:
         link = min(HOST_LINK_BYTES_PER_S[self._generation], HOST_MEMORY_BYTES_PER_S / 2 / sharing)
         nvme = NVME_BYTES_PER_S / sharing
         on_device, once, each = 0.0, 0.0, 0.0
+        narrow = states_width_ratio(layout)
         if layout.offload_optimizer == "none":
-            on_device = owned * self._framework.kernels.optimizer_bytes / self._bandwidth
+            on_device = owned * narrow * self._framework.kernels.optimizer_bytes / self._bandwidth
         else:
             # Gradients go out, weights come back, AdamW runs at the speed of the host's memory.
-            once = owned * (2 * width / link + CPU_ADAM_BYTES * sharing / HOST_MEMORY_BYTES_PER_S)
+            host_s = CPU_ADAM_BYTES * narrow * sharing / HOST_MEMORY_BYTES_PER_S
+            once = owned * (2 * width / link + host_s)
             if layout.offload_optimizer == "nvme":
                 once += owned * 2 * 12 / nvme
         if layout.offload_parameters != "none":

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from forge.errors import SpecError
+from forge.plan.layout import Precision, StatesPrecision
 
 PLAN_FORMAT = 1
 PLAN_ID_HEX_DIGITS = 12
@@ -56,7 +57,7 @@ class LayoutPlan:
     processes_per_node: int
     world_size: int
     threads_per_process: int
-    precision: Literal["bf16", "fp32"]
+    precision: Precision
     zero_stage: Literal[0, 1, 2, 3]
     offload_optimizer: Literal["none", "cpu", "nvme"]
     offload_parameters: Literal["none", "cpu", "nvme"]
@@ -70,6 +71,7 @@ class LayoutPlan:
     bucket_bytes: int
     attention: Literal["sdpa", "flash", "eager"] = "sdpa"
     loss_chunks: int = 1
+    optimizer_states: StatesPrecision = "fp32"
     """Pieces of a micro-batch whose logits exist at a time."""
 
 

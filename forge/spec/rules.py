@@ -105,9 +105,15 @@ def _held_out(family: float, duplicate: float) -> str | None:
 
 
 def _first_step(stage: Any, precision: str) -> str | None:
-    if stage != 0 or precision != "bf16":
+    if stage != 0 or precision not in ("bf16", "fp16"):
         return None
-    return "ZeRO stage 0 in bf16 takes a wrong first step in DeepSpeed 0.19: use stage 1, or fp32"
+    return f"ZeRO stage 0 in {precision} takes a wrong first step in DeepSpeed 0.19: use stage 1, or fp32"
+
+
+def _narrow_states(states: Any, precision: str) -> str | None:
+    if states != "bf16" or precision in ("auto", "bf16"):
+        return None
+    return f"bf16 states go with bf16 weights, and these are {precision}: use fp32 states"
 
 
 _RULES = (
@@ -119,6 +125,7 @@ _RULES = (
     _Rule(("model.experts_per_token", "model.experts"), _experts),
     _Rule(("data.held_out_group_jaccard", "data.near_duplicate_jaccard"), _held_out),
     _Rule(("engine.zero_stage", "train.precision"), _first_step),
+    _Rule(("train.optimizer_states", "train.precision"), _narrow_states),
 )
 
 

@@ -76,8 +76,9 @@ def test_the_configurations_span_what_they_should() -> None:
     layouts = [configuration.layout for configuration in CONFIGURATIONS]
     assert {layout.zero_stage for layout in layouts} == {0, 1, 2, 3}
     assert {layout.activation_checkpointing for layout in layouts} == {"none", "selective", "full"}
-    assert {layout.precision for layout in layouts} == {"bf16", "fp32"}
-    assert not [layout for layout in layouts if layout.zero_stage == 0 and layout.precision == "bf16"]
+    assert {layout.precision for layout in layouts} == {"bf16", "fp16", "fp32"}
+    assert {layout.optimizer_states for layout in layouts} == {"bf16", "fp32"}
+    assert not [layout for layout in layouts if layout.zero_stage == 0 and layout.precision != "fp32"]
     micro_batches = [layout.micro_batch_sequences for layout in layouts]
     assert (min(micro_batches), max(micro_batches)) == (1, 16)
     lengths = [configuration.sequence_length for configuration in CONFIGURATIONS]

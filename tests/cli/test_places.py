@@ -81,7 +81,7 @@ def test_bad_input_stands_at_a_place(overrides: tuple[str, ...], _said: str) -> 
         ),
         (
             ("hardware=8xv100", "train.precision=bf16"),
-            "train.precision: v100-sxm-32gb does not multiply bf16: use train.precision=fp32",
+            "train.precision: v100-sxm-32gb does not multiply bf16: use train.precision=fp16, or fp32",
         ),
         (
             ("hardware=8xv100", "train.budget_usd=100"),

@@ -6,10 +6,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from forge.engine.checkpoint_folder import checkpoint_steps
 from forge.engine.distributed import Place
 from forge.engine.launch import run_training
+from forge.engine.worker import build_engine
 from forge.plan.types import Plan
 from forge.progress import SilentProgress
 from tests.engine.poison import stop_after
@@ -22,12 +24,15 @@ FP32_BOUND, BF16_BOUND = 5e-6, 4e-3
 STEPS, CHANGE, HALF = 12, 6, 3
 
 
-def plan_for(processes: int, zero_stage: int, precision: str = "fp32", every: int = CHANGE) -> Plan:
+def plan_for(
+    processes: int, zero_stage: int, precision: str = "fp32", every: int = CHANGE, states: str = "fp32"
+) -> Plan:
     layout = {
         "processes_per_node": processes,
         "micro_batch_sequences": 4 // processes,
         "zero_stage": zero_stage,
         "precision": precision,
+        "optimizer_states": states,
     }
     return tiny_plan(layout=layout, schedule={"steps": STEPS, "checkpoint_every_steps": every})
 
@@ -91,6 +96,22 @@ def test_stages_change_in_bf16_too(
     take_over(straight, new, CHANGE)
     train_here(plan_for(1, after, "bf16"), tokens, new, place)
     check_goes_on(new, straight, BF16_BOUND)
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 1), (2, 2), (3, 3), (1, 3), (3, 1)])
+def test_states_in_bf16_go_on_where_they_were(
+    before: int, after: int, tmp_path: Path, tokens: Path, place: Place
+) -> None:
+    first, second = (plan_for(1, stage, "bf16", states="bf16") for stage in (before, after))
+    straight = make_run(tmp_path / "straight", first)
+    train_here(first, tokens, straight, place)
+    new = make_run(tmp_path / "new", second)
+    take_over(straight, new, CHANGE)
+    train_here(second, tokens, new, place)
+    check_goes_on(new, straight, 0.0 if before == after else BF16_BOUND)
+    master = build_engine(second).optimizer
+    flat = master.fp32_partitioned_groups_flat if after == 3 else master.single_partition_of_fp32_groups
+    assert {part.dtype for part in flat} == {torch.bfloat16}
 
 
 @pytest.mark.parametrize("stage", [1, 3])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from unittest import mock
 
@@ -73,7 +74,11 @@ def _layouts(recipe: str) -> Iterator[tuple[Layout, Hardware, dict[str, Any]]]:
                 kind = (shape.offload_optimizer, shape.offload_parameters, shape.hpz_partition_size)
                 if kind not in seen:
                     seen.add(kind)
-                    yield shape.layout(*space.micro_batches[0]), hardware, values
+                    layout = shape.layout(*space.micro_batches[0])
+                    yield layout, hardware, values
+                    if layout.precision == "bf16":
+                        yield replace(layout, optimizer_states="bf16"), hardware, values
+                        yield replace(layout, precision="fp16"), hardware, values
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given, settings
@@ -18,7 +18,6 @@ from forge.plan.memory import (
     CUDA_CONTEXT_BYTES,
     FRAGMENTATION_FRACTION,
     allocated_bytes,
-    checkpoint_bytes,
     memory_items,
     peak_bytes,
     saved_bytes,
@@ -279,9 +278,13 @@ def test_the_gathering_assumed_is_the_one_lowered() -> None:
     assert zero["overlap_comm"]
 
 
-def test_a_checkpoint_has_what_its_stage_writes() -> None:
-    parameters = model().parameters
-    assert checkpoint_bytes(model(), "bf16") == 14 * parameters
-    assert checkpoint_bytes(model(), "bf16", 3) == 12 * parameters
-    assert checkpoint_bytes(model(), "fp32", 2) == 16 * parameters
-    assert checkpoint_bytes(model(), "fp32", 0) == 12 * parameters
+@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_states_in_bf16_take_half_and_fp16_takes_what_bf16_takes(stage: Literal[1, 2, 3]) -> None:
+    shape, wide = model(), layout(zero_stage=stage)
+    narrow = replace(wide, optimizer_states="bf16")
+    assert state_bytes(shape, wide, 8) - state_bytes(shape, narrow, 8) == pytest.approx(
+        6 * shape.parameters / 8, abs=8
+    )
+    assert allocated_bytes(shape, narrow, 8, 512, 512) < allocated_bytes(shape, wide, 8, 512, 512)
+    half = replace(wide, precision="fp16")
+    assert allocated_bytes(shape, half, 8, 512, 512) == allocated_bytes(shape, wide, 8, 512, 512)

@@ -75,7 +75,26 @@ def _space(*overrides: str) -> Space:
         ),
         (
             ("hardware=8xv100", "train.precision=bf16"),
-            "train.precision: v100-sxm-32gb does not multiply bf16: use train.precision=fp32",
+            "train.precision: v100-sxm-32gb does not multiply bf16: use train.precision=fp16, or fp32",
+        ),
+        (
+            ("hardware=cpu", "train.precision=fp16"),
+            "train.precision: DeepSpeed has no fp16 on a CPU: use train.precision=bf16, or fp32",
+        ),
+        (
+            ("hardware=8xv100", "train.optimizer_states=bf16"),
+            "train.optimizer_states: bf16 states go with bf16 weights, and these are fp32: "
+            "use train.optimizer_states=fp32",
+        ),
+        (
+            ("hardware=8xh100", "train.optimizer_states=bf16", "engine.offload_optimizer=nvme"),
+            "engine.offload_optimizer: DeepSpeed swaps fp32 states only: use train.optimizer_states=fp32, or "
+            "engine.offload_optimizer=cpu",
+        ),
+        (
+            ("hardware=8xv100", "train.precision=fp16", "engine.zero_stage=0"),
+            "engine.zero_stage: ZeRO stage 0 in fp16 takes a wrong first step in DeepSpeed 0.19: "
+            "use engine.zero_stage=1, or train.precision=fp32",
         ),
         (
             ("hardware=8xh100", "engine.zero_stage=0"),
