@@ -51,6 +51,9 @@ def plan_schedule(
         checkpoint_every_steps=train["checkpoint_every_steps"]
         or _checkpoint_interval(steps, step_time_s, checkpoint_stall_s, best_checkpoint_interval_s),
         keep_checkpoints=train["keep_checkpoints"],
+        keep_every_steps=train["keep_every_steps"] or 0,
+        evaluate_every_steps=train["evaluate_every_steps"] or 0,
+        evaluate_tokens=train["evaluate_tokens"],
     )
 
 
