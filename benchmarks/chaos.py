@@ -9,7 +9,7 @@ are random: some while starting, some at any time after, the others once a check
 parent starts workers again by itself; where it is gone, the same command is given again. When a training has come to
 its end, a new one begins until there were enough kills, or the time is over: the last training is then left to end.
 
-Printed, each 0 when all is well:
+Printed, and so far after each training on stderr, each 0 when all is well:
     lost       steps without a logged loss
     repeated   steps done again although a later checkpoint had been announced
     different  logged and held-out losses, checkpoints left, and final weights, that are not bit for bit those of the
@@ -100,6 +100,16 @@ class Tally:
         """Whether nothing was lost, repeated or different."""
         return self.lost == self.repeated == self.different == 0
 
+    def lines(self, elapsed_s: float) -> str:
+        """Return the counts in words."""
+        victims = ", ".join(f"{n} {who}" for who, n in sorted(self.kills.items()))
+        return (
+            f"{sum(self.kills.values())} kills ({victims}), {self.while_saving} of them while saving, "
+            f"{self.while_starting} while starting; {self.trainings} trainings of {STEPS} steps, "
+            f"{self.given_up} times given up and started again; {elapsed_s:.0f} s\n"
+            f"lost {self.lost}, repeated {self.repeated}, different {self.different}"
+        )
+
 
 def chaos(plan: Plan, kills: int, seed: int, folder: Path, minutes: float = math.inf) -> Tally:
     """Kill trainings of `plan` until there were `kills` kills, or for `minutes`; compare with an undisturbed one."""
@@ -108,12 +118,14 @@ def chaos(plan: Plan, kills: int, seed: int, folder: Path, minutes: float = math
     subprocess.run(_command(tokens, quiet), check=True)
     source = random.Random(seed)
     tally = Tally()
-    until_s = time.monotonic() + minutes * 60
+    began_s = time.monotonic()
+    until_s = began_s + minutes * 60
     while sum(tally.kills.values()) < kills and time.monotonic() < until_s:
         rough = _new_run(folder / f"rough{tally.trainings}", plan)
         _train_and_kill(plan, tokens, rough, kills, until_s, source, tally)
         _compare(plan, quiet, rough, tally)
         tally.trainings += 1
+        print(tally.lines(time.monotonic() - began_s), file=sys.stderr, flush=True)
         shutil.rmtree(rough.parent)
     return tally
 
@@ -304,13 +316,7 @@ def main() -> int:
     began_s = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
         tally = chaos(plan, given.kills, given.seed, Path(scratch), given.minutes)
-    print(
-        f"{sum(tally.kills.values())} kills ({', '.join(f'{n} {who}' for who, n in sorted(tally.kills.items()))}), "
-        f"{tally.while_saving} of them while saving, {tally.while_starting} while starting; "
-        f"{tally.trainings} trainings of {STEPS} steps, {tally.given_up} times given up and started again; "
-        f"{time.monotonic() - began_s:.0f} s"
-    )
-    print(f"lost {tally.lost}, repeated {tally.repeated}, different {tally.different}")
+    print(tally.lines(time.monotonic() - began_s))
     return 0 if tally.harmless else 1
 
 
