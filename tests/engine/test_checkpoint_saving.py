@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -152,6 +154,50 @@ def test_a_disk_that_fills_in_the_background_stops_the_training_with_its_line(
     assert max(losses(run_dir)) < 12
     train_here(PLAN, tokens, run_dir, place)
     assert (losses(run_dir), weights_sha256(run_dir)) == (losses(quiet), weights_sha256(quiet))
+
+
+FULL_FOR_ONE = """
+import errno, os, sys
+from pathlib import Path
+import torch
+from forge.engine import checkpoint_saving
+from forge.engine.distributed import join
+from forge.engine.shards import write_shards
+from forge.errors import StageError
+from forge.plan.types import load_plan
+from tests.engine.runs import train_here
+
+def full(fragments, folder, rank):
+    if rank == 1 and "step-00000006" in str(folder):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    return write_shards(fragments, folder, rank)
+
+checkpoint_saving.write_shards = full
+meeting, tokens, run_dir, rank = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
+plan = load_plan(run_dir / "plan.json")
+torch.distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2)
+place = join(plan.layout)
+try:
+    train_here(plan, tokens, run_dir, place)
+except StageError as error:
+    print(error, flush=True)
+os._exit(0)
+"""
+
+
+@pytest.mark.soak
+def test_what_one_rank_cannot_write_stops_all_of_them_with_its_line(tmp_path: Path, tokens: Path) -> None:
+    layout = {"processes_per_node": 2, "micro_batch_sequences": 2, "zero_stage": 2}
+    plan = tiny_plan(layout=layout, schedule={"steps": 400, "checkpoint_every_steps": 3})
+    run_dir = make_run(tmp_path, plan)
+    meeting = (tmp_path / "store").as_uri()
+    command = [sys.executable, "-c", FULL_FOR_ONE, meeting, str(tokens), str(run_dir)]
+    ranks = [subprocess.Popen([*command, str(rank)], stdout=subprocess.PIPE, text=True) for rank in range(2)]
+    said = [rank.communicate(timeout=300)[0] for rank in ranks]
+    assert said[0] == said[1]
+    assert said[0].startswith("train: the checkpoint of step 6 could not be written to ")
+    assert [path.name for path in (run_dir / "checkpoints").iterdir()] == ["step-00000003"]
+    assert max(losses(run_dir)) < 400
 
 
 def test_where_memory_holds_no_copy_training_waits_and_saves_the_same(
