@@ -163,9 +163,13 @@ def _between_steps(training: Training, saver: CheckpointSaver, state: State, las
     _tell_saved(training, saver)
 
 
-def _evaluate(training: Training, held_out: HeldOut, step: int) -> float:
+def _evaluate(training: Training, held_out: HeldOut, step: int) -> float | None:
+    """Return the held-out loss after `step` and tell of it; None where it is not finite."""
     began_s = time.perf_counter()
     loss = held_out_loss(training.engine, training.plan, held_out, training.place)
+    if not math.isfinite(loss):
+        training.tell("note", line=f"train: held-out loss is {loss} at step {step}")
+        return None
     training.tell(
         "evaluation",
         step=step,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ def test_a_resumed_training_measures_the_same(
 def test_the_best_checkpoint_stays_and_so_do_those_of_every_so_many_steps(
     tmp_path: Path, tokens: Path, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fake = iter([3.0, 1.0, 2.0, 2.5, 1.5, 4.0])
+    fake = iter([3.0, 1.0, 2.0, 2.5, math.nan, 4.0])
     monkeypatch.setattr("forge.engine.loop.held_out_loss", lambda *_: next(fake))
     schedule: dict[str, Any] = {
         "steps": 12,
@@ -106,7 +107,9 @@ def test_the_best_checkpoint_stays_and_so_do_those_of_every_so_many_steps(
     }
     run_dir = make_run(tmp_path, tiny_plan(schedule=schedule))
     train_here(tiny_plan(schedule=schedule), tokens, run_dir, place)
-    assert measured(run_dir) == {2: 3.0, 4: 1.0, 6: 2.0, 8: 2.5, 10: 1.5, 12: 4.0}
+    assert measured(run_dir) == {2: 3.0, 4: 1.0, 6: 2.0, 8: 2.5, 12: 4.0}
+    (note,) = events_of(run_dir, "note")
+    assert note["line"] == "train: held-out loss is nan at step 10"
     assert checkpoint_steps(run_dir / "checkpoints") == [12, 6, 4]
 
 
