@@ -193,7 +193,10 @@ def summary(losses: dict[Way, list[float]]) -> str:
         "| precision | processes | " + " | ".join(f"ZeRO {stage}" for stage in stages) + " | bound |",
         "|---|---|" + "---|" * (len(stages) + 1),
     ]
-    for precision, processes in dict.fromkeys((way.precision, way.processes) for way in losses):
+    for precision, processes in sorted(
+        {(way.precision, way.processes) for way in losses},
+        key=lambda row: (list(BOUND).index(row[0]), row[1]),
+    ):
         cells = []
         for stage in stages:
             found = [
