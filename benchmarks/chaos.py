@@ -5,14 +5,15 @@
 
 A tiny model trains on this machine's CPU under the real launcher. Killed with -9 is one worker, the launcher, the
 parent (a stand-in for forge-run) or all at once; now and then the parent is asked to stop by SIGTERM instead. Moments
-are random, while starting, training and saving: half of a training is spent in saving. The parent starts workers again
-by itself; where it is gone, the same command is given again. When a training has come to its end, a new one begins
-until there were enough kills, or the time is over: the last training is then left to end.
+are random: some while starting, some at any time after, the others once a checkpoint has begun to be written. The
+parent starts workers again by itself; where it is gone, the same command is given again. When a training has come to
+its end, a new one begins until there were enough kills, or the time is over: the last training is then left to end.
 
-Printed, each 0 when all is well:
+Printed, and so far after each training on stderr, each 0 when all is well:
     lost       steps without a logged loss
     repeated   steps done again although a later checkpoint had been announced
-    different  logged losses, and final weights, that are not bit for bit those of the undisturbed training
+    different  logged and held-out losses, checkpoints left, and final weights, that are not bit for bit those of the
+               undisturbed training
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from forge.engine.checkpoint_folder import checkpoint_steps
 from forge.engine.events import read_events
 from forge.engine.heartbeat import read_beats
 from forge.plan.types import Plan, plan_to_json
@@ -66,12 +68,16 @@ except UserError as error:
 """
 
 VICTIMS = ("worker", "worker", "worker", "launcher", "parent", "all", "stop")
-STEPS, CHECKPOINT_EVERY_STEPS = 120, 4
-LONGEST_LIFE_S = 4.0
-"""A kill comes at most as long after workers have begun with their first step."""
+STEPS, CHECKPOINT_EVERY_STEPS, EVALUATE_EVERY_STEPS, KEEP_EVERY_STEPS = 120, 4, 10, 50
+MOMENTS = {"starting": 0.15, "any": 0.35, "saving": 0.5}
+"""How often a kill comes at each kind of moment."""
 
-KILLED_WHILE_STARTING_FRACTION = 0.15
 LONGEST_START_S = 4.0
+LONGEST_LIFE_S = 2.0
+"""A kill comes at most as long after workers have begun with their first step, or waits for a checkpoint then."""
+
+LONGEST_SAVE_S = 0.04
+"""And at most as long after a checkpoint has begun to be written; writing one takes about as long."""
 
 
 @dataclass
@@ -94,6 +100,16 @@ class Tally:
         """Whether nothing was lost, repeated or different."""
         return self.lost == self.repeated == self.different == 0
 
+    def lines(self, elapsed_s: float) -> str:
+        """Return the counts in words."""
+        victims = ", ".join(f"{n} {who}" for who, n in sorted(self.kills.items()))
+        return (
+            f"{sum(self.kills.values())} kills ({victims}), {self.while_saving} of them while saving, "
+            f"{self.while_starting} while starting; {self.trainings} trainings of {STEPS} steps, "
+            f"{self.given_up} times given up and started again; {elapsed_s:.0f} s\n"
+            f"lost {self.lost}, repeated {self.repeated}, different {self.different}"
+        )
+
 
 def chaos(plan: Plan, kills: int, seed: int, folder: Path, minutes: float = math.inf) -> Tally:
     """Kill trainings of `plan` until there were `kills` kills, or for `minutes`; compare with an undisturbed one."""
@@ -102,12 +118,14 @@ def chaos(plan: Plan, kills: int, seed: int, folder: Path, minutes: float = math
     subprocess.run(_command(tokens, quiet), check=True)
     source = random.Random(seed)
     tally = Tally()
-    until_s = time.monotonic() + minutes * 60
+    began_s = time.monotonic()
+    until_s = began_s + minutes * 60
     while sum(tally.kills.values()) < kills and time.monotonic() < until_s:
         rough = _new_run(folder / f"rough{tally.trainings}", plan)
         _train_and_kill(plan, tokens, rough, kills, until_s, source, tally)
         _compare(plan, quiet, rough, tally)
         tally.trainings += 1
+        print(tally.lines(time.monotonic() - began_s), file=sys.stderr, flush=True)
         shutil.rmtree(rough.parent)
     return tally
 
@@ -126,13 +144,11 @@ def _train_and_kill(
         try:
             while True:
                 enough = sum(tally.kills.values()) >= kills or time.monotonic() >= until_s
-                if enough or not _wait_for_the_moment(parent, run_dir, source):
+                if enough or not _kill(parent, plan, run_dir, source, tally):
                     status = parent.wait()
                     if status == 0:
                         return
                     tally.given_up += status == 4
-                else:
-                    _kill(parent, plan, run_dir, source, tally)
                 if parent.poll() is not None:
                     parent = subprocess.Popen(_command(tokens, run_dir), stderr=log)
         finally:
@@ -141,53 +157,66 @@ def _train_and_kill(
                 parent.wait()
 
 
-def _wait_for_the_moment(parent: subprocess.Popen[bytes], run_dir: Path, source: random.Random) -> bool:
-    """Sleep until the next kill; False when the parent ends before."""
-    started = len(_events(run_dir, "train_start"))
-    if source.random() < KILLED_WHILE_STARTING_FRACTION:
-        wait_s, waits_for_start = source.uniform(0.0, LONGEST_START_S), False
-    else:
-        wait_s, waits_for_start = source.uniform(0.0, LONGEST_LIFE_S), True
-    while waits_for_start and parent.poll() is None and len(_events(run_dir, "train_start")) == started:
-        time.sleep(0.02)
-    until_s = time.monotonic() + wait_s
-    while parent.poll() is None and time.monotonic() < until_s:
-        time.sleep(0.005)
-    return parent.poll() is None
-
-
 def _kill(
     parent: subprocess.Popen[bytes], plan: Plan, run_dir: Path, source: random.Random, tally: Tally
-) -> None:
+) -> bool:
+    """Kill at a random moment; False when the parent ends before."""
+    (moment,) = source.choices(list(MOMENTS), list(MOMENTS.values()))
+    started = len(_events(run_dir, "train_start"))
+    while moment != "starting" and parent.poll() is None and len(_events(run_dir, "train_start")) == started:
+        time.sleep(0.02)
+    _sleep_beside(parent, source.uniform(0.0, LONGEST_START_S if moment == "starting" else LONGEST_LIFE_S))
     victim = source.choice(VICTIMS)
+    victims = _victims(victim, parent, run_dir, source)
+    while moment == "saving" and parent.poll() is None and not _saving(run_dir):
+        time.sleep(0.001)
+    if moment == "saving":
+        time.sleep(source.uniform(0.0, LONGEST_SAVE_S))
+    if parent.poll() is not None:
+        return False
+    if not victims:
+        return True
+    tally.while_saving += _saving(run_dir)
+    for pid in victims:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM if victim == "stop" else signal.SIGKILL)
+    tally.kills[victim] += 1
+    beats = read_beats(run_dir / "logs")
+    tally.while_starting += len(beats) < plan.layout.world_size or any(
+        b["doing"] == "start" for b in beats.values()
+    )
+    if victim in ("parent", "all", "stop"):
+        parent.wait()
+    while victim in ("parent", "all") and _processes(run_dir):
+        time.sleep(0.02)  # they die with their parent
+    return True
+
+
+def _victims(victim: str, parent: subprocess.Popen[bytes], run_dir: Path, source: random.Random) -> list[int]:
+    """Return the processes to kill."""
     launcher = [pid for pid in _processes(run_dir) if _parent_of(pid) == parent.pid]
     workers = [pid for pid in _processes(run_dir) if _parent_of(pid) in launcher]
-    victims = {
+    return {
         "worker": source.sample(workers, 1) if workers else [],
         "launcher": launcher,
         "parent": [parent.pid],
         "all": [parent.pid, *launcher, *workers],
         "stop": [parent.pid],
     }[victim]
-    if not victims:
-        return
-    tally.while_saving += any((run_dir / "checkpoints").glob(".tmp-*"))
-    beats = read_beats(run_dir / "logs")
-    tally.while_starting += len(beats) < plan.layout.world_size or any(
-        b["doing"] == "start" for b in beats.values()
-    )
-    for pid in victims:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM if victim == "stop" else signal.SIGKILL)
-    tally.kills[victim] += 1
-    if victim in ("parent", "all", "stop"):
-        parent.wait()
-    while victim in ("parent", "all") and _processes(run_dir):
-        time.sleep(0.02)  # they die with their parent
+
+
+def _sleep_beside(parent: subprocess.Popen[bytes], seconds: float) -> None:
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        parent.wait(seconds)
+
+
+def _saving(run_dir: Path) -> bool:
+    return any((run_dir / "checkpoints").glob(".tmp-*"))
 
 
 def _compare(plan: Plan, quiet: Path, rough: Path, tally: Tally) -> None:
     expected = {event["step"]: event["loss"] for event in _events(quiet, "step")}
+    held_out = {event["step"]: event["held_out_loss"] for event in _events(quiet, "evaluation")}
     seen: set[int] = set()
     announced = 0
     for event in _all_events(rough):
@@ -198,9 +227,14 @@ def _compare(plan: Plan, quiet: Path, rough: Path, tally: Tally) -> None:
         if event["event"] == "step":
             seen.add(event["step"])
             tally.different += event["loss"] != expected[event["step"]]
+        if event["event"] == "evaluation":
+            tally.different += event["held_out_loss"] != held_out[event["step"]]
     tally.steps += plan.schedule.steps
     tally.lost += len(set(expected) - seen)
     tally.different += _weights_sha256(quiet) != _weights_sha256(rough)
+    # Which stay follows from the steps alone, but that a stop's own may push out the last but one.
+    stay = set(checkpoint_steps(quiet / "checkpoints")) - {STEPS - CHECKPOINT_EVERY_STEPS}
+    tally.different += not stay <= set(checkpoint_steps(rough / "checkpoints"))
 
 
 def _weights_sha256(run_dir: Path) -> str:
@@ -257,7 +291,12 @@ def chaos_plan(processes: int, zero_stage: int, precision: str) -> Plan:
             "zero_stage": zero_stage,
             "precision": precision,
         },
-        schedule={"steps": STEPS, "checkpoint_every_steps": CHECKPOINT_EVERY_STEPS},
+        schedule={
+            "steps": STEPS,
+            "checkpoint_every_steps": CHECKPOINT_EVERY_STEPS,
+            "keep_every_steps": KEEP_EVERY_STEPS,
+            "evaluate_every_steps": EVALUATE_EVERY_STEPS,
+        },
     )
 
 
@@ -277,13 +316,7 @@ def main() -> int:
     began_s = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
         tally = chaos(plan, given.kills, given.seed, Path(scratch), given.minutes)
-    print(
-        f"{sum(tally.kills.values())} kills ({', '.join(f'{n} {who}' for who, n in sorted(tally.kills.items()))}), "
-        f"{tally.while_saving} of them while saving, {tally.while_starting} while starting; "
-        f"{tally.trainings} trainings of {STEPS} steps, {tally.given_up} times given up and started again; "
-        f"{time.monotonic() - began_s:.0f} s"
-    )
-    print(f"lost {tally.lost}, repeated {tally.repeated}, different {tally.different}")
+    print(tally.lines(time.monotonic() - began_s))
     return 0 if tally.harmless else 1
 
 

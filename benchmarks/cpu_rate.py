@@ -169,6 +169,7 @@ def _train(plan: Plan) -> Sample:
         training = Training(
             engine=build_engine(plan),
             plan=plan,
+            held_out=None,
             batches=RankBatches(plan, shard, 0, place.device, BOS_ID, EOS_ID),
             measures=Measures(plan, sequence_count(len(shard), plan.schedule.sequence_length)),
             run_dir=folder,

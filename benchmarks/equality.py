@@ -186,6 +186,29 @@ def tables(losses: dict[Way, list[float]]) -> str:
     return "\n".join(lines)
 
 
+def summary(losses: dict[Way, list[float]]) -> str:
+    """Return one Markdown table: the largest difference of each number of processes at each ZeRO stage."""
+    stages = sorted({stage for some in STAGES.values() for stage in some})
+    lines = [
+        "| precision | processes | " + " | ".join(f"ZeRO {stage}" for stage in stages) + " | bound |",
+        "|---|---|" + "---|" * (len(stages) + 1),
+    ]
+    for precision, processes in sorted(
+        {(way.precision, way.processes) for way in losses},
+        key=lambda row: (list(BOUND).index(row[0]), row[1]),
+    ):
+        cells = []
+        for stage in stages:
+            found = [
+                difference(some, losses[reference(precision)])
+                for way, some in losses.items()
+                if (way.precision, way.processes, way.zero_stage) == (precision, processes, stage)
+            ]
+            cells.append(f"{max(found):.1e}" if found else "not planned")
+        lines.append(f"| {precision} | {processes} | {' | '.join(cells)} | {BOUND[precision]:g} |")
+    return "\n".join(lines)
+
+
 def recomputation_difference(losses: dict[Way, list[float]]) -> list[float]:
     """Return how far each way with recomputation is from the same one without."""
     return [
@@ -205,7 +228,7 @@ def within_bounds(losses: dict[Way, list[float]]) -> bool:
 
 
 def main() -> int:
-    """Print the tables; exit status 1 where a difference is out of bounds."""
+    """Print the summary and the tables; exit status 1 where a difference is out of bounds."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -219,7 +242,7 @@ def main() -> int:
     ways = ways_of(sorted({1, *given.processes}), given.precision)
     with tempfile.TemporaryDirectory() as folder:
         losses = losses_of(ways, Path(folder))
-    print(tables(losses))
+    print(summary(losses), tables(losses), sep="\n\n")
     print(json.dumps({"ways": len(losses), "steps_each": STEPS, "within_bounds": within_bounds(losses)}))
     return 0 if within_bounds(losses) else 1
 

@@ -78,6 +78,9 @@ _SCHEDULE: dict[str, Any] = {
     "log_every_steps": 1,
     "checkpoint_every_steps": 3,
     "keep_checkpoints": 2,
+    "keep_every_steps": 0,
+    "evaluate_every_steps": 0,
+    "evaluate_tokens": 256,
 }
 _ESTIMATES = Estimates(
     memory=(),

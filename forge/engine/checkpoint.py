@@ -1,10 +1,8 @@
-"""Saving and resuming: all ranks together, whole or not at all, under any layout."""
+"""Resuming: the newest checkpoint that verifies, under any layout."""
 
 from __future__ import annotations
 
-import errno
-import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,25 +12,14 @@ from forge.engine.checkpoint_folder import (
     checkpoint_folder,
     checkpoint_name,
     checkpoint_steps,
-    clear_leftovers,
     files_problem,
-    prune,
-    publish,
     read_manifest,
-    space_problem,
-    temporary_checkpoint,
 )
-from forge.engine.distributed import Place, from_each_rank, from_rank_0, max_over_ranks
-from forge.engine.fragments import (
-    held_fragments,
-    optimizer_steps,
-    owned_fragments,
-    renew_weights,
-    set_optimizer_steps,
-)
-from forge.engine.guard import Course, course_from_json, course_to_json
+from forge.engine.distributed import Place, from_each_rank, from_rank_0
+from forge.engine.fragments import held_fragments, renew_weights, set_optimizer_steps
+from forge.engine.guard import Course, course_from_json
 from forge.engine.identity import training_id
-from forge.engine.shards import Piece, Shard, affordable_shard_bytes, read_fragments, write_shards
+from forge.engine.shards import Piece, read_fragments
 from forge.engine.skips import Window, in_force
 from forge.errors import StageError
 from forge.plan.types import Plan
@@ -44,68 +31,6 @@ class Resumed:
 
     step: int
     course: Course
-
-
-def save_checkpoint(
-    engine: Any,
-    plan: Plan,
-    run_dir: Path,
-    step: int,
-    course: Course,
-    windows: tuple[Window, ...],
-    place: Place,
-) -> None:
-    """Write the state after `step` steps to run_dir/checkpoints/step-<step>; all ranks call it.
-
-    Each rank writes the part it owns, 12 bytes a parameter in all. The folder gets its name when every byte is on
-    disk; then all but the newest `keep_checkpoints` are removed.
-
-    Raises:
-        StageError: the disk is full or the write failed; earlier checkpoints are untouched.
-    """
-    folder = checkpoint_folder(run_dir)
-    temporary = temporary_checkpoint(folder, step)
-    problem = None
-    if place.rank == 0:
-        try:
-            clear_leftovers(folder)
-            problem = space_problem(folder, step, plan.model.parameters)
-            if problem is None:
-                temporary.mkdir()
-        except OSError as error:
-            problem = _not_written(step, folder, error)
-    if problem := from_rank_0(problem, place):
-        raise StageError(problem)
-    shards: list[Shard] = []
-    try:
-        owned = owned_fragments(engine, plan.layout.zero_stage, place)
-        shards = write_shards(owned, temporary, place.rank, affordable_shard_bytes(place.world_size))
-    except OSError as error:
-        problem = _not_written(step, folder, error)
-    adam_steps = max_over_ranks(optimizer_steps(engine), place)
-    written: list[tuple[str | None, list[Shard]]] = from_each_rank((problem, shards), place)
-    problem = next((found for found, _ in written if found), None)
-    if place.rank == 0 and problem is None:
-        try:
-            manifest = {
-                "step": step,
-                "plan": plan.id,
-                "training": training_id(plan),
-                "world_size": plan.layout.world_size,
-                "zero_stage": plan.layout.zero_stage,
-                "adam_steps": adam_steps,
-                "course": course_to_json(course),
-                "left_out": in_force(step, windows),
-                **_listed([shard for _, some in written for shard in some]),
-            }
-            publish(folder, step, manifest)
-            prune(folder, plan.schedule.keep_checkpoints, step)
-        except OSError as error:
-            problem = _not_written(step, folder, error)
-    if problem := from_rank_0(problem, place):
-        # The half that was written may fill the disk so that not even the error can be recorded.
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise StageError(problem)
 
 
 def load_checkpoint(
@@ -171,25 +96,3 @@ def _verified(
         problems = from_each_rank(files_problem(checkpoint, manifest["files"], mine), place)
         problem = next((found for found in problems if found), None)
     return manifest, problem
-
-
-def _listed(shards: Sequence[Shard]) -> dict[str, Any]:
-    tensors: dict[str, dict[str, Any]] = {}
-    for shard in shards:
-        for piece in shard.pieces:
-            tensor = tensors.setdefault(piece.name, {"shape": list(piece.shape), "pieces": []})
-            tensor["pieces"].append([piece.start, piece.numel, piece.file])
-    files = {shard.name: {"bytes": shard.size_bytes, "sha256": shard.sha256} for shard in shards}
-    return {"files": files, "tensors": tensors}
-
-
-def _not_written(step: int, folder: Path, error: OSError) -> str:
-    remedy = {
-        errno.EACCES: "make the folder writable",
-        errno.EROFS: "make the folder writable",
-        errno.EIO: "look after the disk",
-    }.get(error.errno or 0, "is the disk full?")
-    return (
-        f"train: the checkpoint of step {step} could not be written to {folder} ({error.strerror or error}): "
-        f"{remedy}; earlier checkpoints are intact"
-    )

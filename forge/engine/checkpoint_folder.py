@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from forge.files import sync, sync_tree
+from forge.files import replace_text, sync
 from forge.plan.types import content_hash
 
 MANIFEST = "manifest.json"
@@ -18,6 +18,7 @@ BYTES_PER_PARAMETER = 12
 """fp32 weights and two Adam moments, at every ZeRO stage and precision."""
 
 _PREFIX = "step-"
+_PARTS = "part-rank*.json"
 _CHECKSUM = "sha256"
 """Key in a manifest: the hash of all the rest of it."""
 
@@ -119,12 +120,34 @@ def temporary_checkpoint(folder: Path, step: int) -> Path:
     return folder / f".tmp-{checkpoint_name(step)}"
 
 
+def write_part(folder: Path, step: int, rank: int, part: dict[str, Any]) -> None:
+    """Say that all that `rank` writes of the checkpoint is on disk, and what it is."""
+    replace_text(_part(temporary_checkpoint(folder, step), rank), json.dumps(part, allow_nan=False) + "\n")
+
+
+def remove_part(folder: Path, step: int, rank: int) -> None:
+    """Remove what `rank` has written of a checkpoint that will not be whole: it may be what fills the disk."""
+    for path in temporary_checkpoint(folder, step).glob(f"*rank{rank:05d}*"):
+        path.unlink(missing_ok=True)
+
+
+def read_parts(folder: Path, step: int, ranks: int) -> list[dict[str, Any]] | None:
+    """Return what each rank says it has written, in order of rank; None while one is not ready."""
+    paths = [_part(temporary_checkpoint(folder, step), rank) for rank in range(ranks)]
+    if not all(path.exists() for path in paths):
+        return None
+    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+
+
 def publish(folder: Path, step: int, manifest: dict[str, Any]) -> None:
-    """Add `manifest` to the temporary checkpoint, bring all of it to disk and give it its name."""
+    """Add `manifest` to the temporary checkpoint, whose files are on disk, and give it its name."""
     temporary, final = temporary_checkpoint(folder, step), folder / checkpoint_name(step)
+    for part in temporary.glob(_PARTS):
+        part.unlink()
     text = json.dumps(manifest | {_CHECKSUM: content_hash(manifest)}, allow_nan=False) + "\n"
     (temporary / MANIFEST).write_text(text, encoding="utf-8")
-    sync_tree(temporary)
+    sync(temporary / MANIFEST)
+    sync(temporary)
     doomed = final.with_name(f".tmp-{final.name}-replaced")
     if final.exists():  # it did not verify, or the run came by this step a second time
         final.rename(doomed)
@@ -133,21 +156,35 @@ def publish(folder: Path, step: int, manifest: dict[str, Any]) -> None:
     shutil.rmtree(doomed, ignore_errors=True)
 
 
-def prune(folder: Path, keep: int, step: int) -> None:
-    """Remove all checkpoints but the `keep` newest up to that of `step`, which was just written.
+def kept_steps(
+    steps: Sequence[int], step: int, keep_newest: int, keep_every_steps: int, best_step: int | None
+) -> set[int]:
+    """Return which checkpoints stay, of those of `steps`, when that of `step` was just written.
 
-    Those of later steps were passed over when the training went on from an earlier one: they did not verify, or hold
-    steps that are left out by now. Counted among the newest they would push out the good ones.
-
-    A kill half-way leaves nothing under a checkpoint's name.
+    The `keep_newest` newest up to `step`, every one whose step is a multiple of `keep_every_steps` (0: none for that),
+    and the best. Those of later steps were passed over when the training went on from an earlier one: they did not
+    verify, or hold steps that are left out by now. Counted among the newest they would push out the good ones.
     """
-    steps = checkpoint_steps(folder)
-    kept = [one for one in steps if one <= step][:keep]
-    for doomed_step in (one for one in steps if one not in kept):
+    reached = sorted((one for one in steps if one <= step), reverse=True)
+    kept = set(reached[:keep_newest])
+    if keep_every_steps:
+        kept |= {one for one in reached if one % keep_every_steps == 0}
+    if best_step is not None and best_step in reached:
+        kept.add(best_step)
+    return kept
+
+
+def prune(folder: Path, kept: set[int]) -> None:
+    """Remove all checkpoints but those of the steps `kept`. A kill half-way leaves nothing under one's name."""
+    for doomed_step in (one for one in checkpoint_steps(folder) if one not in kept):
         checkpoint = folder / checkpoint_name(doomed_step)
         doomed = checkpoint.with_name(f".tmp-{checkpoint.name}-removed")
         checkpoint.rename(doomed)
         shutil.rmtree(doomed)
+
+
+def _part(temporary: Path, rank: int) -> Path:
+    return temporary / f"part-rank{rank:05d}.json"
 
 
 def _digests(folder: Path, names: Sequence[str]) -> dict[str, str]:

@@ -67,6 +67,12 @@ _KNOWN = (
 )
 """The first that fits counts. Shared memory comes before disks: it is one, and runs full like one."""
 
+_SIGNAL_HINTS = {
+    signal.SIGKILL: " (out of memory?)",
+    # What a process gets that writes to memory which a full /dev/shm can't back.
+    signal.SIGBUS: " (shared memory too small? enlarge /dev/shm: a container wants --shm-size=8g or --ipc=host)",
+}
+
 FAILURES_FILE = "failed-ranks.json"
 """{rank: exit code}, written by the launcher; a negative code is a signal."""
 
@@ -115,7 +121,7 @@ def first_failure(logs: Path) -> Failure:
     failed = _read(logs / FAILURES_FILE)
     for rank, code in sorted(failed.items()):
         if code < 0 and code != -signal.SIGTERM:
-            hint = " (out of memory?)" if code == -signal.SIGKILL else ""
+            hint = _SIGNAL_HINTS.get(-code, "")
             line = f"train: rank {rank} was killed by signal {-code}{hint}"
             return Failure(line, rank_log(logs, int(rank)), "killed")
     errors = []

@@ -7,7 +7,7 @@ by parameter and offset, the same numbers can be written under one layout and re
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +70,27 @@ def owned_fragments(engine: Any, zero_stage: int, place: Place) -> list[Fragment
             values = {kind: value.narrow(0, start, numel) for kind, value in whole.values.items()}
             shares.append(Fragment(whole.name, whole.shape, start, values))
     return shares
+
+
+def host_copy(fragments: Sequence[Fragment]) -> list[Fragment]:
+    """Return room in host memory for the values of `fragments`, 12 bytes an element."""
+    return [
+        Fragment(
+            one.name,
+            one.shape,
+            one.start,
+            {kind: torch.empty(one.numel, dtype=torch.float32) for kind in KINDS},
+        )
+        for one in fragments
+    ]
+
+
+@torch.no_grad()
+def copy_values(fragments: Sequence[Fragment], copy: Sequence[Fragment]) -> None:
+    """Bring `copy`, which `host_copy` made for them, to the present values of `fragments`."""
+    for one, its_copy in zip(fragments, copy, strict=True):
+        for kind in KINDS:
+            its_copy.values[kind].copy_(one.values[kind])
 
 
 def optimizer_steps(engine: Any) -> int:

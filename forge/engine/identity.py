@@ -6,7 +6,14 @@ from dataclasses import asdict
 
 from forge.plan.types import PLAN_ID_HEX_DIGITS, Plan, content_hash
 
-_WATCHING = ("log_every_steps", "checkpoint_every_steps", "keep_checkpoints")
+_WATCHING = (
+    "log_every_steps",
+    "checkpoint_every_steps",
+    "keep_checkpoints",
+    "keep_every_steps",
+    "evaluate_every_steps",
+    "evaluate_tokens",
+)
 """Of the schedule: how a training is followed, not what it does."""
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
 from forge.engine.batches import RankBatches
-from forge.engine.checkpoint import save_checkpoint
+from forge.engine.checkpoint_saving import CheckpointSaver, State
 from forge.engine.distributed import Place, sum_over_ranks
+from forge.engine.evaluation import HeldOut, held_out_loss
 from forge.engine.guard import NOT_FINITE_IN_A_ROW, Course, judge, remember
 from forge.engine.heartbeat import Heartbeat
 from forge.engine.loss import micro_batch_loss
@@ -41,6 +42,8 @@ class StepOutcome:
     applied: bool
     """Whether the weights were changed; they are not where a gradient was not finite."""
     stop_asked: bool
+    save_failed: bool
+    """Whether the checkpoint being written will not be whole."""
     data_time_s: float
     """Time this rank waited for its batches."""
 
@@ -52,6 +55,8 @@ class Training:
     engine: Any
     plan: Plan
     batches: RankBatches
+    held_out: HeldOut | None
+    """Measured now and then; None: never."""
     measures: Measures
     run_dir: Path
     place: Place
@@ -70,15 +75,26 @@ def train(training: Training, start_step: int, course: Course) -> tuple[Ending, 
     then go on from a checkpoint before them.
 
     `step` events carry the loss of that step (nats a token, mean over the global batch) and the mean time of the
-    steps since the last one logged, checkpoints left out.
+    steps since the last one logged, checkpoints and evaluations left out.
 
     Raises:
         StageError: the loss or the gradient stays not finite although the training went back, or is not finite at
-            the end; nothing is saved.
+            the end, and nothing more is saved; or a checkpoint could not be written.
     """
-    plan, schedule, tell, place = training.plan, training.plan.schedule, training.tell, training.place
-    saved_step = start_step
+    place = training.place
+    with CheckpointSaver(training.engine, training.plan, training.run_dir, training.windows, place) as saver:
+        ending = _steps(training, saver, start_step, course)
+        saver.finish()
+        _tell_saved(training, saver)
+    return ending
+
+
+def _steps(
+    training: Training, saver: CheckpointSaver, start_step: int, course: Course
+) -> tuple[Ending, Window | None]:
+    schedule, tell = training.plan.schedule, training.tell
     logged_step, elapsed_s, data_time_s = start_step, 0.0, 0.0
+    stop = False
     for done in range(start_step + 1, schedule.steps + 1):
         last = done == schedule.steps
         if is_left_out(done, training.windows):
@@ -89,7 +105,7 @@ def train(training: Training, start_step: int, course: Course) -> tuple[Ending, 
             began_s = time.perf_counter()
             rate = learning_rate(done - 1, schedule)
             set_learning_rate(training.engine.optimizer, rate)
-            outcome = _one_step(training, done - 1)
+            outcome = _one_step(training, done - 1, saver.failed)
             stop = outcome.stop_asked
             elapsed_s += time.perf_counter() - began_s
             data_time_s += outcome.data_time_s
@@ -98,6 +114,7 @@ def train(training: Training, start_step: int, course: Course) -> tuple[Ending, 
             if judgement == "not finite":
                 tell("step_skipped", step=done, reason=seen, decided_before=False)
             if window := _to_leave_out(training, done, course, judgement, seen, outcome.applied):
+                training.heartbeat.rest(done, "checkpoint")
                 return "going back", window
             if judgement != "not finite" and (
                 last or stop or done == start_step + 1 or done % schedule.log_every_steps == 0
@@ -113,20 +130,59 @@ def train(training: Training, start_step: int, course: Course) -> tuple[Ending, 
                     gradient_norm=outcome.gradient_norm,
                     step_time_s=step_time_s,
                     data_time_s=data_time_s / (done - logged_step),
-                    peak_memory_bytes=peak_memory_bytes(place.device),
+                    peak_memory_bytes=peak_memory_bytes(training.place.device),
                 )
                 logged_step, elapsed_s, data_time_s = done, 0.0, 0.0
             training.heartbeat.step(done)
-        if last or stop or done % schedule.checkpoint_every_steps == 0:
-            began_s = time.perf_counter()
-            training.heartbeat.rest(done, "checkpoint")
-            save_checkpoint(training.engine, plan, training.run_dir, done, course, training.windows, place)
-            saved_step = done
-            tell("checkpoint", step=done, save_time_s=time.perf_counter() - began_s)
-            training.heartbeat.rest(done, "step")
+            if outcome.save_failed:
+                training.heartbeat.rest(done, "checkpoint")
+                saver.finish()
+        _between_steps(training, saver, State(done, course), last, stop)
         if stop:
             break
-    return ("done" if saved_step == schedule.steps else "stopped"), None
+    # Asked to stop after the last step, it is done all the same.
+    return ("stopped" if stop and done < schedule.steps else "done"), None
+
+
+def _between_steps(training: Training, saver: CheckpointSaver, state: State, last: bool, stop: bool) -> None:
+    """Measure and save where it is time to, and tell of what has been saved."""
+    schedule, done = training.plan.schedule, state.step
+    regular = last or any(
+        every and done % every == 0 for every in (schedule.checkpoint_every_steps, schedule.keep_every_steps)
+    )
+    due = schedule.evaluate_every_steps and (regular or done % schedule.evaluate_every_steps == 0)
+    if training.held_out is not None and due:
+        training.heartbeat.rest(done, "evaluation")
+        state = replace(state, held_out_loss=_evaluate(training, training.held_out, done))
+        training.heartbeat.rest(done, "step")
+    if regular or stop:
+        training.heartbeat.rest(done, "checkpoint")
+        saver.save(state)
+        if not (last or stop):  # else it is waited for
+            training.heartbeat.rest(done, "step")
+    _tell_saved(training, saver)
+
+
+def _evaluate(training: Training, held_out: HeldOut, step: int) -> float | None:
+    """Return the held-out loss after `step` and tell of it; None where it is not finite."""
+    began_s = time.perf_counter()
+    loss = held_out_loss(training.engine, training.plan, held_out, training.place)
+    if not math.isfinite(loss):
+        training.tell("note", line=f"train: held-out loss is {loss} at step {step}")
+        return None
+    training.tell(
+        "evaluation",
+        step=step,
+        held_out_loss=loss,
+        held_out_tokens=held_out.tokens,
+        evaluation_time_s=time.perf_counter() - began_s,
+    )
+    return loss
+
+
+def _tell_saved(training: Training, saver: CheckpointSaver) -> None:
+    for saved in saver.news():
+        training.tell("checkpoint", step=saved.step, stall_s=saved.stall_s, write_s=saved.write_s)
 
 
 def _to_leave_out(
@@ -157,7 +213,7 @@ def _to_leave_out(
     )
 
 
-def _one_step(training: Training, step: int) -> StepOutcome:
+def _one_step(training: Training, step: int, save_failed: bool) -> StepOutcome:
     engine, plan, place = training.engine, training.plan, training.place
     loss_sum = torch.zeros((), dtype=torch.float64, device=place.device)
     gradient_norm: float | None = None
@@ -189,11 +245,11 @@ def _one_step(training: Training, step: int) -> StepOutcome:
         applied = math.isfinite(gradient_norm)
     stop = float(training.stop.asked())
     # Rank 0's norm counts, so that no rounding can make two ranks judge differently.
-    total_loss, norm, stops = sum_over_ranks(
-        [float(loss_sum), gradient_norm if place.rank == 0 else 0.0, stop], place
+    total_loss, norm, stops, failures = sum_over_ranks(
+        [float(loss_sum), gradient_norm if place.rank == 0 else 0.0, stop, float(save_failed)], place
     )
     micro_batches = plan.layout.gradient_accumulation_steps * place.world_size
-    return StepOutcome(total_loss / micro_batches, norm, applied, stops > 0, data_time_s)
+    return StepOutcome(total_loss / micro_batches, norm, applied, stops > 0, failures > 0, data_time_s)
 
 
 def _norm_without_zero(engine: Any, place: Place) -> float:

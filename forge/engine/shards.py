@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,18 +12,11 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save
 
 from forge.engine.fragments import KINDS, WEIGHT, Fragment
-from forge.engine.memory import available_memory_bytes
 
 SHARD_BYTES = 128 * 1024 * 1024
-"""The most a file holds; saving takes `SAVING_FACTOR` times as much host memory and no more, whatever the model."""
-
-SAVING_FACTOR = 4
-"""A file's tensors, its bytes twice while safetensors puts them together, and some air."""
-
-LEAST_SHARD_BYTES = 1024 * 1024
+"""The most a file holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +40,13 @@ class Shard:
     pieces: tuple[Piece, ...]
 
 
-def affordable_shard_bytes(ranks: int) -> int:
-    """Return how large a file may be where `ranks` processes of this machine save at once, by its free memory."""
-    share = available_memory_bytes() // (SAVING_FACTOR * 2 * ranks)
-    return min(SHARD_BYTES, max(LEAST_SHARD_BYTES, share))
-
-
-def write_shards(fragments: Iterable[Fragment], folder: Path, rank: int, shard_bytes: int) -> list[Shard]:
+def write_shards(
+    fragments: Iterable[Fragment], folder: Path, rank: int, shard_bytes: int = SHARD_BYTES
+) -> list[Shard]:
     """Write this rank's `fragments` below `folder`, each file brought to disk; return what was written.
 
-    The checksum is taken from what was to be written, so that a disk that stores something else is found out.
+    Takes no memory beyond the fragments where they are on the host, and a tensor's copy where they are not. Hashing and
+    writing leave the interpreter to other threads.
 
     Raises:
         OSError: the disk is full or can't be written.
@@ -63,19 +54,39 @@ def write_shards(fragments: Iterable[Fragment], folder: Path, rank: int, shard_b
     shards = []
     for number, some in enumerate(_filled(fragments, shard_bytes)):
         name = f"rank{rank:05d}-{number:05d}.safetensors"
-        tensors = {
-            _key(fragment.name, kind): fragment.values[kind].detach().to("cpu", torch.float32, copy=True)
-            for fragment in some
-            for kind in KINDS
-        }
-        content = save(tensors)
-        with (folder / name).open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        tensors = {_key(fragment.name, kind): fragment.values[kind] for fragment in some for kind in KINDS}
+        size_bytes, digest = _write_safetensors(folder / name, tensors)
         pieces = tuple(Piece(f.name, f.shape, f.start, f.numel, name) for f in some)
-        shards.append(Shard(name, len(content), hashlib.sha256(content).hexdigest(), pieces))
+        shards.append(Shard(name, size_bytes, digest, pieces))
     return shards
+
+
+def _write_safetensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> tuple[int, str]:
+    """Write flat fp32 `tensors`, bring them to disk, and return (bytes, SHA-256 in hex).
+
+    The format is the header's length (uint64, little endian), a JSON header padded to 8 bytes, and the tensors' bytes
+    one after another (safetensors, "Format"). Its library puts a file together in memory first, with the interpreter
+    held. The checksum is of what was to be written, so that a disk that stores something else is found out.
+    """
+    header: dict[str, Any] = {}
+    end = 0
+    for name, tensor in tensors.items():
+        begin, end = end, end + 4 * tensor.numel()
+        header[name] = {"dtype": "F32", "shape": [tensor.numel()], "data_offsets": [begin, end]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    digest = hashlib.sha256()
+    with path.open("wb") as file:
+        for part in [len(text).to_bytes(8, "little"), text]:
+            digest.update(part)
+            file.write(part)
+        for tensor in tensors.values():
+            content = tensor.detach().to("cpu", torch.float32).contiguous().numpy().data.cast("B")
+            digest.update(content)
+            file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    return 8 + len(text) + end, digest.hexdigest()
 
 
 def read_fragments(

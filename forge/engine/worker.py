@@ -17,6 +17,7 @@ from forge.engine.batches import RankBatches
 from forge.engine.checkpoint import load_checkpoint
 from forge.engine.checkpoint_folder import checkpoint_folder, writing_problem
 from forge.engine.distributed import Place, from_each_rank, from_rank_0, max_over_ranks
+from forge.engine.evaluation import HeldOut
 from forge.engine.events import append_event
 from forge.engine.guard import Course
 from forge.engine.heartbeat import Heartbeat
@@ -35,17 +36,20 @@ from forge.engine.weights import save_weights
 from forge.errors import StageError
 from forge.plan.types import Plan
 
-SHOWN = (
-    "loss",
-    "smoothed_loss",
-    "learning_rate",
-    "gradient_norm",
-    "tokens_per_second",
-    "model_flops_utilization",
-    "peak_memory_bytes",
-    "epoch",
-)
-"""Fields of a `step` event that TensorBoard draws."""
+SHOWN = {
+    "step": (
+        "loss",
+        "smoothed_loss",
+        "learning_rate",
+        "gradient_norm",
+        "tokens_per_second",
+        "model_flops_utilization",
+        "peak_memory_bytes",
+        "epoch",
+    ),
+    "evaluation": ("held_out_loss",),
+}
+"""Fields that TensorBoard draws, by event."""
 
 DOCUMENTS_IN_AN_EVENT = 20
 """skipped.json names all of them."""
@@ -81,8 +85,9 @@ def work(plan: Plan, tokens: Path, around: Surroundings, place: Place) -> None:
     def tell(event: str, **fields: Any) -> None:
         if place.rank == 0:
             append_event(events_path, event, **fields)
-            if board is not None and event == "step":
-                board.add(fields["step"], {tag: fields[tag] for tag in SHOWN if fields[tag] is not None})
+            if board is not None and event in SHOWN:
+                shown = {tag: fields[tag] for tag in SHOWN[event] if fields[tag] is not None}
+                board.add(fields["step"], shown)
 
     facts = token_facts(tokens)
     check(plan, facts, place)
@@ -92,6 +97,9 @@ def work(plan: Plan, tokens: Path, around: Surroundings, place: Place) -> None:
     with ThreadPoolExecutor(max_workers=1) as beside:
         checked = beside.submit(tokens_problem, tokens) if place.local_rank == 0 else None
         shard = TokenShard.open(tokens, "train")
+        held_out = None
+        if plan.schedule.evaluate_every_steps:
+            held_out = HeldOut.of(plan, TokenShard.open(tokens, "held_out"), facts["bos_id"], facts["eos_id"])
         engine = build_engine(plan, PAD_ID if shard.pad_id is None else shard.pad_id)
         problems = from_each_rank(checked.result() if checked else None, place)
     if found := next((line for line in problems if line), None):
@@ -114,6 +122,7 @@ def work(plan: Plan, tokens: Path, around: Surroundings, place: Place) -> None:
     training = Training(
         engine=engine,
         plan=plan,
+        held_out=held_out,
         batches=RankBatches(plan, shard, place.rank, place.device, facts["bos_id"], facts["eos_id"]),
         measures=Measures(plan, sequences),
         run_dir=around.run_dir,

@@ -28,7 +28,7 @@ from forge.plan.outlook import (
     token_warnings,
 )
 from forge.plan.remedies import smallest_changes
-from forge.plan.schedule import plan_schedule
+from forge.plan.schedule import checkpoints_kept, evaluation_time_s, plan_schedule
 from forge.plan.search import Candidate, choose_layout, usable_memory_bytes, why_nothing_fits
 from forge.plan.stages import plan_stages
 from forge.plan.time import checkpoint_stall_s
@@ -136,7 +136,7 @@ def _compile(
                 choice.winner.layout,
                 sum(source.bytes for source in sources) or round(corpus_tokens * BYTES_PER_TOKEN),
                 corpus_tokens,
-                train["keep_checkpoints"],
+                checkpoints_kept(schedule),
                 spec["export"]["formats"],
             ),
         ),
@@ -165,7 +165,9 @@ def _schedule(
         steps = budget_steps(train, hardware, step_time_s, goodput, training_tokens)
         schedule = plan_schedule(train, steps, step_time_s, stall_s, best_s)
         interval_s = schedule.checkpoint_every_steps * step_time_s
-        goodput = risk(model, hardware, steps * step_time_s, interval_s).goodput_fraction
+        training_time_s = steps * step_time_s
+        goodput = risk(model, hardware, training_time_s, interval_s).goodput_fraction
+        goodput *= training_time_s / (training_time_s + evaluation_time_s(schedule, step_time_s))
     return schedule
 
 
@@ -190,11 +192,12 @@ def _alternative(candidate: Candidate, model: ModelPlan, schedule: SchedulePlan)
 
 
 def _wall_clock(candidate: Candidate, model: ModelPlan, schedule: SchedulePlan) -> tuple[float, Risk]:
-    """Return seconds from the first step to the last, checkpoints and faults included, and what those are."""
+    """Return seconds from the first step to the last, with evaluations, checkpoints and faults, and what those are."""
     training_time_s = schedule.steps * candidate.step_time_s
     interval_s = schedule.checkpoint_every_steps * candidate.step_time_s
     faults = risk(model, candidate.hardware, training_time_s, interval_s)
-    return training_time_s / faults.goodput_fraction, faults
+    busy_s = training_time_s + evaluation_time_s(schedule, candidate.step_time_s)
+    return busy_s / faults.goodput_fraction, faults
 
 
 def _layout_plan(chosen: Candidate) -> LayoutPlan:

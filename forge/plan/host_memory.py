@@ -1,7 +1,7 @@
 """Memory of one host (node) during a run, item by item.
 
-Three moments can be the worst: every process building the whole model before it is sharded, training, and writing a
-checkpoint or the final weights. The items are those of the worst one.
+Three moments can be the worst: every process building the whole model before it is sharded, training with a copy of its
+state being written as a checkpoint, and gathering the final weights. The items are those of the worst one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 from forge.plan.activations import WIDTH_BYTES
 from forge.plan.hardware import Hardware
 from forge.plan.layout import Layout
-from forge.plan.memory import MOMENTS, memory_items
+from forge.plan.memory import MOMENTS, checkpoint_bytes, memory_items
 from forge.plan.types import MemoryItem, ModelPlan
 from forge.plan.weights import weights_of
 
@@ -46,9 +46,10 @@ def host_memory_items(
         "loader",
         processes * _loader_bytes(layout, sequence_length, training_tokens),
     )
+    copy = checkpoint_bytes(model) / hardware.nodes
     if hardware.device == "cpu":
         worker = sum(item.bytes for item in memory_items(model, layout, hardware, sequence_length))
-        return _items([("workers", float(processes * worker)), loader])
+        return _items([("workers", float(processes * worker)), loader, ("checkpoint copy", copy)])
     workers: tuple[str, float] = ("workers", processes * CUDA_PROCESS_BYTES)
     offloaded, pinned = offloaded_bytes(model, layout, hardware.world_size)
     training = [
@@ -60,11 +61,14 @@ def host_memory_items(
     # Every process builds the whole model in its precision; a weight is drawn in fp32 (forge.engine.initial_weights).
     built = WIDTH_BYTES[layout.precision] * model.parameters + 4 * _largest_weight(model)
     building = [workers, ("model being built", processes * built)]
-    # A process copies one tensor of its part at a time, to fp32; rank 0 gathers the whole weights at the end.
-    part = 4 * model.parameters / (hardware.world_size if layout.zero_stage else 1)
+    # Ranks keep a copy of what they write of a checkpoint; rank 0 gathers the whole weights at the end, without it.
     weights = WIDTH_BYTES[layout.precision] * model.parameters
-    saving = [*training, ("checkpoint gathering", max(processes * part, weights))]
-    return max((_items(building), _items(saving)), key=lambda items: sum(item.bytes for item in items))
+    copying = [*training, ("checkpoint copy", copy)]
+    gathering = [*training, ("gathered weights", weights)]
+    return max(
+        (_items(building), _items(copying), _items(gathering)),
+        key=lambda items: sum(item.bytes for item in items),
+    )
 
 
 def _items(sizes: list[tuple[str, float]]) -> tuple[MemoryItem, ...]:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from forge.plan.hardware import GIB, Hardware
-from forge.plan.time import checkpoint_stall_s
+from forge.plan.time import checkpoint_stall_s, checkpoint_write_s
 from forge.plan.types import ModelPlan
 
 TIME_ERROR_FRACTION = {"cuda": 0.13, "cpu": 0.50}
@@ -46,13 +46,15 @@ class Risk:
 def best_checkpoint_interval_s(model: ModelPlan, hardware: Hardware) -> float | None:
     """Return the seconds between checkpoints that lose least; None where no faults are expected (a CPU).
 
-    sqrt(2 d M) - d, for checkpoints of d seconds and a mean time M between faults of the whole machine (Young 1974,
-    with Daly 2006's correction, eq. 20 to first order).
+    sqrt(2 d M) - d, for checkpoints that take d seconds from training and a mean time M between faults of the whole
+    machine (Young 1974, with Daly 2006's correction, eq. 20 to first order); no less than one takes to be written, as
+    there are never two at a time.
     """
     if hardware.device == "cpu":
         return None
     stall_s = checkpoint_stall_s(model, hardware)
-    return max(math.sqrt(2 * stall_s * _seconds_between_faults(hardware)) - stall_s, stall_s)
+    best_s = math.sqrt(2 * stall_s * _seconds_between_faults(hardware)) - stall_s
+    return max(best_s, checkpoint_write_s(model, hardware))
 
 
 def risk(model: ModelPlan, hardware: Hardware, training_time_s: float, checkpoint_interval_s: float) -> Risk:
@@ -64,14 +66,16 @@ def risk(model: ModelPlan, hardware: Hardware, training_time_s: float, checkpoin
         training_time_s: seconds of progress.
         checkpoint_interval_s: seconds of progress between two checkpoints.
     """
-    stall_s = checkpoint_stall_s(model, hardware)
+    write_s = checkpoint_write_s(model, hardware)
+    # The next one waits until the one before is written.
+    stall_s = max(checkpoint_stall_s(model, hardware), write_s - checkpoint_interval_s)
     stalled = stall_s / checkpoint_interval_s
     best_s = best_checkpoint_interval_s(model, hardware)
     if best_s is None:
         return Risk(0.0, None, stall_s, 1 / (1 + stalled))
     between_s = _seconds_between_faults(hardware)
-    # A fault costs half an interval of work and a restart.
-    goodput = 1 / (1 + stalled + (checkpoint_interval_s / 2 + RESTART_S) / between_s)
+    # A fault costs half an interval of work, what was done while a checkpoint was written, and a restart.
+    goodput = 1 / (1 + stalled + (checkpoint_interval_s / 2 + write_s + RESTART_S) / between_s)
     return Risk(training_time_s / goodput / between_s, best_s, stall_s, goodput)
 
 

@@ -51,7 +51,33 @@ def plan_schedule(
         checkpoint_every_steps=train["checkpoint_every_steps"]
         or _checkpoint_interval(steps, step_time_s, checkpoint_stall_s, best_checkpoint_interval_s),
         keep_checkpoints=train["keep_checkpoints"],
+        keep_every_steps=train["keep_every_steps"] or 0,
+        evaluate_every_steps=train["evaluate_every_steps"] or 0,
+        evaluate_tokens=train["evaluate_tokens"],
     )
+
+
+def checkpoints_kept(schedule: SchedulePlan) -> int:
+    """Return how many checkpoints there are at the end: the newest, those kept for good, and the best."""
+    for_good = schedule.steps // schedule.keep_every_steps if schedule.keep_every_steps else 0
+    return schedule.keep_checkpoints + for_good + (1 if schedule.evaluate_every_steps else 0)
+
+
+def evaluation_time_s(schedule: SchedulePlan, step_time_s: float) -> float:
+    """Return the seconds of a whole run that go into measuring held-out loss: every so often, and at checkpoints.
+
+    A forward pass is a third of the FLOPs of a step on as many tokens (Kaplan 2020, §2.1).
+    """
+    if not schedule.evaluate_every_steps:
+        return 0.0
+    every = {
+        schedule.evaluate_every_steps,
+        schedule.checkpoint_every_steps,
+        schedule.keep_every_steps or schedule.checkpoint_every_steps,
+    }
+    apart = [some for some in every if not any(some != other and some % other == 0 for other in every)]
+    evaluations = sum(schedule.steps // some for some in apart)
+    return evaluations * schedule.evaluate_tokens / schedule.global_batch_tokens * step_time_s / 3
 
 
 def _checkpoint_interval(steps: int, step_time_s: float, stall_s: float, best_s: float | None) -> int:

@@ -23,6 +23,7 @@ from forge.plan.efficiency import (
 )
 from forge.plan.hardware import Hardware
 from forge.plan.layout import Layout
+from forge.plan.memory import checkpoint_bytes
 from forge.plan.step import StepTime
 from forge.plan.types import ModelPlan
 
@@ -43,8 +44,13 @@ NVME_BYTES_PER_S = 6e9
 """Of one machine, read or write (Rajbhandari 2021, §7: 3 to 7 GB/s a drive)."""
 
 CHECKPOINT_FIXED_S = {"cuda": 2.0, "cpu": 0.2}
-"""Of a checkpoint whatever its size: files made, synced and renamed on every machine, and all ranks waiting for the
-last. An allowance, not measured."""
+"""Of a checkpoint whatever its size: files made, synced and renamed on every machine. An allowance, not measured."""
+
+HOST_COPY_BYTES_PER_S = 3e9
+"""From one GPU to host memory that is not pinned. An allowance, not measured; all of a machine's GPUs copy at once."""
+
+COPY_FIXED_S = 0.2
+"""Of that copy whatever its size: ranks agreeing, a folder made. An allowance, not measured."""
 
 LOADER_S = 0.0005
 """Of each micro-batch: token shards are memory-mapped, what remains is the copy to the device."""
@@ -395,12 +401,21 @@ def step_time_s(model: ModelPlan, layout: Layout, hardware: Hardware, sequence_l
     return _timer(model, hardware, sequence_length).step_s(layout)
 
 
-def checkpoint_stall_s(
-    model: ModelPlan, hardware: Hardware, disk_bytes_per_s: float = NVME_BYTES_PER_S
-) -> float:
-    """Return seconds that training stands still for one checkpoint: each node writes its part of 14 bytes a weight."""
+def checkpoint_write_s(model: ModelPlan, hardware: Hardware) -> float:
+    """Return seconds from a checkpoint's step until it is on disk: each node writes its part of it."""
     fixed_s = CHECKPOINT_FIXED_S[hardware.device]
-    return fixed_s + 14.0 * model.parameters / hardware.nodes / disk_bytes_per_s
+    return fixed_s + checkpoint_bytes(model) / hardware.nodes / NVME_BYTES_PER_S
+
+
+def checkpoint_stall_s(model: ModelPlan, hardware: Hardware) -> float:
+    """Return seconds that a checkpoint takes from training.
+
+    Each rank copies its part of 12 bytes a weight to host memory, and training goes on while the copy is written. On a
+    CPU the writing takes its time from the same cores.
+    """
+    if hardware.device == "cpu":
+        return checkpoint_write_s(model, hardware)
+    return COPY_FIXED_S + 12.0 * model.parameters / hardware.world_size / HOST_COPY_BYTES_PER_S
 
 
 _last_timer: list[StepTimer] = []

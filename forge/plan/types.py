@@ -98,6 +98,13 @@ class SchedulePlan:
     log_every_steps: int
     checkpoint_every_steps: int
     keep_checkpoints: int
+    """The newest ones."""
+    keep_every_steps: int
+    """Checkpoints at multiples of it are written and stay; 0: none."""
+    evaluate_every_steps: int
+    """Steps between measurements of held-out loss; 0: none."""
+    evaluate_tokens: int
+    """Held-out tokens measured each time."""
 
 
 @dataclass(frozen=True, slots=True)

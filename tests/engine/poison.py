@@ -39,10 +39,10 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, run_dir: Path, step: int) -> Non
     one_step = loop._one_step
     (run_dir / "stop").unlink(missing_ok=True)
 
-    def watched(training: loop.Training, number: int) -> loop.StepOutcome:
+    def watched(training: loop.Training, number: int, save_failed: bool) -> loop.StepOutcome:
         if number + 1 >= step:
             (run_dir / "stop").touch()
-        outcome = one_step(training, number)
+        outcome = one_step(training, number, save_failed)
         (run_dir / "stop").unlink(missing_ok=True)
         return outcome
 

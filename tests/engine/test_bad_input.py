@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +75,26 @@ def test_a_checkpoint_of_another_training_is_refused_and_left_alone(
         train_here(other, tokens, another, place)
     assert checkpoint_steps(another / "checkpoints") == [6, 3]
     assert not losses(another)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda file: file.unlink(), "can't be read (No such file or directory)"),
+        (lambda file: os.truncate(file, file.stat().st_size // 2), "has the wrong size"),
+    ],
+)
+def test_a_checkpoint_whose_file_is_missing_or_truncated_is_named_and_the_one_before_is_used(
+    damage: Callable[[Path], None], said: str, tmp_path: Path, tokens: Path, place: Place
+) -> None:
+    run_dir = make_run(tmp_path, tiny_plan())
+    train_here(tiny_plan(), tokens, run_dir, place)
+    (file,) = (run_dir / "checkpoints" / checkpoint_name(6)).glob("*.safetensors")
+    damage(file)
+    train_here(tiny_plan(), tokens, run_dir, place)
+    (note,) = events_of(run_dir, "note")
+    assert note["line"] == f"train: checkpoint step-00000006 is not used: {file.name} {said}"
+    assert events_of(run_dir, "train_start")[-1]["resumed_from"] == 3
 
 
 def test_damaged_checkpoints_never_push_out_those_written_after_them(

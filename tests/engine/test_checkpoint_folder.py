@@ -15,11 +15,15 @@ from forge.engine.checkpoint_folder import (
     checkpoint_steps,
     clear_leftovers,
     files_problem,
+    kept_steps,
     prune,
     publish,
     read_manifest,
+    read_parts,
+    remove_part,
     space_problem,
     temporary_checkpoint,
+    write_part,
     writing_problem,
 )
 
@@ -113,18 +117,47 @@ def test_a_step_reached_again_replaces_its_checkpoint(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == [checkpoint_name(3), checkpoint_name(6)]
 
 
-def test_pruning_keeps_the_newest(folder: Path) -> None:
-    prune(folder, 2, step=6)
+@pytest.mark.parametrize(
+    ("written", "newest", "every", "best", "kept"),
+    [
+        (12, 2, 0, None, {9, 12}),
+        (12, 1, 0, None, {12}),
+        (12, 1, 6, None, {6, 12}),
+        (12, 1, 0, 3, {3, 12}),
+        (12, 2, 6, 3, {3, 6, 9, 12}),
+        # After going on from step 3, where those of steps 6 and later did not verify.
+        (4, 1, 0, None, {4}),
+        (4, 1, 6, 9, {4}),
+    ],
+)
+def test_what_stays_is_the_newest_every_so_many_and_the_best(
+    written: int, newest: int, every: int, best: int | None, kept: set[int]
+) -> None:
+    assert kept_steps([12, 9, 6, 4, 3], written, newest, every, best) == kept
+
+
+def test_pruning_leaves_what_is_kept_and_nothing_else(folder: Path) -> None:
+    prune(folder, {3, 6})
     assert checkpoint_steps(folder) == [6, 3]
-    prune(folder, 1, step=6)
+    prune(folder, {6})
     assert checkpoint_steps(folder) == [6]
     assert sorted(path.name for path in folder.iterdir()) == [checkpoint_name(6)]
 
 
-def test_pruning_never_keeps_a_later_one_instead_of_the_one_just_written(folder: Path) -> None:
-    write(folder, 4, b"after going on from step 3, where that of step 6 did not verify")
-    prune(folder, 1, step=4)
-    assert checkpoint_steps(folder) == [4]
+def test_parts_are_read_when_all_are_there_and_are_no_part_of_what_is_published(folder: Path) -> None:
+    half = temporary_checkpoint(folder, 9)
+    half.mkdir()
+    assert read_parts(folder, 9, 2) is None
+    write_part(folder, 9, 1, {"adam_steps": 9})
+    assert read_parts(folder, 9, 2) is None
+    write_part(folder, 9, 0, {"adam_steps": 0})
+    assert read_parts(folder, 9, 2) == [{"adam_steps": 0}, {"adam_steps": 9}]
+    (half / "rank00001-00000.safetensors").write_bytes(b"half")
+    remove_part(folder, 9, 1)
+    assert read_parts(folder, 9, 2) is None
+    assert [path.name for path in half.iterdir()] == ["part-rank00000.json"]
+    publish(folder, 9, {"training": OWNER, "files": {}})
+    assert [path.name for path in (folder / checkpoint_name(9)).iterdir()] == ["manifest.json"]
 
 
 def test_a_folder_that_cannot_be_written_is_said_so(folder: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from benchmarks.equality import (
     plan_of,
     recomputation_difference,
     reference,
+    summary,
     tables,
     ways_of,
     within_bounds,
@@ -50,6 +51,17 @@ def test_the_table_shows_the_largest_difference_of_each_way() -> None:
     ways = ways_of((1,), ("fp32",))
     losses = {way: [3.0, 2.0] for way in ways} | {Way(1, 3, 4, "fp32"): [3.25, 1.5]}
     assert "| 1 | 4 | none | 0.0e+00 | 0.0e+00 | 0.0e+00 | 5.0e-01 |" in tables(losses).splitlines()
+
+
+def test_the_summary_shows_the_largest_of_a_number_of_processes_and_a_stage() -> None:
+    ways = ways_of((1, 2), ("fp32", "bf16"))
+    losses = {way: [3.0, 2.0] for way in ways} | {Way(2, 3, 4, "fp32"): [3.25, 1.5]}
+    assert summary(losses).splitlines()[2:] == [
+        "| fp32 | 1 | 0.0e+00 | 0.0e+00 | 0.0e+00 | 0.0e+00 | 5e-06 |",
+        "| fp32 | 2 | 0.0e+00 | 0.0e+00 | 0.0e+00 | 5.0e-01 | 5e-06 |",
+        "| bf16 | 1 | not planned | 0.0e+00 | 0.0e+00 | 0.0e+00 | 0.004 |",
+        "| bf16 | 2 | not planned | 0.0e+00 | 0.0e+00 | 0.0e+00 | 0.004 |",
+    ]
 
 
 @pytest.mark.soak

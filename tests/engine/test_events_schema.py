@@ -36,7 +36,7 @@ def test_the_schema_is_valid_and_describes_every_key() -> None:
         {"time": 1.0, "event": "unheard of"},
         {"time": 1.0, "event": "note"},
         {"time": 1.0, "event": "note", "line": "one key too many", "step": 3},
-        {"time": 1.0, "event": "checkpoint", "step": -1, "save_time_s": 1.0},
+        {"time": 1.0, "event": "checkpoint", "step": -1, "stall_s": 1.0, "write_s": 1.0},
         {"time": 1.0, "event": "train_end", "ending": "somehow"},
     ],
 )
@@ -47,11 +47,19 @@ def test_what_is_no_event_is_refused(event: dict[str, Any]) -> None:
 def test_a_training_with_all_that_can_happen_keeps_to_it(
     tmp_path: Path, tokens: Path, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = tiny_plan(schedule={"steps": 20, "checkpoint_every_steps": 4})
+    plan = tiny_plan(schedule={"steps": 20, "checkpoint_every_steps": 4, "evaluate_every_steps": 6})
     poison(monkeypatch, {10, 11, 12}, "not finite")
     run_dir = make_run(tmp_path, plan)
     train_to_the_end(plan, tokens, run_dir, place)
-    for kind in ("train_start", "step", "step_skipped", "going_back", "checkpoint", "train_end"):
+    for kind in (
+        "train_start",
+        "step",
+        "step_skipped",
+        "going_back",
+        "evaluation",
+        "checkpoint",
+        "train_end",
+    ):
         assert events_of(run_dir, kind), kind
     (last,) = (event for event in events_of(run_dir, "step") if event["step"] == 20)
     assert last["epoch"] == pytest.approx(20 * 4 / ((4_000 - 1) // 32))

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,6 +33,60 @@ def test_a_kill_explains_the_errors_of_the_survivors(tmp_path: Path) -> None:
     line, log = failure.line, failure.log
     assert line == "train: rank 1 was killed by signal 9 (out of memory?)"
     assert log.name == "rank1.log"
+
+
+def test_a_worker_that_outgrows_a_small_shared_memory_is_told_so(tmp_path: Path) -> None:
+    """The kernel ends it with SIGBUS: no error of its own is left."""
+    shm = tmp_path / "shm"
+    shm.mkdir()
+    own = ["unshare", "--user", "--map-root-user", "--mount"]
+    if subprocess.run([*own, "mount", "-t", "tmpfs", "tmpfs", str(shm)], capture_output=True).returncode != 0:
+        pytest.skip("this machine lets no user mount a small shared memory")
+    script = 'mount -t tmpfs -o size=64k tmpfs "$1" && exec "$2" -c "$3" "$1"'
+    worker = """
+import mmap, os, sys
+file = os.open(sys.argv[1] + "/segment", os.O_RDWR | os.O_CREAT)
+os.ftruncate(file, 1 << 20)
+mmap.mmap(file, 1 << 20).write(bytes(1 << 20))
+"""
+    done = subprocess.run([*own, "sh", "-c", script, "sh", str(shm), sys.executable, worker])
+    assert done.returncode == -signal.SIGBUS
+    (tmp_path / FAILURES_FILE).write_text(json.dumps({"1": done.returncode}))
+    assert first_failure(tmp_path).line == (
+        "train: rank 1 was killed by signal 7 (shared memory too small? enlarge /dev/shm: a container wants "
+        "--shm-size=8g or --ipc=host)"
+    )
+
+
+PEER = """
+import os, sys
+from pathlib import Path
+import torch
+from forge.engine.failures import record_failure
+meeting, logs, rank = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+torch.distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2)
+torch.distributed.barrier()
+if rank == 1:
+    os._exit(0)
+try:
+    torch.distributed.all_reduce(torch.ones(1_000_000))
+except RuntimeError as error:
+    record_failure(logs, rank, error)
+"""
+
+
+def test_a_gloo_peer_that_dies_is_said_so(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", PEER, (tmp_path / "store").as_uri(), str(tmp_path)]
+    ranks = [
+        subprocess.Popen([*command, str(rank)], env=os.environ | {"GLOO_SOCKET_IFNAME": "lo"})
+        for rank in (0, 1)
+    ]
+    for rank in ranks:
+        rank.wait(120)
+    failure = first_failure(tmp_path)
+    assert failure.line.startswith("train: rank 0 lost its connection to another worker (")
+    assert failure.line.endswith("a worker or a machine went away, or the network failed")
+    assert failure.kind == "killed"
 
 
 def test_the_end_that_torchrun_gives_a_survivor_explains_nothing(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import itertools
 from pathlib import Path
 
@@ -7,23 +8,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load
 
-from forge.engine.fragments import KINDS, Fragment
-from forge.engine.memory import available_memory_bytes
-from forge.engine.shards import (
-    LEAST_SHARD_BYTES,
-    SHARD_BYTES,
-    Piece,
-    affordable_shard_bytes,
-    read_fragments,
-    read_weights,
-    write_shards,
-)
+from forge.engine.fragments import KINDS, Fragment, copy_values, host_copy
+from forge.engine.shards import Piece, read_fragments, read_weights, write_shards
 
 
 def cut(name: str, numel: int, borders: list[int], first_value: float = 0.0) -> list[Fragment]:
     """Return a parameter of `numel` counting elements as fragments between `borders`."""
-    whole = {kind: first_value + 1000 * place + torch.arange(numel) for place, kind in enumerate(KINDS)}
+    whole = {kind: first_value + 1000.0 * place + torch.arange(numel) for place, kind in enumerate(KINDS)}
     edges = [0, *sorted(set(borders) - {0, numel}), numel]
     return [
         Fragment(name, (numel,), start, {kind: value[start:end] for kind, value in whole.items()})
@@ -92,8 +85,22 @@ def test_whole_weights_can_be_read_without_an_engine(tmp_path: Path) -> None:
     assert torch.equal(read_weights(pieces, tmp_path)["w"], torch.arange(10.0))
 
 
-def test_little_memory_makes_small_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert available_memory_bytes() > 10_000_000
-    for free_bytes, expected in ((10**12, SHARD_BYTES), (0, LEAST_SHARD_BYTES), (2**30, 2**30 // 16)):
-        monkeypatch.setattr("forge.engine.shards.available_memory_bytes", lambda free=free_bytes: free)
-        assert affordable_shard_bytes(2) == expected
+def test_a_file_is_one_that_safetensors_reads_and_its_checksum_that_of_its_bytes(tmp_path: Path) -> None:
+    (fragment,) = cut("block.weight", 5, [])
+    (shard,) = write_shards([fragment], tmp_path, rank=0)
+    content = (tmp_path / shard.name).read_bytes()
+    assert (len(content), hashlib.sha256(content).hexdigest()) == (shard.size_bytes, shard.sha256)
+    loaded = load(content)
+    assert set(loaded) == {f"block.weight/{kind}" for kind in KINDS}
+    for kind in KINDS:
+        assert torch.equal(loaded[f"block.weight/{kind}"], fragment.values[kind])
+
+
+def test_a_copy_stays_as_it_was_until_it_is_renewed() -> None:
+    (fragment,) = cut("w", 5, [])
+    copy = host_copy([fragment])
+    copy_values([fragment], copy)
+    fragment.values["weight"] += 1
+    assert copy[0].values["weight"].tolist() == [0.0, 1.0, 2.0, 3.0, 4.0]
+    copy_values([fragment], copy)
+    assert copy[0].values["weight"].tolist() == [1.0, 2.0, 3.0, 4.0, 5.0]

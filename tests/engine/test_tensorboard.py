@@ -85,8 +85,10 @@ def test_what_is_added_is_in_the_file(tmp_path: Path) -> None:
 
 
 def test_a_training_leaves_its_curves(tmp_path: Path, tokens: Path, place: Place) -> None:
-    run_dir = make_run(tmp_path, tiny_plan())
-    train_here(tiny_plan(), tokens, run_dir, place)
+    plan = tiny_plan(schedule={"evaluate_every_steps": 2})
+    run_dir = make_run(tmp_path, plan)
+    train_here(plan, tokens, run_dir, place)
+    assert [step for step, _ in curve(run_dir / "tensorboard", "held_out_loss")] == [2, 3, 4, 6]
     drawn = curve(run_dir / "tensorboard", "loss")
     assert drawn == [
         (step, struct.unpack("<f", struct.pack("<f", v))[0]) for step, v in losses(run_dir).items()

@@ -33,7 +33,7 @@ def test_offloaded_states_lie_on_the_host_pinned() -> None:
     assert offloaded["offloaded states"] == pytest.approx(18 * PARAMETERS, rel=1e-6)
     assert 0 < offloaded["pinned buffers"] < 10 * PARAMETERS
     assert offloaded["loader"] == 2 * 8 * (1_000_000 + 4096)
-    assert offloaded["checkpoint gathering"] == 4 * PARAMETERS
+    assert offloaded["checkpoint copy"] == 12 * PARAMETERS
     assert "model being built" not in offloaded
 
 
@@ -50,11 +50,15 @@ def test_offloading_to_nvme_keeps_buffers_only() -> None:
     assert sum(on_disk.values()) <= sum(on_host.values())
 
 
-def test_on_a_cpu_the_workers_are_all_there_is() -> None:
+def test_on_a_cpu_there_are_the_workers_and_the_copy_of_their_state() -> None:
     place = hardware(2, "cpu")
     items = {item.name: item.bytes for item in host_memory_items(model(), layout(), place, 4096, 4_096_000)}
     worker = sum(item.bytes for item in memory_items(model(), layout(), place, 4096))
-    assert items == {"workers": 2 * worker, "loader": 2 * 16 * (1000 + 4096)}
+    assert items == {
+        "workers": 2 * worker,
+        "loader": 2 * 16 * (1000 + 4096),
+        "checkpoint copy": 12 * PARAMETERS,
+    }
 
 
 def test_disk_holds_the_data_in_each_form_tokens_checkpoints_and_weights() -> None:
@@ -63,7 +67,7 @@ def test_disk_holds_the_data_in_each_form_tokens_checkpoints_and_weights() -> No
         "lake": 10_000,
         "corpus": 25_000,
         "tokens": 5000,
-        "checkpoints": 3 * 14 * PARAMETERS,
+        "checkpoints": 3 * 12 * PARAMETERS,
         "trained weights": 2 * PARAMETERS,
         "export": 4 * PARAMETERS,
     }

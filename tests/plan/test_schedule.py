@@ -2,10 +2,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forge.plan.schedule import plan_schedule
+from forge.plan.schedule import checkpoints_kept, evaluation_time_s, plan_schedule
 from tests.plan.specs import composed
 
 
@@ -59,3 +60,23 @@ def test_in_a_short_run_checkpoints_take_at_most_a_hundredth_of_the_time() -> No
 
 def test_what_the_spec_says_of_checkpoints_holds() -> None:
     assert plan_schedule(_train(checkpoint_every_steps=7), 1000, 2.0, 0.1, 60.0).checkpoint_every_steps == 7
+
+
+@pytest.mark.parametrize(
+    ("changes", "kept"),
+    [
+        ({}, 2),
+        ({"keep_every_steps": 300}, 2 + 3),
+        ({"evaluate_every_steps": 50}, 2 + 1),
+    ],
+)
+def test_what_is_kept_for_good_and_the_best_add_to_the_newest(changes: dict[str, int], kept: int) -> None:
+    assert checkpoints_kept(plan_schedule(_train(**changes), 1000)) == kept
+
+
+def test_an_evaluation_takes_a_third_of_a_step_on_as_many_tokens() -> None:
+    train = _train(checkpoint_every_steps=100, evaluate_tokens=65_536, global_batch_tokens=131_072)
+    assert evaluation_time_s(plan_schedule(train, 1000), 6.0) == 0.0
+    for every, evaluations in ((50, 20), (100, 10), (70, 24), (1000, 10)):
+        schedule = plan_schedule(train | {"evaluate_every_steps": every}, 1000)
+        assert evaluation_time_s(schedule, 6.0) == pytest.approx(evaluations * 1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields, replace
 
 import pytest
@@ -13,7 +14,15 @@ from forge.plan.hardware import Hardware
 from forge.plan.layout import Layout
 from forge.plan.model import matmul_flops_per_token
 from forge.plan.step import StepTime
-from forge.plan.time import CHECKPOINT_FIXED_S, StepTimer, checkpoint_stall_s, step_time, step_time_s
+from forge.plan.time import (
+    CHECKPOINT_FIXED_S,
+    COPY_FIXED_S,
+    StepTimer,
+    checkpoint_stall_s,
+    checkpoint_write_s,
+    step_time,
+    step_time_s,
+)
 from forge.plan.types import ModelPlan
 from tests.plan.time_cases import (
     clusters,
@@ -287,11 +296,20 @@ def test_heads_of_64_slow_down_the_newer_attention_kernels_only() -> None:
     assert ratio(replace(FORGE_FRAMEWORK, attention="flash1")) == pytest.approx(1)
 
 
-def test_checkpoint_stall_shrinks_with_nodes() -> None:
-    fixed_s = CHECKPOINT_FIXED_S["cuda"]
-    assert checkpoint_stall_s(model_of(), hardware_of(nodes=4)) - fixed_s == pytest.approx(
-        (checkpoint_stall_s(model_of(), hardware_of()) - fixed_s) / 4
-    )
+@pytest.mark.parametrize(
+    ("seconds", "fixed_s"),
+    [(checkpoint_write_s, CHECKPOINT_FIXED_S["cuda"]), (checkpoint_stall_s, COPY_FIXED_S)],
+)
+def test_a_checkpoint_takes_less_of_more_nodes(
+    seconds: Callable[[ModelPlan, Hardware], float], fixed_s: float
+) -> None:
+    one, four = (seconds(model_of(), hardware_of(nodes=nodes)) for nodes in (1, 4))
+    assert four - fixed_s == pytest.approx((one - fixed_s) / 4)
+
+
+def test_training_does_not_wait_for_what_a_gpu_machine_writes() -> None:
+    stall_s, write_s = (each(model_of(), hardware_of()) for each in (checkpoint_stall_s, checkpoint_write_s))
+    assert stall_s < write_s
 
 
 @pytest.mark.parametrize("stage", [0, 1, 2, 3])

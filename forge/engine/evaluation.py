@@ -1,0 +1,83 @@
+"""Held-out loss while training: a fixed head of the held-out text, the same on any number of ranks."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from forge.data.loading import IGNORED, TokenShard, load_batch, sequence_count
+from forge.engine.batches import rank_positions
+from forge.engine.distributed import Place, sum_over_ranks
+from forge.engine.documents import Documents
+from forge.engine.loss import micro_batch_loss
+from forge.errors import StageError
+from forge.plan.types import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """What is measured: the first sequences of the held-out tokens."""
+
+    shard: TokenShard
+    sequences: int
+    sequence_length: int
+    """That of the training, or less where the text is shorter."""
+    bos_id: int
+    eos_id: int
+
+    @classmethod
+    def of(cls, plan: Plan, shard: TokenShard, bos_id: int, eos_id: int) -> HeldOut:
+        """Return what `plan` measures of `shard`: as many whole sequences as `evaluate_tokens` holds, at least one.
+
+        Raises:
+            StageError: nothing is held out.
+        """
+        length = min(plan.schedule.sequence_length, len(shard) - 1)
+        if length < 1:
+            raise StageError(
+                "train: no held-out text: raise data.held_out_fraction, or set train.evaluate_every_steps=null"
+            )
+        sequences = min(sequence_count(len(shard), length), max(plan.schedule.evaluate_tokens // length, 1))
+        return cls(shard, sequences, length, bos_id, eos_id)
+
+    @property
+    def tokens(self) -> int:
+        """Predicted tokens."""
+        return self.sequences * self.sequence_length
+
+
+@torch.no_grad()
+def held_out_loss(engine: Any, plan: Plan, held_out: HeldOut, place: Place) -> float:
+    """Return the mean cross-entropy, nats a token, of the weights as they are; all ranks call it.
+
+    Sequences are dealt to the ranks as those of a batch are. Every rank makes as many forward passes, as ZeRO stage 3
+    needs, the last on sequences that do not count where there are none left. Draws no random number and changes no
+    state, so the training goes on as if nothing had been measured.
+    """
+    layout = plan.layout
+    micro_batch = layout.micro_batch_sequences
+    nats, tokens = 0.0, 0
+    engine.eval()
+    for turn in range(math.ceil(held_out.sequences / (micro_batch * place.world_size))):
+        wanted = np.array(rank_positions(turn, place.rank, place.world_size, micro_batch))
+        counts = wanted < held_out.sequences
+        inputs, targets = load_batch(held_out.shard, np.where(counts, wanted, 0), held_out.sequence_length)
+        targets[~counts] = IGNORED
+        _, cross_entropy = micro_batch_loss(
+            engine,
+            torch.from_numpy(inputs).to(place.device),
+            torch.from_numpy(targets).to(place.device),
+            plan.model.experts,
+            layout.loss_chunks,
+            Documents.find(inputs, held_out.bos_id, held_out.eos_id, place.device),
+        )
+        if some := int(counts.sum()) * held_out.sequence_length:
+            nats += float(cross_entropy) * some
+            tokens += some
+    engine.train()
+    total_nats, total_tokens = sum_over_ranks([nats, float(tokens)], place)
+    return total_nats / total_tokens
