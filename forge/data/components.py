@@ -27,6 +27,10 @@ class Components:
                 b = int(parents[b])
             parents[max(a, b)] = min(a, b)
 
+    def apart(self, first: Ints, second: Ints) -> npt.NDArray[np.bool_]:
+        """Return for each pair of nodes whether they are in different components."""
+        return np.asarray(self._roots(first) != self._roots(second))
+
     def names(self) -> Ints:
         """Return the name of each node's component."""
         self._parents = self._roots(np.arange(len(self._parents)))

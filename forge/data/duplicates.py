@@ -94,7 +94,7 @@ def near_duplicates(
 def families(sets: Sets, threshold: float, progress: Progress, joins: Joins) -> list[int]:
     """Return for each document the first document of its family: all that hang together at `threshold`."""
     alike = _alike(sets)
-    joined = joins.join("families", alike.some(sets), alike.digests, threshold, progress)
+    joined = joins.join("families", alike.some(sets), alike.digests, threshold, progress, closest_wanted=False)
     # Distinct sets are in the order of their first documents, and a component bears the name of its first set.
     heads: list[int] = alike.firsts[joined.components[alike.numbers]].tolist()
     return heads
