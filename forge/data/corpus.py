@@ -129,7 +129,7 @@ def _build(
         groups, roster.sizes_bytes, parameters["held_out_fraction"], parameters["seed"]
     )
     splits = ["held_out" if group in held_out else "train" for group in groups]
-    write_corpus(out, curation.last_buckets(), roster.words, groups, splits)
+    write_corpus(out, curation.last_buckets(), roster, groups, splits)
     write_records(out, records)
     if known is not None:
         keep(parts, curation.shingles, out, known.how)
@@ -189,7 +189,10 @@ class _Curation:
                 roster, notes = self._go_through(pool, number, one, noted, expected)
                 if "shingles" in noted:
                     shingled = roster
-                self._keep(number, one, self._decided(number, one, roster), notes)
+                decided = self._decided(number, one, roster)
+                if number < len(passes) - 1:
+                    self._keep(number, one, decided, notes)
+                roster = roster.without(decided.removed)
                 expected = len(roster)
         assert shingled is not None
         return roster, shingled

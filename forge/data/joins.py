@@ -198,14 +198,14 @@ class Joins:
     ) -> Join:
         """Return the join `name`, as `join_sets` does."""
         earlier = None if self._earlier is None else read_join(join_file(self._earlier, name), threshold)
-        joined = join_sets(sets, digests, threshold, earlier, progress, closest_wanted)
+        store = sets if isinstance(sets, Sets) else Sets.of(sets)
+        joined = join_sets(store, digests, threshold, earlier, progress, closest_wanted)
         if earlier is not None:
             progress.note(
                 f"{name}: {joined.compared:,} of {len(sets):,} different texts are new and compared"
             )
         if self._out is not None:
-            counts = np.fromiter((len(one) for one in sets), np.int64, len(sets))
-            write_join(join_file(self._out, name), joined, counts, threshold)
+            write_join(join_file(self._out, name), joined, store.counts, threshold)
         return joined
 
 

@@ -33,7 +33,7 @@ from forge.data.document_steps import DOCUMENT_STEPS, fill_words
 from forge.data.draft import Draft
 from forge.data.duplicates import levelled
 from forge.data.notes import Notes, read_notes, write_notes
-from forge.data.shingles import shingles
+from forge.data.shingles import shingle_sets
 from forge.data.signatures import signatures_of, text_digest
 from forge.data.versions import dated
 from forge.data.word_codes import Uint64
@@ -69,7 +69,7 @@ class Pass:
 
 
 def plan_passes(steps: Iterable[str]) -> list[Pass]:
-    """Return the passes that carry out `steps` in their order; the last one leaves nothing to decide."""
+    """Return the passes that carry out `steps` in their order; what the last one decides changes no text."""
     passes: list[Pass] = []
     documents: list[str] = []
     decisions: list[str] = []
@@ -80,7 +80,8 @@ def plan_passes(steps: Iterable[str]) -> list[Pass]:
             documents, decisions = [], []
         (documents if one_by_one else decisions).append(step)
     passes.append(Pass(tuple(documents), tuple(decisions)))
-    return [*passes, Pass((), ())] if decisions else passes
+    # Documents that the last decisions set aside are left out where the corpus is written.
+    return [*passes, Pass((), ())] if any(decision in EDITING for decision in decisions) else passes
 
 
 Piece = tuple[Path, int, int]
@@ -321,7 +322,8 @@ def _step(drafts: list[Draft], task: Task, notes: Notes) -> list[Draft]:
 def _note(drafts: list[Draft], task: Task, notes: Notes, found_shingles: list[Uint64]) -> None:
     if "shingles" in task.notes or "words" in task.notes:
         fill_words(drafts)
-    known = None if task.known is None else signatures_of(task.known)
+    if "shingles" in task.notes:
+        _note_shingles(drafts, task, notes, found_shingles)
     for draft in drafts:
         notes.document_ids.append(draft.document_id)
         notes.sources.append(draft.source)
@@ -332,14 +334,6 @@ def _note(drafts: list[Draft], task: Task, notes: Notes, found_shingles: list[Ui
             notes.words.append(len(draft.words))
         if "exact" in task.notes:
             notes.levelled.append(levelled(draft.text))
-        if "shingles" in task.notes:
-            notes.texts.append(text_digest(draft.text))
-            found = None if known is None else known.find(notes.texts[-1])
-            if found is None:
-                found = shingles(draft.words.codes, task.parameters["shingle_words"])
-                notes.shingled += 1
-            found_shingles.append(found)
-            notes.shingle_counts.append(len(found))
         if "paragraphs" in task.notes:
             notes.paragraphs.append(
                 paragraphs.paragraph_hashes(draft.text, task.parameters["min_paragraph_words"])
@@ -350,6 +344,19 @@ def _note(drafts: list[Draft], task: Task, notes: Notes, found_shingles: list[Ui
             group = boilerplate.group_of(draft)
             notes.lines.setdefault(group, Counter()).update(boilerplate.edge_hashes(draft.text))
             notes.line_documents[group] += 1
+
+
+def _note_shingles(drafts: list[Draft], task: Task, notes: Notes, found_shingles: list[Uint64]) -> None:
+    known = None if task.known is None else signatures_of(task.known)
+    digests = [text_digest(draft.text) for draft in drafts]
+    found = [None if known is None else known.find(digest) for digest in digests]
+    new = [draft.words for draft, one in zip(drafts, found, strict=True) if one is None]
+    made = shingle_sets(new, task.parameters["shingle_words"])
+    sets = [next(made) if one is None else one for one in found]
+    notes.shingled += len(new)
+    notes.texts += digests
+    notes.shingle_counts += map(len, sets)
+    found_shingles += sets
 
 
 def _slices(task: Task) -> Iterator[pa.Table]:

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from forge.data.sets import Ints, Sets, within
-from forge.data.word_codes import Uint64, mix
+from forge.data.word_codes import Uint64
 
 BLOCK_SETS = 64
 """Sets probed at once: one bit each of a 64-bit word."""

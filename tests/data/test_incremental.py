@@ -10,7 +10,6 @@ import pytest
 
 from forge.data import passes, similarity
 from forge.data.corpus import build_corpus
-from forge.data.shingles import shingles
 from forge.data.signatures import Known, known_of
 from forge.progress import SilentProgress
 from tests.data.builders import CORPUS, make_lake, prose, write_folder
@@ -23,18 +22,18 @@ class Work:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.signatures = self.pairs = 0
-        shingle, overlaps = shingles, similarity._overlaps
+        shingle, overlaps = passes.shingle_sets, similarity._Block.overlaps
 
-        def shingled(*rest: Any) -> Any:
-            self.signatures += 1
-            return shingle(*rest)
+        def shingled(texts: Any, *rest: Any) -> Any:
+            self.signatures += len(texts)
+            return shingle(texts, *rest)
 
-        def counted(ordered: Any, probes: Any, others: Any) -> Any:
+        def counted(block: Any, probes: Any, others: Any) -> Any:
             self.pairs += len(probes)
-            return overlaps(ordered, probes, others)
+            return overlaps(block, probes, others)
 
-        monkeypatch.setattr(passes, "shingles", shingled)
-        monkeypatch.setattr(similarity, "_overlaps", counted)
+        monkeypatch.setattr(passes, "shingle_sets", shingled)
+        monkeypatch.setattr(similarity._Block, "overlaps", counted)
 
     def take(self) -> tuple[int, int]:
         found = self.signatures, self.pairs
