@@ -4,6 +4,7 @@
     signatures.u64    the shingles, 8 bytes each: about 1.3 times the bytes of the texts
     signatures.json   how they were made
     near_duplicates.parquet, families.parquet   the joins (`forge.data.joins`)
+    outcomes-<pass>.arrow   what the steps on one document made of it (`forge.data.outcomes`)
 
 A text that an earlier corpus has is not shingled again, and two of them are not compared again.
 """
@@ -11,7 +12,6 @@ A text that an earlier corpus has is not shingled again, and two of them are not
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -66,11 +66,6 @@ def known_of(folders: Sequence[Path], lake: Path, how: str) -> Known:
     return Known(how, best)
 
 
-def text_digest(text: str) -> bytes:
-    """Return what a text is known by, 16 bytes."""
-    return hashlib.sha256(text.encode()).digest()[:16]
-
-
 class Signatures:
     """The shingles of the texts of an earlier corpus, in files."""
 
@@ -114,7 +109,8 @@ def write_index(path: Path, notes: Sequence[Notes]) -> None:
 
 def keep(work: Path, shingles: Path, out: Path, how: str) -> None:
     """Put what the next corpus can use into the artifact."""
-    for name in (INDEX, *JOINS):
+    remembered = [path.name for path in sorted(work.glob("outcomes-*.arrow"))]
+    for name in (INDEX, *JOINS, *remembered):
         if (work / name).exists():
             link_or_copy(work / name, out / name)
     link_or_copy(shingles, out / SHINGLES)
