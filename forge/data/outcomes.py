@@ -153,5 +153,5 @@ def _outcome(row: dict[str, Any]) -> Outcome:
     finding = None
     if row["step"] is not None:
         finding = row["step"], Finding(row["reason"], row["detail"], row["score"])
-    changes = [Change(*values) for values in json.loads(row["changes"] or "[]")]
+    changes = [Change(*values) for values in json.loads(row["changes"])] if row["changes"] else []
     return Outcome(row["digest"], finding, changes, row["text"], row["words"], row["levelled"])

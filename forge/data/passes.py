@@ -409,7 +409,7 @@ def _note(
 def _note_shingles(drafts: list[Draft], task: Task, notes: Notes, found_shingles: list[Uint64]) -> None:
     known = None if task.known is None else signatures_of(task.known)
     digests = [draft.known_by() for draft in drafts]
-    found = [None if known is None else known.find(digest) for digest in digests]
+    found = [None] * len(drafts) if known is None else known.find(digests)
     new = [draft for draft, one in zip(drafts, found, strict=True) if one is None]
     fill_words(new)
     made = shingle_sets([draft.words for draft in new], task.parameters["shingle_words"])
