@@ -94,11 +94,11 @@ def join_sets(
     if not new.all():
         progress.resume(len(store) - int(np.count_nonzero(new)))
     # Once two sets hang together it takes nobody to say so again.
-    is_open = None if closest_wanted else components.apart
+    together = None if closest_wanted else components
     found = (
-        similar_pairs(store, threshold, is_open)
+        similar_pairs(store, threshold, together)
         if new.all()
-        else similar_pairs_with(store, new, threshold, is_open)
+        else similar_pairs_with(store, new, threshold, together)
     )
     for pairs in found:
         components.join(pairs.first, pairs.second)

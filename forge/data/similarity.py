@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from forge.data.components import Components
 from forge.data.sets import Ints, Sets, within
 from forge.data.word_codes import Uint64
 
@@ -32,6 +33,9 @@ PART_POSTINGS = 8_000_000
 COUNTER_BITS = (12, 25)
 """Least and most: 2^25 counters are 128 MB."""
 MOST_COUNTED = 65_535
+CROWD = 16
+"""Sets that have an element, on average over the first elements of some probes, from which on they are too many."""
+MOST_STEPS = 24
 MARK_BITS = 20
 """Most: the tables of a block stay in the processor's cache."""
 SPARSE_BITS = 3
@@ -51,18 +55,17 @@ class Pairs:
     """Sets that are done with this block, for progress."""
 
 
-Open = Callable[[Ints, Ints], npt.NDArray[np.bool_]]
-"""(numbers, numbers) of sets that may be similar -> whether that still matters, seeing the pairs that came before."""
-
-
-def similar_pairs(sets: Sequence[Uint64], threshold: float, is_open: Open | None = None) -> Iterator[Pairs]:
+def similar_pairs(
+    sets: Sequence[Uint64], threshold: float, together: Components | None = None
+) -> Iterator[Pairs]:
     """Yield, a block of sets at a time, every pair of `sets` with |a & b| / |a | b| >= `threshold`, each pair once.
 
     Args:
         sets: sorted distinct elements; an empty set is similar to nothing. `Sets` in a file are read as needed.
         threshold: Jaccard, above 0 and at most 1.
-        is_open: leaves pairs out. A set is compared with one other first, then with more and more of those that still
-            matter: who asks only what hangs together compares a set of thousands alike with one or two of them.
+        together: what hangs together so far; the caller joins each pair that is yielded before asking for the next.
+            Pairs of sets that hang together already are left out. A set is compared with one other first, then with
+            more and more of those it is still apart from: one of thousands alike is compared with one or two of them.
     """
     if not 0 < threshold <= 1:
         raise ValueError(f"threshold {threshold} is not above 0 and at most 1")
@@ -78,10 +81,10 @@ def similar_pairs(sets: Sequence[Uint64], threshold: float, is_open: Open | None
         for place, part in enumerate(parts):
             postings = _Postings(*part(), ordered.counts, threshold)
             found = [seen]
-            for candidates, probed in _blocks(postings, ordered.counts):
+            for candidates, probed in _blocks(postings, ordered.counts, numbers, together):
                 if place:
                     candidates = candidates[~np.isin(candidates, seen, assume_unique=True)]
-                for keys, last in _rounds(candidates, numbers, is_open):
+                for keys, last in _rounds(candidates, numbers, together):
                     keys, jaccards = _verified(ordered, keys, threshold)
                     if len(parts) > 1:
                         found.append(keys)
@@ -92,7 +95,9 @@ def similar_pairs(sets: Sequence[Uint64], threshold: float, is_open: Open | None
             ordered.release()
 
 
-def _blocks(postings: _Postings, sizes: Ints) -> Iterator[tuple[Ints, int]]:
+def _blocks(
+    postings: _Postings, sizes: Ints, numbers: Ints, together: Components | None
+) -> Iterator[tuple[Ints, int]]:
     """Yield candidates, sorted keys of at most BLOCK_SETS different probes, and how many sets are done with them.
 
     Most sets have no candidate: a block of probes takes as many sets as it needs.
@@ -101,25 +106,34 @@ def _blocks(postings: _Postings, sizes: Ints) -> Iterator[tuple[Ints, int]]:
     probes = elements = probed = 0
     for first in range(0, len(sizes), BLOCK_SETS):
         last = min(first + BLOCK_SETS, len(sizes))
-        keys = postings.candidates(first, last)
+        crowded = together is not None and postings.crowded(first, last)
+        keys = np.empty(0, np.int64) if crowded else postings.candidates(first, last)
         own = np.unique(keys // len(sizes))
-        if probes + len(own) > BLOCK_SETS or elements + int(sizes[own].sum()) > BLOCK_ELEMENTS:
+        many = probes + len(own) > BLOCK_SETS or elements + int(sizes[own].sum()) > BLOCK_ELEMENTS
+        if crowded or many:
             yield np.concatenate([*waiting, np.empty(0, np.int64)]), probed
             waiting, probes, elements, probed = [], 0, 0, 0
+        if crowded:
+            assert together is not None
+            nearest = postings.nearest(first, last)
+            yield nearest, 0
+            others = postings.apart(first, last, lambda places: together.roots(numbers[places]))
+            yield others[~np.isin(others, nearest, assume_unique=True)], last - first
+            continue
         waiting.append(keys)
         probes, elements, probed = probes + len(own), elements + int(sizes[own].sum()), probed + last - first
     yield np.concatenate([*waiting, np.empty(0, np.int64)]), probed
 
 
-def _rounds(keys: Ints, numbers: Ints, is_open: Open | None) -> Iterator[tuple[Ints, bool]]:
+def _rounds(keys: Ints, numbers: Ints, together: Components | None) -> Iterator[tuple[Ints, bool]]:
     """Yield sorted candidates a few at a time, and whether these are the last; at least once."""
-    if is_open is None:
+    if together is None:
         yield keys, True
         return
     most = 1
     while len(keys):
         ones, others = np.divmod(keys, len(numbers))
-        still = is_open(numbers[ones], numbers[others])
+        still = together.apart(numbers[ones], numbers[others])
         keys, ones = keys[still], ones[still]
         # Of each probe the last ones: they are nearest to it in size.
         chosen = np.searchsorted(ones, ones, side="right") - np.arange(len(ones)) <= most
@@ -130,7 +144,7 @@ def _rounds(keys: Ints, numbers: Ints, is_open: Open | None) -> Iterator[tuple[I
 
 
 def similar_pairs_with(
-    sets: Sets, new: npt.NDArray[np.bool_], threshold: float, is_open: Open | None = None
+    sets: Sets, new: npt.NDArray[np.bool_], threshold: float, together: Components | None = None
 ) -> Iterator[Pairs]:
     """Yield the pairs that `similar_pairs` would, of which at least one set is `new`, each pair once.
 
@@ -148,7 +162,7 @@ def similar_pairs_with(
     for first in range(0, len(chosen), BLOCK_SETS):
         last = min(first + BLOCK_SETS, len(chosen))
         own = slice(*np.searchsorted(keys, [first * len(ordered), last * len(ordered)]))
-        for some, done in _rounds(keys[own], numbers, is_open):
+        for some, done in _rounds(keys[own], numbers, together):
             found, jaccards = _verified(ordered, some, threshold)
             ones, others = np.divmod(found, len(ordered))
             yield Pairs(numbers[ones], numbers[others], jaccards, last - first if done else 0)
@@ -288,6 +302,9 @@ class _Postings:
         owners = keys % len(sizes)
         indexed = places < _prefix_lengths(sizes, 2 * threshold / (1 + threshold))[owners]
         self._keys, self._places = keys[indexed], places[indexed]
+        # Where an entry leads: to the one before it in its run, or past some; -1 is before the first.
+        begins_run = np.diff(self._keys // len(sizes), prepend=-1) != 0
+        self._leads = np.where(begins_run, -1, np.arange(len(self._keys)) - 1)
         by_owner = _stable_order(owners)
         self._probe_keys, self._probe_places = keys[by_owner], places[by_owner]
         self._borders = np.searchsorted(owners[by_owner], np.arange(len(sizes) + 1))
@@ -295,12 +312,71 @@ class _Postings:
 
     def candidates(self, first: int, last: int) -> Ints:
         """Return the distinct keys `probe * n + other`, other before probe, that no filter rules out, sorted."""
-        sizes, count = self._sizes, len(self._sizes)
+        probes, places, begins, ends = self._looked_up(first, last)
+        return self._listed(probes, places, begins, ends)
+
+    def crowded(self, first: int, last: int) -> bool:
+        """Return whether the elements of these probes are on average in so many sets that not all are to be listed."""
+        _, _, begins, ends = self._looked_up(first, last)
+        return int((ends - begins).sum()) > CROWD * len(begins)
+
+    def nearest(self, first: int, last: int) -> Ints:
+        """Return of `candidates` for each element of a probe only the one nearest in size."""
+        probes, places, begins, ends = self._looked_up(first, last)
+        return self._listed(probes, places, np.maximum(begins, ends - 1), ends)
+
+    def apart(self, first: int, last: int, roots: Callable[[Ints], Ints]) -> Ints:
+        """Return those of `candidates` that do not hang together with their probe.
+
+        An entry that hangs together with its neighbours before it leads past all of them, so that thousands of sets
+        made of one form are passed in a step. After a few steps the rest is listed.
+        """
+        probes, places, begins, ends = self._looked_up(first, last)
+        self._lead_on(probes, ends, roots)
+        at, own = ends - 1, roots(probes)
+        walking = np.flatnonzero(at >= begins)
+        found = []
+        for _ in range(MOST_STEPS):
+            if not len(walking):
+                break
+            hits = at[walking]
+            same = roots(self._keys[hits] % len(self._sizes)) == own[walking]
+            met, here = walking[~same], hits[~same]
+            found.append(self._listed(probes[met], places[met], here, here + 1))
+            at[walking] = np.where(same, self._leads[hits], hits - 1)
+            walking = walking[at[walking] >= begins[walking]]
+        rest = self._listed(probes[walking], places[walking], begins[walking], at[walking] + 1)
+        ones, others = np.divmod(rest, len(self._sizes))
+        return np.unique(np.concatenate([*found, rest[roots(ones) != roots(others)]]))
+
+    def _lead_on(self, probes: Ints, ends: Ints, roots: Callable[[Ints], Ints]) -> None:
+        """Lead from the entries of probes past those before them that hang together with them."""
+        if not len(self._keys):
+            return
+        mine = np.minimum(ends, len(self._keys) - 1)
+        is_mine = self._keys[mine] % len(self._sizes) == probes
+        mine, own = mine[is_mine], roots(probes[is_mine])
+        for _ in range(BLOCK_SETS.bit_length()):
+            leads = self._leads[mine]
+            same = leads >= 0
+            same[same] = roots(self._keys[leads[same]] % len(self._sizes)) == own[same]
+            if not same.any():
+                break
+            self._leads[mine[same]] = self._leads[leads[same]]
+
+    def _looked_up(self, first: int, last: int) -> tuple[Ints, Ints, Ints, Ints]:
+        """Return for each first element of some probes: the probe, its place, and the entries of sets before it."""
+        count = len(self._sizes)
         own = slice(self._borders[first], self._borders[last])
         keys, places = self._probe_keys[own], self._probe_places[own]
         runs, probes = np.divmod(keys, count)
         begins = np.searchsorted(self._keys, runs * count + self._smallest[probes])
-        lengths = np.maximum(np.searchsorted(self._keys, keys) - begins, 0)
+        return probes, places, begins, np.maximum(np.searchsorted(self._keys, keys), begins)
+
+    def _listed(self, probes: Ints, places: Ints, begins: Ints, ends: Ints) -> Ints:
+        """Return the distinct keys of entries from `begins` to `ends` that no filter rules out, sorted."""
+        sizes, count = self._sizes, len(self._sizes)
+        lengths = ends - begins
         found = np.empty(0, np.int64)
         for one, end in chunks(lengths):
             rows = np.repeat(np.arange(one, end), lengths[one:end])
