@@ -16,7 +16,7 @@ class Components:
 
     def join(self, first: Ints, second: Ints) -> None:
         """Join node first[i] with node second[i], for all i."""
-        one, two = self._roots(first), self._roots(second)
+        one, two = self.roots(first), self.roots(second)
         apart = one != two
         # In a large component most edges join what is joined: only the others cost a step of Python each.
         parents = self._parents
@@ -27,12 +27,17 @@ class Components:
                 b = int(parents[b])
             parents[max(a, b)] = min(a, b)
 
+    def apart(self, first: Ints, second: Ints) -> npt.NDArray[np.bool_]:
+        """Return for each pair of nodes whether they are in different components."""
+        return np.asarray(self.roots(first) != self.roots(second))
+
     def names(self) -> Ints:
         """Return the name of each node's component."""
-        self._parents = self._roots(np.arange(len(self._parents)))
+        self._parents = self.roots(np.arange(len(self._parents)))
         return self._parents
 
-    def _roots(self, nodes: Ints) -> Ints:
+    def roots(self, nodes: Ints) -> Ints:
+        """Return the name of the component of each of some nodes."""
         roots = self._parents[nodes]
         while not np.array_equal(above := self._parents[roots], roots):
             roots = above

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections import Counter
@@ -21,6 +22,7 @@ from forge.data.engine import LOCAL, Engine
 from forge.data.joins import Joins
 from forge.data.language import check_languages
 from forge.data.notes import Notes
+from forge.data.outcomes import REMEMBERED_STEPS, merge_outcomes, outcome_file
 from forge.data.passes import (
     InputGone,
     Pass,
@@ -44,6 +46,21 @@ from forge.files import replace_text, work_folder
 from forge.progress import Progress
 
 SAMPLES = 3
+NOT_OF_OUTCOMES = frozenset(
+    {
+        "curate",
+        "seed",
+        "held_out_fraction",
+        "held_out_group_jaccard",
+        "near_duplicate_jaccard",
+        "superseded_jaccard",
+        "shingle_words",
+        "boilerplate_fraction",
+        "max_paragraph_documents",
+        "source_cap_bytes",
+    }
+)
+"""Parameters that no step on one document looks at."""
 NOTED_FOR: dict[str, frozenset[str]] = {
     "boilerplate": frozenset({"lines"}),
     "exact_duplicates": frozenset({"exact"}),
@@ -109,9 +126,8 @@ def _build(
     engine: Engine,
 ) -> dict[str, Any]:
     records = Records()
-    earlier = None if known is None else known.corpus
-    joins = Joins(earlier, parts)
-    curation = _Curation(lake, parameters, parts, records, progress, joins, earlier)
+    joins = Joins(None if known is None else known.corpus, parts)
+    curation = _Curation(lake, parameters, parts, records, progress, joins, known)
     roster, shingled = curation.carry_out(plan_passes(steps), workers, engine)
     if not len(roster):
         counts = ", ".join(f"{count} {reason}" for reason, count in reasons(records).most_common())
@@ -129,7 +145,7 @@ def _build(
         groups, roster.sizes_bytes, parameters["held_out_fraction"], parameters["seed"]
     )
     splits = ["held_out" if group in held_out else "train" for group in groups]
-    write_corpus(out, curation.last_buckets(), roster.words, groups, splits)
+    write_corpus(out, curation.last_buckets(), roster, groups, splits)
     write_records(out, records)
     if known is not None:
         keep(parts, curation.shingles, out, known.how)
@@ -154,9 +170,11 @@ class _Curation:
         records: Records,
         progress: Progress,
         joins: Joins,
-        known: Path | None,
+        known: Known | None,
     ) -> None:
-        self._joins, self._known = joins, known
+        self._joins = joins
+        self._known = None if known is None else known.corpus
+        self._how = None if known is None else known.how
         self.shingles = work
         """The file of all shingles, once there is one."""
         self._lake = lake / "lake.parquet"
@@ -189,7 +207,10 @@ class _Curation:
                 roster, notes = self._go_through(pool, number, one, noted, expected)
                 if "shingles" in noted:
                     shingled = roster
-                self._keep(number, one, self._decided(number, one, roster), notes)
+                decided = self._decided(number, one, roster)
+                if number < len(passes) - 1:
+                    self._keep(number, one, decided, notes)
+                roster = roster.without(decided.removed)
                 expected = len(roster)
         assert shingled is not None
         return roster, shingled
@@ -207,7 +228,11 @@ class _Curation:
         folder = self._work / f"pass-{number}"
         folder.mkdir(exist_ok=True)
         self._progress.start(expected, "documents")
-        notes = run_tasks(pool, self._tasks(folder, one, noted), self._progress)
+        key = self._outcome_key(one, noted)
+        tasks = list(self._tasks(folder, number, one, noted, key))
+        notes = run_tasks(pool, tasks, self._progress)
+        if key is not None and not outcome_file(self._work, number).exists():
+            merge_outcomes([task.outcomes for task in tasks], outcome_file(self._work, number), key)
         if self._last is not None:
             spend_texts(self._last[0])
         self._last = folder, notes
@@ -221,7 +246,9 @@ class _Curation:
         write_index(self._work / INDEX, notes)
         return gather(notes, [folder / f"{part.number:06}.u64" for part in notes], self.shingles), notes
 
-    def _tasks(self, folder: Path, one: Pass, noted: frozenset[str]) -> Iterator[Task]:
+    def _tasks(
+        self, folder: Path, number: int, one: Pass, noted: frozenset[str], key: str | None
+    ) -> Iterator[Task]:
         before = self._last
         for part in range(self._row_groups if before is None else self._buckets):
             yield Task(
@@ -236,7 +263,17 @@ class _Curation:
                 buckets=self._buckets,
                 parameters=self._parameters,
                 known=self._known,
+                known_outcomes=None if self._known is None else outcome_file(self._known, number),
+                key=key,
             )
+
+    def _outcome_key(self, one: Pass, noted: frozenset[str]) -> str | None:
+        """Return what is remembered of a pass under; None where its steps look at more than texts."""
+        if self._how is None or not set(one.document_steps) <= REMEMBERED_STEPS:
+            return None
+        limits = {key: value for key, value in self._parameters.items() if key not in NOT_OF_OUTCOMES}
+        asked = [self._how, one.document_steps, sorted(noted & {"exact", "words"}), limits]
+        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
     def _decided(self, number: int, one: Pass, roster: Roster) -> Decided:
         """Decide what the next pass does, or find it decided."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pyarrow.parquet as parquet
 
 from forge.data.decisions import Records
 from forge.data.passes import Piece, read_bucket
+from forge.data.roster import Roster
 from forge.data.tables import ROW_GROUP_ROWS
 
 CORPUS = pa.schema(
@@ -49,20 +51,25 @@ CHANGED = pa.schema(
 
 
 def write_corpus(
-    out: Path, buckets: Iterable[tuple[Piece, ...]], words: list[int], groups: list[str], splits: list[str]
+    out: Path, buckets: Iterable[tuple[Piece, ...]], roster: Roster, groups: list[str], splits: list[str]
 ) -> None:
-    """Write corpus.parquet from the buckets of the last pass; a bucket is in memory at a time."""
+    """Write corpus.parquet: the documents of `roster`, from the buckets of the last pass, one in memory at a time."""
     place = 0
+    ids = roster.document_ids
     with parquet.ParquetWriter(out / "corpus.parquet", CORPUS, compression="zstd") as writer:
         for pieces in buckets:
             table = read_bucket(pieces)
-            end = place + len(table)
+            if not len(table):
+                continue
+            end = bisect_right(ids, table["document_id"][-1].as_py(), place)
             if end == place:
                 continue
+            kept = pa.array(ids[place:end], pa.string())
+            table = table.filter(compute.is_in(table["document_id"], kept)).combine_chunks()
             columns = {
                 **{name: table[name] for name in ("document_id", "source", "path", "text")},
                 "bytes": compute.binary_length(table["text"]).cast(pa.int64()),
-                "words": pa.array(words[place:end], pa.int64()),
+                "words": pa.array(roster.words[place:end], pa.int64()),
                 "group": pa.array(groups[place:end], pa.string()),
                 "split": pa.array(splits[place:end], pa.string()),
             }

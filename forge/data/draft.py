@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from dataclasses import dataclass, field
 
 from forge.data.word_codes import WordCodes, word_codes
+
+
+def text_digest(text: str) -> bytes:
+    """Return what a text is known by, 16 bytes: the first half of its SHA-256."""
+    return hashlib.sha256(text.encode()).digest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +50,21 @@ class Draft:
     title: str = ""
     part: int = 0
     """Place in its file, from 0."""
+    digest: bytes | None = None
+    """What the text is known by, 16 bytes, where it was found out."""
 
     def rewrite(self, text: str, change: Change) -> None:
         """Put `text` in place of the text."""
         self.text = text
+        self.digest = None
         self.changes.append(change)
         self.__dict__.pop("words", None)
+
+    def known_by(self) -> bytes:
+        """Return the digest of the text."""
+        if self.digest is None:
+            self.digest = text_digest(self.text)
+        return self.digest
 
     @functools.cached_property
     def words(self) -> WordCodes:

@@ -42,7 +42,9 @@ class Pair:
 
 def levelled(text: str) -> bytes:
     """Return what exact duplicates share: the hash of a text with case and white space levelled."""
-    return hashlib.sha256(" ".join(text.casefold().split()).encode()).digest()
+    # Of ASCII the two are the same, and one takes a tenth of the time.
+    folded = text.lower() if text.isascii() else text.casefold()
+    return hashlib.sha256(" ".join(folded.split()).encode()).digest()
 
 
 def exact_duplicates(hashes: Sequence[bytes], preference: Sequence[int]) -> list[Duplicate]:
@@ -94,7 +96,9 @@ def near_duplicates(
 def families(sets: Sets, threshold: float, progress: Progress, joins: Joins) -> list[int]:
     """Return for each document the first document of its family: all that hang together at `threshold`."""
     alike = _alike(sets)
-    joined = joins.join("families", alike.some(sets), alike.digests, threshold, progress)
+    joined = joins.join(
+        "families", alike.some(sets), alike.digests, threshold, progress, closest_wanted=False
+    )
     # Distinct sets are in the order of their first documents, and a component bears the name of its first set.
     heads: list[int] = alike.firsts[joined.components[alike.numbers]].tolist()
     return heads

@@ -47,7 +47,8 @@ class Join:
     components: Ints
     """The first set of those that hang together with each; itself where none does."""
     closest: Ints
-    """The set that is most like each, of several the one with the smallest hash; itself where none is similar."""
+    """The set that is most like each, of several the one with the smallest hash; itself where none is similar, or where
+    nobody asked."""
     jaccards: npt.NDArray[np.float64]
     """With `closest`; 0 where none is similar."""
     compared: int
@@ -60,7 +61,12 @@ def set_digest(one: Uint64) -> bytes:
 
 
 def join_sets(
-    sets: Sequence[Uint64], digests: Uint64, threshold: float, earlier: Join | None, progress: Progress
+    sets: Sequence[Uint64],
+    digests: Uint64,
+    threshold: float,
+    earlier: Join | None,
+    progress: Progress,
+    closest_wanted: bool = True,
 ) -> Join:
     """Return which of distinct `sets` hang together: a Jaccard of at least `threshold`, or others between them.
 
@@ -70,6 +76,7 @@ def join_sets(
         threshold: Jaccard.
         earlier: of the same threshold and of some of the same sets: with it the result is the same, sooner.
         progress: told of sets.
+        closest_wanted: without, `closest` names each set itself, and far fewer sets are compared.
     """
     store = sets if isinstance(sets, Sets) else Sets.of(sets)
     components = Components(len(store))
@@ -86,10 +93,17 @@ def join_sets(
     progress.start(len(store), "documents")
     if not new.all():
         progress.resume(len(store) - int(np.count_nonzero(new)))
-    found = similar_pairs(store, threshold) if new.all() else similar_pairs_with(store, new, threshold)
+    # Once two sets hang together it takes nobody to say so again.
+    together = None if closest_wanted else components
+    found = (
+        similar_pairs(store, threshold, together)
+        if new.all()
+        else similar_pairs_with(store, new, threshold, together)
+    )
     for pairs in found:
         components.join(pairs.first, pairs.second)
-        _note_closest(pairs, ranks, closest, jaccards)
+        if closest_wanted:
+            _note_closest(pairs, ranks, closest, jaccards)
         progress.advance(pairs.probed)
     compared = int(np.count_nonzero(new & (store.counts > 0)))
     return Join(digests, components.names(), closest, jaccards, compared)
@@ -174,18 +188,24 @@ class Joins:
         self._earlier, self._out = earlier, out
 
     def join(
-        self, name: str, sets: Sequence[Uint64], digests: Uint64, threshold: float, progress: Progress
+        self,
+        name: str,
+        sets: Sequence[Uint64],
+        digests: Uint64,
+        threshold: float,
+        progress: Progress,
+        closest_wanted: bool = True,
     ) -> Join:
         """Return the join `name`, as `join_sets` does."""
         earlier = None if self._earlier is None else read_join(join_file(self._earlier, name), threshold)
-        joined = join_sets(sets, digests, threshold, earlier, progress)
+        store = sets if isinstance(sets, Sets) else Sets.of(sets)
+        joined = join_sets(store, digests, threshold, earlier, progress, closest_wanted)
         if earlier is not None:
             progress.note(
                 f"{name}: {joined.compared:,} of {len(sets):,} different texts are new and compared"
             )
         if self._out is not None:
-            counts = np.fromiter((len(one) for one in sets), np.int64, len(sets))
-            write_join(join_file(self._out, name), joined, counts, threshold)
+            write_join(join_file(self._out, name), joined, store.counts, threshold)
         return joined
 
 

@@ -30,11 +30,12 @@ import pyarrow.parquet as parquet
 
 from forge.data import boilerplate, paragraphs
 from forge.data.document_steps import DOCUMENT_STEPS, fill_words
-from forge.data.draft import Draft
+from forge.data.draft import Draft, Finding
 from forge.data.duplicates import levelled
 from forge.data.notes import Notes, read_notes, write_notes
-from forge.data.shingles import shingles
-from forge.data.signatures import signatures_of, text_digest
+from forge.data.outcomes import Outcome, outcomes_of, write_outcomes
+from forge.data.shingles import shingle_sets
+from forge.data.signatures import signatures_of
 from forge.data.versions import dated
 from forge.data.word_codes import Uint64
 from forge.data.workers import map_in_order
@@ -56,6 +57,7 @@ DRAFTS = pa.schema(
         pa.field("text", pa.large_string()),
         pa.field("title", pa.string()),
         pa.field("part", pa.int64()),
+        pa.field("digest", pa.binary(16)),
     ]
 )
 
@@ -69,7 +71,7 @@ class Pass:
 
 
 def plan_passes(steps: Iterable[str]) -> list[Pass]:
-    """Return the passes that carry out `steps` in their order; the last one leaves nothing to decide."""
+    """Return the passes that carry out `steps` in their order; what the last one decides changes no text."""
     passes: list[Pass] = []
     documents: list[str] = []
     decisions: list[str] = []
@@ -80,7 +82,8 @@ def plan_passes(steps: Iterable[str]) -> list[Pass]:
             documents, decisions = [], []
         (documents if one_by_one else decisions).append(step)
     passes.append(Pass(tuple(documents), tuple(decisions)))
-    return [*passes, Pass((), ())] if decisions else passes
+    # Documents that the last decisions set aside are left out where the corpus is written.
+    return [*passes, Pass((), ())] if any(decision in EDITING for decision in decisions) else passes
 
 
 Piece = tuple[Path, int, int]
@@ -115,6 +118,10 @@ class Task:
     parameters: dict[str, Any]
     known: Path | None = None
     """An earlier corpus, whose shingles are used."""
+    known_outcomes: Path | None = None
+    """What an earlier corpus made of texts in this pass."""
+    key: str | None = None
+    """Of what is remembered of this pass; None remembers nothing."""
 
     @property
     def texts(self) -> Path:
@@ -125,6 +132,11 @@ class Task:
     def shingles(self) -> Path:
         """Where the shingles are written, where they are asked for."""
         return self.out / f"{self.number:06}.u64"
+
+    @property
+    def outcomes(self) -> Path:
+        """Where is written what was made of each text, where that is to be remembered."""
+        return self.out / f"{self.number:06}.outcomes"
 
     @property
     def noted(self) -> Path:
@@ -181,6 +193,8 @@ def _notes_of_done(task: Task) -> Notes | None:
     whole = _size_bytes(task.texts) == notes.offsets[-1]
     if "shingles" in task.notes and not joined_shingles(task.out).exists():
         whole &= _size_bytes(task.shingles) == 8 * sum(notes.shingle_counts)
+    if task.key is not None:
+        whole &= task.outcomes.exists()
     return notes if whole else None
 
 
@@ -269,6 +283,7 @@ def run_task(task: Task) -> int:
     edits, lines = _read_edits(task.edits), _read_lines(task.lines)
     found_shingles: list[Uint64] = []
     left: dict[int, list[pa.RecordBatch]] = {}
+    made: list[Outcome] = []
     for table in _slices(task):
         notes.documents_in += len(table)
         drafts = [draft for draft in _drafts(table) if draft.document_id not in edits.removed]
@@ -277,14 +292,18 @@ def run_task(task: Task) -> int:
                 boilerplate.remove(draft, lines, task.parameters)
             if draft.document_id in edits.paragraphs:
                 paragraphs.remove(draft, edits.paragraphs[draft.document_id])
-        drafts = _step(drafts, task, notes)
-        _note(drafts, task, notes, found_shingles)
+        outcomes = _outcomes(drafts, task)
+        drafts = _take(drafts, outcomes, notes)
+        _note(drafts, [one for one in outcomes if one.finding is None], task, notes, found_shingles)
+        made += outcomes if task.key is not None else ()
         for bucket, batch in _by_bucket(drafts, task.buckets):
             left.setdefault(bucket, []).append(batch)
     notes.offsets = _write_texts(task, left)
     if "shingles" in task.notes:
         with _beside(task.shingles) as path:
             np.concatenate([*found_shingles, np.empty(0, np.uint64)]).tofile(path)
+    if task.key is not None:
+        write_outcomes(task.outcomes, made, task.key)
     with _beside(task.noted) as path:
         write_notes(path, notes)
     return task.number
@@ -298,48 +317,83 @@ def _beside(path: Path) -> Iterator[Path]:
     beside.replace(path)
 
 
-def _step(drafts: list[Draft], task: Task, notes: Notes) -> list[Draft]:
+def _outcomes(drafts: list[Draft], task: Task) -> list[Outcome]:
+    """Carry out the steps, or what an earlier corpus made of the same text; return what became of each document."""
+    if task.key is None:
+        return _step(drafts, task)
+    digests = [draft.known_by() for draft in drafts]
+    known = None if task.known_outcomes is None else outcomes_of(task.known_outcomes, task.key)
+    found = [None] * len(drafts) if known is None else known.find(digests)
+    new = iter(_step([draft for draft, one in zip(drafts, found, strict=True) if one is None], task))
+    for draft, one in zip(drafts, found, strict=True):
+        if one is not None:
+            one.carry_over(draft)
+    return [next(new) if one is None else one for one in found]
+
+
+def _step(drafts: list[Draft], task: Task) -> list[Outcome]:
+    """Carry out the steps."""
+    given = [(draft.digest or b"", draft.text, len(draft.changes)) for draft in drafts]
+    findings: dict[int, tuple[str, Finding]] = {}
+    left = list(range(len(drafts)))
     for step in task.document_steps:
-        kept = []
-        run = DOCUMENT_STEPS[step](drafts, task.parameters)
-        for draft, finding in zip(drafts, run, strict=True):
-            if finding is None:
-                kept.append(draft)
-            else:
-                notes.aside.append(
-                    (draft.document_id, draft.path, step, finding.reason, finding.detail, finding.score, None)
-                )
-        drafts = kept
-    for draft in drafts:
+        run = DOCUMENT_STEPS[step]([drafts[place] for place in left], task.parameters)
+        for place, finding in zip(left, run, strict=True):
+            if finding is not None:
+                findings[place] = step, finding
+        left = [place for place in left if place not in findings]
+    return [
+        Outcome(
+            digest, findings.get(place), draft.changes[changes:], None if draft.text is text else draft.text
+        )
+        for place, (draft, (digest, text, changes)) in enumerate(zip(drafts, given, strict=True))
+    ]
+
+
+def _take(drafts: list[Draft], outcomes: list[Outcome], notes: Notes) -> list[Draft]:
+    """Note what was set aside and what was changed; return the documents that are left."""
+    left = []
+    for draft, outcome in zip(drafts, outcomes, strict=True):
+        if outcome.finding is not None:
+            step, finding = outcome.finding
+            notes.aside.append(
+                (draft.document_id, draft.path, step, finding.reason, finding.detail, finding.score, None)
+            )
+            continue
+        left.append(draft)
         notes.changes += [
             (draft.document_id, draft.path, change.step, change.detail, change.score)
             for change in draft.changes
         ]
-    return drafts
+    return left
 
 
-def _note(drafts: list[Draft], task: Task, notes: Notes, found_shingles: list[Uint64]) -> None:
-    if "shingles" in task.notes or "words" in task.notes:
-        fill_words(drafts)
-    known = None if task.known is None else signatures_of(task.known)
-    for draft in drafts:
+def _note(
+    drafts: list[Draft],
+    outcomes: list[Outcome],
+    task: Task,
+    notes: Notes,
+    found_shingles: list[Uint64],
+) -> None:
+    if "shingles" in task.notes:
+        _note_shingles(drafts, task, notes, found_shingles)
+    if "words" in task.notes:
+        counted = [draft for draft, outcome in zip(drafts, outcomes, strict=True) if outcome.words is None]
+        fill_words(counted)
+    for draft, outcome in zip(drafts, outcomes, strict=True):
         notes.document_ids.append(draft.document_id)
         notes.sources.append(draft.source)
         notes.paths.append(draft.path)
         notes.dates.append(draft.date)
-        notes.sizes_bytes.append(len(draft.text.encode()))
+        notes.sizes_bytes.append(len(draft.text) if draft.text.isascii() else len(draft.text.encode()))
         if "words" in task.notes:
-            notes.words.append(len(draft.words))
+            if outcome.words is None:
+                outcome.words = len(draft.words)
+            notes.words.append(outcome.words)
         if "exact" in task.notes:
-            notes.levelled.append(levelled(draft.text))
-        if "shingles" in task.notes:
-            notes.texts.append(text_digest(draft.text))
-            found = None if known is None else known.find(notes.texts[-1])
-            if found is None:
-                found = shingles(draft.words.codes, task.parameters["shingle_words"])
-                notes.shingled += 1
-            found_shingles.append(found)
-            notes.shingle_counts.append(len(found))
+            if outcome.levelled is None:
+                outcome.levelled = levelled(draft.text)
+            notes.levelled.append(outcome.levelled)
         if "paragraphs" in task.notes:
             notes.paragraphs.append(
                 paragraphs.paragraph_hashes(draft.text, task.parameters["min_paragraph_words"])
@@ -352,6 +406,20 @@ def _note(drafts: list[Draft], task: Task, notes: Notes, found_shingles: list[Ui
             notes.line_documents[group] += 1
 
 
+def _note_shingles(drafts: list[Draft], task: Task, notes: Notes, found_shingles: list[Uint64]) -> None:
+    known = None if task.known is None else signatures_of(task.known)
+    digests = [draft.known_by() for draft in drafts]
+    found = [None] * len(drafts) if known is None else known.find(digests)
+    new = [draft for draft, one in zip(drafts, found, strict=True) if one is None]
+    fill_words(new)
+    made = shingle_sets([draft.words for draft in new], task.parameters["shingle_words"])
+    sets = [next(made) if one is None else one for one in found]
+    notes.shingled += len(new)
+    notes.texts += digests
+    notes.shingle_counts += map(len, sets)
+    found_shingles += sets
+
+
 def _slices(task: Task) -> Iterator[pa.Table]:
     if task.lake is None:
         table = read_bucket(task.bucket)
@@ -360,7 +428,7 @@ def _slices(task: Task) -> Iterator[pa.Table]:
         return
     with parquet.ParquetFile(task.lake) as file:
         dates = [name for name in ("modified", "created") if name in file.schema_arrow.names]
-        columns = ["document_id", "source", "path", "mime", "text", "title", "part", *dates]
+        columns = ["document_id", "source", "path", "mime", "text", "title", "part", "sha256", *dates]
         for batch in file.iter_batches(SLICE_ROWS, row_groups=[task.number], columns=columns):
             yield pa.Table.from_batches([batch])
 
@@ -380,8 +448,9 @@ def _drafts(table: pa.Table) -> list[Draft]:
     names = ("document_id", "source", "path", "mime")
     rows = zip(*(columns[name] for name in names), dates, columns["text"], strict=True)
     drafts = [Draft(*values) for values in rows]
-    for draft, title, part in zip(drafts, columns["title"], columns["part"], strict=True):
-        draft.title, draft.part = title, part
+    digests = columns.get("digest") or [bytes.fromhex(one)[:16] for one in columns["sha256"]]
+    for draft, title, part, digest in zip(drafts, columns["title"], columns["part"], digests, strict=True):
+        draft.title, draft.part, draft.digest = title, part, digest
     return drafts
 
 

@@ -12,6 +12,18 @@ from forge.data.sets import Sets
 from forge.data.versions import Dated
 from forge.data.word_codes import Uint64
 
+LISTS = (
+    "document_ids",
+    "sources",
+    "paths",
+    "dates",
+    "sizes_bytes",
+    "words",
+    "levelled",
+    "paragraphs",
+    "versions",
+)
+
 
 @dataclass
 class Roster:
@@ -30,6 +42,17 @@ class Roster:
 
     def __len__(self) -> int:
         return len(self.document_ids)
+
+    def without(self, removed: set[str]) -> Roster:
+        """Return the documents that are not `removed`."""
+        places = [place for place, one in enumerate(self.document_ids) if one not in removed]
+        left = Roster(
+            shingles=None if self.shingles is None else self.shingles.take(np.array(places, np.int64))
+        )
+        for name in LISTS:
+            values = getattr(self, name)
+            setattr(left, name, [values[place] for place in places] if values else [])
+        return left
 
     def shingles_of(self, some: Roster) -> Sets:
         """Return the shingle sets of the documents of `some`, all of which are here."""
@@ -50,17 +73,7 @@ def gather(notes: list[Notes], shingles: list[Path], joined: Path) -> Roster:
     ids = [one for part in notes for one in part.document_ids]
     order = sorted(range(len(ids)), key=ids.__getitem__)
     roster = Roster()
-    for name in (
-        "document_ids",
-        "sources",
-        "paths",
-        "dates",
-        "sizes_bytes",
-        "words",
-        "levelled",
-        "paragraphs",
-        "versions",
-    ):
+    for name in LISTS:
         flat = [one for part in notes for one in getattr(part, name)]
         setattr(roster, name, [flat[place] for place in order] if flat else [])
     if shingles:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +52,12 @@ class Sets(Sequence[Uint64]):
     def __getitem__(self, place: int) -> Uint64:  # type: ignore[override]
         start = self.starts[place]
         return np.asarray(self.flat[start : start + self.counts[place]])
+
+    def __iter__(self) -> Iterator[Uint64]:
+        # A slice of a memory map costs ten times one of the array it is.
+        flat = np.asarray(self.flat)
+        for start, count in zip(self.starts.tolist(), self.counts.tolist(), strict=True):
+            yield flat[start : start + count]
 
     def take(self, places: Ints) -> Sets:
         """Return the sets at `places`, in that order."""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 import numpy.typing as npt
 
-from forge.data.word_codes import Uint64, mix, word_codes
+from forge.data.word_codes import Uint64, WordCodes, mix_in_place, word_codes
+
+BLOCK_WORDS = 1 << 15
+"""Texts worked on at once: their hashes stay in the processor's cache."""
 
 
 def shingles(codes: Uint64, shingle_words: int) -> Uint64:
@@ -14,7 +19,31 @@ def shingles(codes: Uint64, shingle_words: int) -> Uint64:
     A run of words is a 64-bit hash: among 30 million different ones the chance that any two collide is 2e-5, and a
     collision moves a Jaccard by one shingle.
     """
-    hashes = runs(codes, shingle_words)
+    return _distinct(runs(codes, shingle_words))
+
+
+def shingle_sets(texts: Sequence[WordCodes], shingle_words: int) -> Iterator[Uint64]:
+    """Yield the shingles of each of `texts`, which is faster than one at a time."""
+    first = 0
+    while first < len(texts):
+        last, words = first, 0
+        while last < len(texts) and (last == first or words + len(texts[last]) <= BLOCK_WORDS):
+            words += len(texts[last])
+            last += 1
+        # Runs over the border of two texts are hashed as well, and left out.
+        hashes = runs(np.concatenate([one.codes for one in texts[first:last]]), shingle_words)
+        start = 0
+        for one in texts[first:last]:
+            count = len(one) - shingle_words + 1
+            yield _distinct(
+                hashes[start : start + count].copy() if count > 0 else runs(one.codes, shingle_words)
+            )
+            start += len(one)
+        first = last
+
+
+def _distinct(hashes: Uint64) -> Uint64:
+    """Sort in place; return the distinct ones."""
     hashes.sort()
     distinct = np.empty(len(hashes), np.bool_)
     distinct[:1] = True
@@ -29,8 +58,10 @@ def runs(codes: Uint64, width: int) -> npt.NDArray[np.uint64]:
     width = min(width, len(codes))
     count = len(codes) - width + 1
     hashes = np.full(count, width, np.uint64)
+    scratch = np.empty(count, np.uint64)
     for place in range(width):
-        hashes = mix(hashes + codes[place : place + count])
+        hashes += codes[place : place + count]
+        mix_in_place(hashes, scratch)
     return hashes
 
 

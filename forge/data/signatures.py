@@ -4,6 +4,7 @@
     signatures.u64    the shingles, 8 bytes each: about 1.3 times the bytes of the texts
     signatures.json   how they were made
     near_duplicates.parquet, families.parquet   the joins (`forge.data.joins`)
+    outcomes-<pass>.arrow   what the steps on one document made of it (`forge.data.outcomes`)
 
 A text that an earlier corpus has is not shingled again, and two of them are not compared again.
 """
@@ -11,7 +12,6 @@ A text that an earlier corpus has is not shingled again, and two of them are not
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -66,31 +66,29 @@ def known_of(folders: Sequence[Path], lake: Path, how: str) -> Known:
     return Known(how, best)
 
 
-def text_digest(text: str) -> bytes:
-    """Return what a text is known by, 16 bytes."""
-    return hashlib.sha256(text.encode()).digest()[:16]
-
-
 class Signatures:
     """The shingles of the texts of an earlier corpus, in files."""
 
     def __init__(self, folder: Path) -> None:
         self._index = np.load(folder / INDEX, mmap_mode="r")
         size_bytes = (folder / SHINGLES).stat().st_size
-        self._shingles = (
+        # A slice of a memory map costs ten times one of the array it is.
+        self._shingles = np.asarray(
             np.memmap(folder / SHINGLES, np.uint64, "r") if size_bytes else np.empty(0, np.uint64)
         )
 
-    def find(self, digest: bytes) -> Uint64 | None:
-        """Return the shingles of a text."""
-        first, second = np.frombuffer(digest, np.uint64)
-        place = int(np.searchsorted(self._index[0], first))
-        while place < self._index.shape[1] and self._index[0, place] == first:
-            if self._index[1, place] == second:
-                start, count = (int(self._index[row, place]) for row in (2, 3))
-                return np.array(self._shingles[start : start + count])
-            place += 1
-        return None
+    def find(self, digests: Sequence[bytes]) -> list[Uint64 | None]:
+        """Return the shingles of each of some texts; None where they are not known."""
+        wanted = np.frombuffer(b"".join(digests), np.uint64).reshape(-1, 2)
+        if not self._index.shape[1] or not len(wanted):
+            return [None] * len(digests)
+        # Two texts that share 64 bits of a hash: the second of them is shingled again.
+        places = np.minimum(np.searchsorted(self._index[0], wanted[:, 0]), self._index.shape[1] - 1)
+        there = (self._index[0, places] == wanted[:, 0]) & (self._index[1, places] == wanted[:, 1])
+        rows = zip(there.tolist(), *self._index[2:, places].tolist(), strict=True)
+        return [
+            self._shingles[start : start + count].copy() if known else None for known, start, count in rows
+        ]
 
 
 @functools.lru_cache(maxsize=1)
@@ -114,7 +112,8 @@ def write_index(path: Path, notes: Sequence[Notes]) -> None:
 
 def keep(work: Path, shingles: Path, out: Path, how: str) -> None:
     """Put what the next corpus can use into the artifact."""
-    for name in (INDEX, *JOINS):
+    remembered = [path.name for path in sorted(work.glob("outcomes-*.arrow"))]
+    for name in (INDEX, *JOINS, *remembered):
         if (work / name).exists():
             link_or_copy(work / name, out / name)
     link_or_copy(shingles, out / SHINGLES)

@@ -12,17 +12,19 @@ import contextlib
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from forge.errors import MachineError, StageError
 from forge.files import WORK_FOLDER, replace_text, sync, sync_tree
-from forge.locks import temporary_lock
+from forge.locks import Busy, take_lock, temporary_lock
 from forge.plan.types import StagePlan
 
 MANIFEST = "artifact.json"
+PARTS_KEPT_S = 7 * 24 * 3600
+"""How long finished parts of an artifact wait for the command that goes on with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,34 @@ def make_artifact(
         # Only now: until the artifact has its name, the parts are what a kill would leave.
         shutil.rmtree(folder / WORK_FOLDER, ignore_errors=True)
     return Artifact(stage.name, stage.key, folder, summary, wall_clock_s)
+
+
+def remove_dead(root: Path, stages: Iterable[StagePlan]) -> list[Path]:
+    """Remove what is left of artifacts that nobody is making or has come back to for a week; return those folders.
+
+    A folder is kept where a process holds its lock, where one of `stages` goes on with it, and where anything in it was
+    written in the last PARTS_KEPT_S.
+    """
+    wanted = {artifact_folder(root, stage).name for stage in stages}
+    removed = []
+    for folder in sorted(root.glob(".tmp-*")):
+        name = folder.name.removeprefix(".tmp-")
+        if name in wanted or time.time() - _last_written_s(folder) < PARTS_KEPT_S:
+            continue
+        lock = root / f".{name}.lock"
+        with contextlib.suppress(Busy, OSError), take_lock(lock, patience_s=0):
+            shutil.rmtree(folder, ignore_errors=True)
+            lock.unlink(missing_ok=True)
+            removed.append(folder)
+    return removed
+
+
+def _last_written_s(folder: Path) -> float:
+    times = [folder.stat().st_mtime]
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            times.append(path.lstat().st_mtime)
+    return max(times)
 
 
 def link_artifact(artifact: Artifact, run_dir: Path) -> None:

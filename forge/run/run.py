@@ -17,7 +17,7 @@ from forge.files import replace_text
 from forge.locks import Busy, take_lock
 from forge.plan.types import Plan, StagePlan, plan_to_json
 from forge.progress import Progress
-from forge.run.artifacts import Artifact, find_artifact, link_artifact, make_artifact
+from forge.run.artifacts import Artifact, find_artifact, link_artifact, make_artifact, remove_dead
 from forge.run.display import Display, StageDisplay
 from forge.run.headlines import headline
 from forge.run.quantities import duration
@@ -80,6 +80,8 @@ def run_plan(
                 replace_text(place.plan_path, plan_to_json(plan))
             if accepted_drift:
                 append_event(run_dir / "events.jsonl", "drift_accepted", lines=list(accepted_drift))
+            for folder in remove_dead(output_dir / "artifacts", plan.stages):
+                append_event(run_dir / "events.jsonl", "leftover_removed", folder=folder.name)
             artifacts, made = _stages(place, output_dir / "artifacts", display)
             summary = summarize_run(plan, artifacts)
             write_summary(run_dir, summary)

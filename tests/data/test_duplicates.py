@@ -1,9 +1,13 @@
 import itertools
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from forge.data import similarity
 from forge.data.duplicates import Duplicate, exact_duplicates, families, levelled, near_duplicates
 from forge.data.joins import Joins
 from forge.progress import SilentProgress
@@ -67,6 +71,56 @@ def test_families_are_what_hangs_together(sets: list[set[int]], threshold: float
     assert families(arrays(sets), threshold, SilentProgress(), Joins(None, None)) == components(
         sets, threshold
     )
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    sets=st.lists(st.sets(st.integers(0, 12), min_size=1, max_size=9), max_size=60),
+    threshold=st.sampled_from([0.3, 0.5, 0.8]),
+    steps=st.integers(0, 3),
+)
+def test_families_are_the_same_where_elements_are_in_many_sets(
+    sets: list[set[int]], threshold: float, steps: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(similarity, "CROWD", 0)
+        patch.setattr(similarity, "MOST_STEPS", steps)
+        patch.setattr(similarity, "BLOCK_SETS", 4)
+        found = families(arrays(sets), threshold, SilentProgress(), Joins(None, None))
+    assert found == components(sets, threshold)
+
+
+def one_form(count: int) -> list[npt.NDArray[np.uint64]]:
+    """Return sets that share most of their elements, and have some of their own."""
+    source = np.random.default_rng(count)
+    form = source.integers(0, 2**62, 60, dtype=np.uint64)
+    return [
+        np.unique(np.concatenate([form, source.integers(0, 2**62, 20, dtype=np.uint64)]))
+        for _ in range(count)
+    ]
+
+
+def test_thousands_made_of_one_form_cost_a_few_comparisons_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    work = {"compared": 0, "listed": 0}
+    overlaps, listed = similarity._Block.overlaps, similarity._Postings._listed
+
+    def counted(block: Any, probes: Any, others: Any) -> Any:
+        work["compared"] += len(probes)
+        return overlaps(block, probes, others)
+
+    def counted_entries(postings: Any, probes: Any, places: Any, begins: Any, ends: Any) -> Any:
+        work["listed"] += int((ends - begins).sum())
+        return listed(postings, probes, places, begins, ends)
+
+    monkeypatch.setattr(similarity._Block, "overlaps", counted)
+    monkeypatch.setattr(similarity._Postings, "_listed", counted_entries)
+    found = {}
+    for count in (500, 2_000):
+        work |= {"compared": 0, "listed": 0}
+        assert set(families(one_form(count), 0.5, SilentProgress(), Joins(None, None))) == {0}
+        found[count] = dict(work)
+    assert found[2_000]["compared"] < 3 * 2_000
+    assert found[2_000]["listed"] < 5 * found[500]["listed"]
 
 
 def test_thousands_of_the_same_set_cost_no_pairs() -> None:

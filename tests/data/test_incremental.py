@@ -10,7 +10,8 @@ import pytest
 
 from forge.data import passes, similarity
 from forge.data.corpus import build_corpus
-from forge.data.shingles import shingles
+from forge.data.document_steps import DOCUMENT_STEPS
+from forge.data.shingles import shingle_sets
 from forge.data.signatures import Known, known_of
 from forge.progress import SilentProgress
 from tests.data.builders import CORPUS, make_lake, prose, write_folder
@@ -19,26 +20,31 @@ STEPS = ["repair", "exact_duplicates", "near_duplicates", "superseded", "redact"
 
 
 class Work:
-    """Counts shingle sets made and pairs of sets counted out."""
+    """Counts shingle sets made, pairs of sets counted out, and documents that steps looked at."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.signatures = self.pairs = 0
-        shingle, overlaps = shingles, similarity._overlaps
+        self.signatures = self.pairs = self.steps = 0
+        shingle, overlaps, repair = shingle_sets, similarity._Block.overlaps, DOCUMENT_STEPS["repair"]
 
-        def shingled(*rest: Any) -> Any:
-            self.signatures += 1
-            return shingle(*rest)
+        def shingled(texts: Any, *rest: Any) -> Any:
+            self.signatures += len(texts)
+            return shingle(texts, *rest)
 
-        def counted(ordered: Any, probes: Any, others: Any) -> Any:
+        def counted(block: Any, probes: Any, others: Any) -> Any:
             self.pairs += len(probes)
-            return overlaps(ordered, probes, others)
+            return overlaps(block, probes, others)
 
-        monkeypatch.setattr(passes, "shingles", shingled)
-        monkeypatch.setattr(similarity, "_overlaps", counted)
+        def repaired(drafts: Any, parameters: Any) -> Any:
+            self.steps += len(drafts)
+            return repair(drafts, parameters)
+
+        monkeypatch.setitem(DOCUMENT_STEPS, "repair", repaired)
+        monkeypatch.setattr(passes, "shingle_sets", shingled)
+        monkeypatch.setattr(similarity._Block, "overlaps", counted)
 
     def take(self) -> tuple[int, int]:
         found = self.signatures, self.pairs
-        self.signatures = self.pairs = 0
+        self.signatures = self.pairs = self.steps = 0
         return found
 
 
@@ -95,10 +101,13 @@ def test_a_hundredth_more_costs_a_hundredth_and_the_bytes_are_those_of_a_whole_p
 ) -> None:
     _, place, earlier = places
     again = corpus(place, "again", earlier)
+    assert work.steps == 6
     new_signatures, new_pairs = work.take()
     whole = corpus(place, "whole", None)
+    assert work.steps == 606
     signatures, pairs = work.take()
     assert content(again) == content(whole)
+    assert {"outcomes-0.arrow", "outcomes-1.arrow"} <= set(content(again))
     assert {"near_duplicates.parquet", "families.parquet", "signatures.npy"} <= set(content(again))
     assert (new_signatures, signatures) == (6, 606)
     assert pairs > 900
@@ -139,3 +148,20 @@ def test_the_earlier_corpus_that_shares_most_is_taken(places: tuple[Path, Path, 
     assert known_of(folders, place / "lake", "so") == Known("so", earlier)
     assert known_of([less], place / "lake", "so") == Known("so", less)
     assert known_of(folders, place / "lake", "otherwise") == Known("otherwise", None)
+
+
+def test_other_limits_are_asked_anew(places: tuple[Path, Path, Path], work: Work) -> None:
+    _, place, earlier = places
+
+    def made(name: str, known: Path | None) -> dict[str, bytes]:
+        (place / name).mkdir()
+        parameters = CORPUS | {"curate": ["repair", "quality"], "max_words": 121}
+        build_corpus(place / "lake", parameters, place / name, SilentProgress(), known=Known("so", known))
+        return content(place / name)
+
+    first = made("first", earlier)
+    assert work.steps == 606
+    work.take()
+    # What set a document aside is remembered as well as what changed it.
+    assert made("second", place / "first") == first == made("third", None)
+    assert work.steps == 606

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from forge.errors import MachineError, StageError
+from forge.locks import take_lock
 from forge.plan.types import StagePlan
-from forge.run.artifacts import artifact_folder, find_artifact, link_artifact, make_artifact
+from forge.run.artifacts import artifact_folder, find_artifact, link_artifact, make_artifact, remove_dead
 
 STAGE = StagePlan("lake", (), {"size": 3}, "0123456789ab")
 
@@ -141,3 +144,32 @@ def test_a_run_links_to_its_artifacts(tmp_path: Path) -> None:
     (run_dir / "lake").symlink_to("elsewhere")
     link_artifact(artifact, run_dir)
     assert (run_dir / "lake" / "inner" / "data").read_text() == "abc"
+
+
+def leftover(root: Path, name: str, age_s: float) -> Path:
+    folder = root / f".tmp-{name}"
+    (folder / "work").mkdir(parents=True)
+    (folder / "work" / "part").write_text("done")
+    for path in (folder / "work" / "part", folder / "work", folder):
+        os.utime(path, (time.time() - age_s,) * 2)
+    return folder
+
+
+def test_only_what_nobody_comes_back_to_is_removed(tmp_path: Path) -> None:
+    week_s = 7 * 24 * 3600
+    dead = leftover(tmp_path, "corpus-000000000000", week_s + 60)
+    own = leftover(tmp_path, "lake-0123456789ab", week_s + 60)
+    young = leftover(tmp_path, "corpus-111111111111", week_s - 3600)
+    part_is_young = leftover(tmp_path, "corpus-222222222222", week_s + 60)
+    os.utime(part_is_young / "work" / "part")
+    held = leftover(tmp_path, "tokens-333333333333", week_s + 60)
+    made = make_artifact(tmp_path, StagePlan("lake", (), {}, "444444444444"), fill, never).folder
+    with take_lock(tmp_path / ".tokens-333333333333.lock", patience_s=0):
+        assert remove_dead(tmp_path, [STAGE]) == [dead]
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *(path.name for path in (own, young, part_is_young, held, made)),
+        ".tokens-333333333333.lock",
+    }
+    # The process that held the lock is gone.
+    assert remove_dead(tmp_path, [STAGE]) == [held]
+    assert remove_dead(tmp_path / "none", [STAGE]) == []
