@@ -40,6 +40,9 @@ from torch.utils._pytree import tree_leaves
 from transformers.models.llama import modeling_llama
 from transformers.models.mistral import modeling_mistral
 from transformers.models.mixtral import modeling_mixtral
+from transformers.models.qwen2 import modeling_qwen2
+from transformers.models.qwen3 import modeling_qwen3
+from transformers.models.qwen3_moe import modeling_qwen3_moe
 
 from forge.engine.loss import compute_loss_in_chunks, micro_batch_loss
 from forge.engine.model import build_config, checkpoint_activations
@@ -54,6 +57,16 @@ DEVICE, HOST = torch.device("cpu:0"), torch.device("cpu")
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 GRADIENT_CLIP = 1.0
+
+MODELINGS: tuple[Any, ...] = (
+    modeling_llama,
+    modeling_mistral,
+    modeling_mixtral,
+    modeling_qwen2,
+    modeling_qwen3,
+    modeling_qwen3_moe,
+)
+"""The modules of all families."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +185,7 @@ def _patch(live: LiveBytes, attention: str) -> None:
         module.assert_ints_same_as_other_ranks = lambda *_, **__: None
     if attention != "eager":
         # Whether a mask is needed is read from data when that is real, and the answer is no (tests/engine).
-        for modeling in (modeling_llama, modeling_mistral, modeling_mixtral):
+        for modeling in MODELINGS:
             modeling.create_causal_mask = lambda *_, **__: None
     # Only to label gathered weights.
     coordinator = partitioned_param_coordinator.PartitionedParameterCoordinator

@@ -29,7 +29,7 @@ BOS_ID, EOS_ID, PAD_ID = 0, 1, 2
 def build_config(
     model: ModelPlan, attention: Attention = "sdpa", pad_id: int = PAD_ID
 ) -> transformers.PreTrainedConfig:
-    """Return the transformers config for `model`: full causal attention of kind `attention`, no dropout, no biases.
+    """Return the transformers config for `model`: full causal attention of kind `attention`, no dropout.
 
     A micro-batch is packed, so no attention mask is ever given; `sdpa` and `flash` then build none and keep to the
     documents they are told of (`eager` builds a mask of sequence length squared).
@@ -54,17 +54,33 @@ def build_config(
         "pad_token_id": pad_id,
         "attn_implementation": ATTENTION_IMPLEMENTATION[attention],
     }
-    if model.family == "llama":
-        return transformers.LlamaConfig(**shared, attention_bias=False, mlp_bias=False)
-    if model.family == "mistral":
-        return transformers.MistralConfig(**shared, sliding_window=None)
-    return transformers.MixtralConfig(
+    match model.family:
+        case "llama":
+            return transformers.LlamaConfig(**shared, attention_bias=False, mlp_bias=False)
+        case "mistral":
+            return transformers.MistralConfig(**shared, sliding_window=None)
+        case "qwen2":
+            del shared["head_dim"]  # other readers of this family know none
+            return transformers.Qwen2Config(**shared, sliding_window=None)
+        case "qwen3":
+            return transformers.Qwen3Config(**shared, attention_bias=False, sliding_window=None)
+    shared |= {
+        "sliding_window": None,
+        "num_local_experts": model.experts,
+        "num_experts_per_tok": model.experts_per_token,
+        "output_router_logits": False,
+    }
+    if model.family == "mixtral":
+        return transformers.MixtralConfig(**shared, router_jitter_noise=0.0)
+    # The size of a layer without experts, of which there is none: as large as what a token passes through.
+    shared["intermediate_size"] = model.intermediate_size * model.experts_per_token
+    return transformers.Qwen3MoeConfig(
         **shared,
-        sliding_window=None,
-        num_local_experts=model.experts,
-        num_experts_per_tok=model.experts_per_token,
-        output_router_logits=False,
-        router_jitter_noise=0.0,
+        attention_bias=False,
+        moe_intermediate_size=model.intermediate_size,
+        norm_topk_prob=model.norm_topk_prob,
+        decoder_sparse_step=1,
+        mlp_only_layers=[],
     )
 
 

@@ -77,4 +77,7 @@ def _write_tokenizer(tokenizer: Path, folder: Path, context_tokens: int) -> dict
 def _amend_config(path: Path, ids: dict[str, int]) -> None:
     config = json.loads(path.read_text(encoding="utf-8"))
     # 4.57 does not read rope_parameters and would fall back to 10000 in silence.
-    write_json(path, config | ids | {"rope_theta": config["rope_parameters"]["rope_theta"]})
+    older = {"rope_theta": config["rope_parameters"]["rope_theta"]}
+    if config["model_type"] == "qwen3_moe":
+        older["num_experts"] = config["num_local_experts"]  # nor this one's newer name
+    write_json(path, config | ids | older)

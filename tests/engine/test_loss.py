@@ -15,6 +15,9 @@ FAMILIES: list[dict[str, Any]] = [
     {"family": "llama"},
     {"family": "mistral", "tied_embeddings": False},
     {"family": "mixtral", "experts": 4, "experts_per_token": 2},
+    {"family": "qwen2"},
+    {"family": "qwen3", "head_dim": 16},
+    {"family": "qwen3_moe", "head_dim": 16, "experts": 4, "experts_per_token": 2},
 ]
 
 

@@ -88,6 +88,9 @@ def test_the_reference_notices_a_wrong_training(tmp_path: Path, tokens: Path, pl
         ({"family": "mistral", "tied_embeddings": False}, "none"),
         ({"family": "mixtral", "experts": 4, "experts_per_token": 2, "tied_embeddings": False}, "none"),
         ({"family": "mixtral", "experts": 4, "experts_per_token": 2, "tied_embeddings": False}, "full"),
+        ({"family": "qwen2"}, "none"),
+        ({"family": "qwen3", "head_dim": 16}, "selective"),
+        ({"family": "qwen3_moe", "head_dim": 16, "experts": 4, "experts_per_token": 2}, "none"),
     ],
 )
 def test_every_family_trains_and_its_weights_load_in_transformers(
