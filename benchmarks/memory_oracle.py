@@ -44,7 +44,7 @@ from transformers.models.qwen2 import modeling_qwen2
 from transformers.models.qwen3 import modeling_qwen3
 from transformers.models.qwen3_moe import modeling_qwen3_moe
 
-from forge.engine.loss import compute_loss_in_chunks, micro_batch_loss
+from forge.engine.loss import compute_loss_inside, computes_its_loss, micro_batch_loss
 from forge.engine.model import build_config, checkpoint_activations
 from forge.engine.optimizer import build_optimizer
 from forge.plan.hardware import Hardware
@@ -271,8 +271,8 @@ def measure(
                 build_config(model, layout.attention), dtype=DTYPES[layout.precision]
             )
         checkpoint_activations(network, layout.activation_checkpointing)
-        if layout.loss_chunks > 1:
-            compute_loss_in_chunks(network, layout.loss_chunks)
+        if computes_its_loss(model, layout.loss_chunks):
+            compute_loss_inside(network, layout.loss_chunks)
         optimizer = build_optimizer(SimpleNamespace(schedule=rates, layout=layout), network.train())  # type: ignore[arg-type]
         if layout.zero_stage == 3:
             deepspeed.zero.Init(module=network, config_dict_or_path=config)
@@ -287,7 +287,7 @@ def measure(
                 before, before_gathered = live.now_bytes, live.by_kind["gathered"]
                 live.phase = f"{step}.{micro_batch} fwd"
                 with on_device:
-                    loss, _ = micro_batch_loss(engine, inputs, targets, model.experts, layout.loss_chunks)
+                    loss = micro_batch_loss(engine, inputs, targets, model, layout.loss_chunks).total
                 gathered = live.by_kind["gathered"]
                 saved = live.now_bytes - before - (gathered - before_gathered)
                 live.phase = f"{step}.{micro_batch} bwd"

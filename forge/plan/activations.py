@@ -1,9 +1,9 @@
 """What one device keeps of a micro-batch: activations saved for the backward pass, logits, working sets.
 
 Counted on transformers' Llama, Mistral, Mixtral and Qwen layers, operation by operation: which tensors autograd
-saves, in which precision. `benchmarks/memory.py` measures the same on the real model; Korthikanti 2022, §4 has the method (its
-34h a layer is another implementation's). Letters: h hidden size, q and kv widths of queries and of keys or values,
-i feed-forward size, a heads, k experts a token, E experts, V vocabulary.
+saves, in which precision. `benchmarks/memory.py` measures the same on the real model; Korthikanti 2022, §4 has
+the method (its 34h a layer is another implementation's). Letters: h hidden size, q and kv widths of queries and of keys
+or values, i feed-forward size, a heads, k experts a token, E experts, V vocabulary.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ def plan_model(spec: dict[str, Any], vocab_size: int, sequence_length: int) -> M
         sequence_length: tokens; also the longest context the model will have.
     """
     head_dim = spec["head_dim"] or spec["hidden_size"] // spec["attention_heads"]
-    shape = {key: value for key, value in spec.items() if key != "head_dim"}
+    shape = {key: value for key, value in spec.items() if key not in ("head_dim", "init_from")}
     model = ModelPlan(
         **shape,
         head_dim=head_dim,

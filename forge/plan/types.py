@@ -44,6 +44,10 @@ class ModelPlan:
     """Parameters one token passes through: equal to `parameters` for a dense model."""
     norm_topk_prob: bool = True
     """Whether the weights of a token's experts are made to add up to 1."""
+    router_aux_loss_coef: float = 0.01
+    """Of the load-balancing loss."""
+    router_z_loss_coef: float = 0.0
+    """Of the z-loss of the routers."""
 
     @property
     def query_width(self) -> int:
@@ -124,6 +128,8 @@ class SchedulePlan:
     log_every_steps: int
     checkpoint_every_steps: int
     keep_checkpoints: int
+    z_loss: float = 0.0
+    """Coefficient of the z-loss of the output layer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +252,8 @@ class Plan:
     search: SearchPlan
     spec: dict[str, Any]
     """The composed spec this plan was compiled from, every value resolved."""
+    initial_weights: tuple[SourcePlan, ...] = ()
+    """The folder of the model that training starts from; empty: from random weights."""
 
     def stage(self, name: str) -> StagePlan:
         """Return the stage called `name`; KeyError when the plan has none."""
