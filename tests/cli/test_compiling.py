@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from forge.cli.compiling import compile_overrides, recompile
+from forge.cli.plan_view import plan_screen
 from forge.errors import SpecError
 from tests.export.artifacts import VOCAB_SIZE, planned, write_model, write_tokenizer
 from tests.plan.specs import LAPTOP
@@ -62,3 +65,11 @@ def test_a_recipe_may_not_name_the_folder(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "recipes" / "mine.yaml").write_text("# @package _global_\nmodel:\n  init_from: model\n")
     with pytest.raises(SpecError, match=r"model\.init_from: may be set on the command line"):
         compile_overrides(["recipe=mine", "hardware=cpu"], LAPTOP, needs_data=False)
+
+
+def test_the_plan_shows_what_it_starts_from(folder: Path) -> None:
+    console = Console(file=io.StringIO(), width=200, highlight=False)
+    compiled = compile_overrides(["hardware=cpu", f"model.init_from={folder}"], LAPTOP, needs_data=False)
+    plan_screen(compiled, console)
+    assert isinstance(console.file, io.StringIO)
+    assert f"starts from  {folder} (" in console.file.getvalue()
