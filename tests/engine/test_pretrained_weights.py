@@ -15,10 +15,11 @@ from forge.engine.documents import WITHIN_DOCUMENTS, Documents
 from forge.engine.loss import micro_batch_loss
 from forge.engine.model import build_model
 from forge.errors import StageError
+from forge.export.hf_folder import write_hf_folder
 from forge.plan.pretrained import read_pretrained
 from forge.plan.types import Plan, SourcePlan
 from tests.engine.runs import losses, make_run, train_here
-from tests.export.artifacts import FAMILIES, planned, write_model
+from tests.export.artifacts import FAMILIES, planned, write_model, write_tokenizer
 from tests.factories import BOS_ID, EOS_ID, tiny_plan
 
 
@@ -70,7 +71,9 @@ def test_training_goes_on_from_the_loss_of_the_exported_model(
 ) -> None:
     first = tiny_plan(schedule={"steps": 20, "checkpoint_every_steps": 20})
     train_here(first, tokens, make_run(tmp_path / "first", first), place)
-    folder = tmp_path / "first" / "out"
+    write_tokenizer(tmp_path / "tokenizer")
+    folder = tmp_path / "hf"
+    write_hf_folder(first.model, "fp32", tmp_path / "first" / "out", tmp_path / "tokenizer", folder)
     found = read_pretrained(str(folder))
     assert found.shape == {name: getattr(first.model, name) for name in found.shape}
     identity = fingerprint_model(folder, None)

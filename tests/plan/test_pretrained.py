@@ -123,7 +123,10 @@ def test_the_folder_fills_shape_and_tokenizer_and_changes_nothing_else(tmp_path:
     assert json.dumps(values) == before
     assert (filled["model"]["layers"], filled["model"]["rope_theta"]) == (2, 50_000.0)
     assert filled["model"]["initializer_std"] == values["model"]["initializer_std"]
-    assert (filled["tokenizer"]["path"], filled["tokenizer"]["vocab_size"]) == (str(tmp_path), _entries(tmp_path))
+    assert (filled["tokenizer"]["path"], filled["tokenizer"]["vocab_size"]) == (
+        str(tmp_path),
+        _entries(tmp_path),
+    )
     assert filled["train"] == values["train"]
 
 
