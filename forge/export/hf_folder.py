@@ -64,6 +64,8 @@ def _write_tokenizer(tokenizer: Path, folder: Path, context_tokens: int) -> dict
         # 5.x would write "TokenizersBackend", which 4.57 does not know.
         "tokenizer_class": "PreTrainedTokenizerFast",
         "clean_up_tokenization_spaces": False,
+        # Bytes leave nothing unknown; without this 5.x adds one to the vocabulary of a Qwen2 model.
+        "unk_token": None,
         "model_max_length": context_tokens,
         # By default 4.57 adds token_type_ids for this class, and generate() of these models then refuses the batch.
         "model_input_names": ["input_ids", "attention_mask"],
