@@ -10,7 +10,7 @@ from forge.plan.model import plan_model
 from forge.plan.types import ModelPlan
 
 SHAPES: dict[str, dict[str, Any]] = {
-    # name: family, layers, hidden, heads, kv heads, feed-forward, vocabulary, tied, experts, experts a token
+    # name: layers, hidden, heads, kv heads, feed-forward, vocabulary, tied, experts, experts a token, head size, family
     "10M": dict(zip("LhakiV", (6, 320, 5, 5, 864, 8192), strict=True), tied=True),
     "20M": dict(zip("LhakiV", (5, 512, 8, 4, 1408, 4096), strict=True)),
     "125M": dict(zip("LhakiV", (12, 768, 12, 12, 2048, 32000), strict=True), tied=True),
@@ -25,6 +25,19 @@ SHAPES: dict[str, dict[str, Any]] = {
     "MoE 0.5B": dict(zip("LhakiV", (8, 1024, 16, 4, 2048, 32000), strict=True), E=8, top=2),
     "MoE 1.5B": dict(zip("LhakiV", (12, 1024, 16, 16, 2816, 32000), strict=True), E=16, top=4),
     "8x7B": dict(zip("LhakiV", (32, 4096, 32, 8, 14336, 32000), strict=True), E=8, top=2),
+    "Qwen2 0.5B": dict(zip("LhakiV", (24, 896, 14, 2, 4864, 151936), strict=True), tied=True, family="qwen2"),
+    "Qwen2 7B": dict(zip("LhakiV", (28, 3584, 28, 4, 18944, 152064), strict=True), family="qwen2"),
+    "Qwen3 20M": dict(zip("LhakiV", (5, 512, 8, 4, 1408, 4096), strict=True), d=128, family="qwen3"),
+    "Qwen3 0.6B": dict(
+        zip("LhakiV", (28, 1024, 16, 8, 3072, 151936), strict=True), d=128, tied=True, family="qwen3"
+    ),
+    "Qwen3 8B": dict(zip("LhakiV", (36, 4096, 32, 8, 12288, 151936), strict=True), d=128, family="qwen3"),
+    "Qwen3 MoE 0.5B": dict(
+        zip("LhakiV", (8, 1024, 16, 4, 512, 32000), strict=True), d=128, E=32, top=4, family="qwen3_moe"
+    ),
+    "Qwen3 30B-A3B": dict(
+        zip("LhakiV", (48, 2048, 32, 4, 768, 151936), strict=True), d=128, E=128, top=8, family="qwen3_moe"
+    ),
 }
 
 
@@ -68,12 +81,12 @@ class Configuration:
         shape = SHAPES[self.model]
         experts = shape.get("E", 0)
         spec = {
-            "family": "mixtral" if experts else "llama",
+            "family": shape.get("family", "mixtral" if experts else "llama"),
             "layers": shape["L"],
             "hidden_size": shape["h"],
             "attention_heads": shape["a"],
             "kv_heads": shape["k"],
-            "head_dim": None,
+            "head_dim": shape.get("d"),
             "intermediate_size": shape["i"],
             "rope_theta": 1e4,
             "rms_norm_epsilon": 1e-5,
@@ -212,6 +225,27 @@ _ROWS: list[tuple[Any, ...]] = [
     ("125M", 2, "fp16", "none", 1024, 4, 8),
     ("350M", 3, "fp16", "full", 2048, 4, 8),
     ("1B", 1, "fp16", "selective", 2048, 4, 8, {"gradient_accumulation_steps": 2}),
+    ("Qwen2 0.5B", 1, "bf16", "none", 2048, 4, 8),
+    ("Qwen2 0.5B", 3, "bf16", "none", 1024, 2, 4),
+    ("Qwen2 7B", 3, "bf16", "full", 4096, 2, 8),
+    ("Qwen3 20M", 0, "fp32", "none", 1024, 8, 2),
+    ("Qwen3 20M", 1, "bf16", "selective", 2048, 16, 8),
+    ("Qwen3 20M", 3, "bf16", "none", 1024, 2, 8),
+    ("Qwen3 20M", 2, "bf16", "none", 1024, 2, 2, {"attention": "eager"}),
+    ("Qwen3 20M", 2, "fp32", "selective", 1024, 8, 2),
+    ("Qwen3 0.6B", 1, "bf16", "none", 2048, 4, 8),
+    ("Qwen3 0.6B", 2, "bf16", "full", 8192, 4, 8, {"loss_chunks": 16}),
+    ("Qwen3 0.6B", 3, "bf16", "selective", 4096, 4, 8),
+    ("Qwen3 8B", 3, "bf16", "full", 4096, 2, 16),
+    ("Qwen3 8B", 3, "bf16", "none", 2048, 2, 64),
+    ("Qwen3 8B", 2, "bf16", "selective", 4096, 1, 16),
+    ("Qwen3 MoE 0.5B", 1, "bf16", "none", 2048, 4, 8),
+    ("Qwen3 MoE 0.5B", 1, "fp32", "full", 2048, 2, 8),
+    ("Qwen3 MoE 0.5B", 2, "bf16", "full", 4096, 4, 8),
+    ("Qwen3 MoE 0.5B", 3, "bf16", "none", 1024, 4, 8),
+    ("Qwen3 MoE 0.5B", 3, "bf16", "selective", 1024, 8, 4),
+    ("Qwen3 30B-A3B", 3, "bf16", "full", 4096, 2, 64),
+    ("Qwen3 30B-A3B", 2, "bf16", "full", 4096, 1, 128),
 ]
 
 CONFIGURATIONS = [configuration(*row[:7], **(row[7] if len(row) > 7 else {})) for row in _ROWS]

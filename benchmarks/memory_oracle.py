@@ -40,8 +40,11 @@ from torch.utils._pytree import tree_leaves
 from transformers.models.llama import modeling_llama
 from transformers.models.mistral import modeling_mistral
 from transformers.models.mixtral import modeling_mixtral
+from transformers.models.qwen2 import modeling_qwen2
+from transformers.models.qwen3 import modeling_qwen3
+from transformers.models.qwen3_moe import modeling_qwen3_moe
 
-from forge.engine.loss import compute_loss_in_chunks, micro_batch_loss
+from forge.engine.loss import compute_loss_inside, computes_its_loss, micro_batch_loss
 from forge.engine.model import build_config, checkpoint_activations
 from forge.engine.optimizer import build_optimizer
 from forge.plan.hardware import Hardware
@@ -54,6 +57,16 @@ DEVICE, HOST = torch.device("cpu:0"), torch.device("cpu")
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 GRADIENT_CLIP = 1.0
+
+MODELINGS: tuple[Any, ...] = (
+    modeling_llama,
+    modeling_mistral,
+    modeling_mixtral,
+    modeling_qwen2,
+    modeling_qwen3,
+    modeling_qwen3_moe,
+)
+"""The modules of all families."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +191,7 @@ def _patch(live: LiveBytes, attention: str) -> None:
         module.assert_ints_same_as_other_ranks = lambda *_, **__: None
     if attention != "eager":
         # Whether a mask is needed is read from data when that is real, and the answer is no (tests/engine).
-        for modeling in (modeling_llama, modeling_mistral, modeling_mixtral):
+        for modeling in MODELINGS:
             modeling.create_causal_mask = lambda *_, **__: None
     # Only to label gathered weights.
     coordinator = partitioned_param_coordinator.PartitionedParameterCoordinator
@@ -265,8 +278,8 @@ def measure(
                 build_config(model, layout.attention), dtype=DTYPES[layout.precision]
             )
         checkpoint_activations(network, layout.activation_checkpointing)
-        if layout.loss_chunks > 1:
-            compute_loss_in_chunks(network, layout.loss_chunks)
+        if computes_its_loss(model, layout.loss_chunks):
+            compute_loss_inside(network, layout.loss_chunks)
         optimizer = build_optimizer(SimpleNamespace(schedule=rates, layout=layout), network.train())  # type: ignore[arg-type]
         if layout.zero_stage == 3:
             deepspeed.zero.Init(module=network, config_dict_or_path=config)
@@ -281,7 +294,7 @@ def measure(
                 before, before_gathered = live.now_bytes, live.by_kind["gathered"]
                 live.phase = f"{step}.{micro_batch} fwd"
                 with on_device:
-                    loss, _ = micro_batch_loss(engine, inputs, targets, model.experts, layout.loss_chunks)
+                    loss = micro_batch_loss(engine, inputs, targets, model, layout.loss_chunks).total
                 gathered = live.by_kind["gathered"]
                 saved = live.now_bytes - before - (gathered - before_gathered)
                 live.phase = f"{step}.{micro_batch} bwd"

@@ -310,6 +310,10 @@ def _parameter_counts(shape: Mapping[str, Any]) -> tuple[int, int]:
     """Count the parameters of a decoder in all, and those one token passes through."""
     hidden, head = shape["hidden_size"], shape["head_dim"]
     attention = 2 * hidden * head * (shape["attention_heads"] + shape["kv_heads"])
+    if shape["family"] == "qwen2":
+        attention += head * (shape["attention_heads"] + 2 * shape["kv_heads"])
+    if shape["family"] in ("qwen3", "qwen3_moe"):
+        attention += 2 * head
     expert = 3 * hidden * shape["intermediate_size"]
     router = hidden * shape["experts"]
     embeddings = hidden * shape["vocab_size"] * (1 if shape["tied_embeddings"] else 2)

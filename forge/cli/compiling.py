@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from forge.data.fingerprint import fingerprint
+from forge.data.model_folder import fingerprint_model
 from forge.errors import SpecError, StageError
 from forge.plan.compile import compile_plan
 from forge.plan.hardware import Hardware, resolve_hardware
 from forge.plan.machine import Machine
+from forge.plan.pretrained import InitialWeights, continue_from, read_pretrained
 from forge.plan.types import Plan, SourcePlan
 from forge.spec.compose import compose_spec
 from forge.spec.locate import located
@@ -46,7 +49,8 @@ def compile_overrides(overrides: Sequence[str], machine: Machine, needs_data: bo
     if missing and needs_data:
         raise SpecError(*missing)
     try:
-        plan = compile_plan(spec.values, spec.choices["hardware"], machine, sources)
+        values, initial = _initial(spec.values, lambda key: spec.origins[key][0].trust != "conf")
+        plan = compile_plan(values, spec.choices["hardware"], machine, sources, initial)
         hardware = resolve_hardware(spec.values["hardware"], spec.choices["hardware"], machine)
     except SpecError as error:
         raise SpecError(*(located(spec, line) for line in error.lines)) from None
@@ -68,7 +72,8 @@ def recompile(plan: Plan, machine: Machine, where: str) -> tuple[Plan, Hardware]
         # Whoever carries out a plan sets nothing in it.
         raise SpecError(*(line.replace(_SET_ANOTHER, _PUT_IT_THERE) for line in missing))
     try:
-        now = compile_plan(plan.spec, plan.layout.hardware, machine, sources)
+        values, initial = _initial(plan.spec, lambda _: True)
+        now = compile_plan(values, plan.layout.hardware, machine, sources, initial)
         return now, resolve_hardware(plan.spec["hardware"], plan.layout.hardware, machine)
     except SpecError as error:
         raise SpecError(*(f"{where}: {line}" for line in error.lines)) from None
@@ -87,6 +92,23 @@ def source_hashes() -> Path | None:
     except (OSError, RuntimeError):
         return None
     return folder / "source-hashes.sqlite"
+
+
+def _initial(
+    values: dict[str, Any], is_pinned: Callable[[tuple[str, str]], bool]
+) -> tuple[dict[str, Any], InitialWeights | None]:
+    """Return the values with the shape of the model that training starts from, and that model."""
+    path = values["model"]["init_from"]
+    if path is None:
+        return values, None
+    pretrained = read_pretrained(path)
+    try:
+        found = fingerprint_model(pretrained.folder, source_hashes())
+    except StageError as error:
+        raise SpecError(*(f"model.init_from: {line}" for line in error.lines)) from None
+    source = SourcePlan(str(pretrained.folder), found.files, found.bytes, found.sha256)
+    values = continue_from(values, pretrained, is_pinned)
+    return values, InitialWeights(source, pretrained.vocab_size)
 
 
 def _sources(path: str | list[str] | None, where: str) -> tuple[tuple[SourcePlan, ...], tuple[str, ...]]:

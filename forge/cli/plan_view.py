@@ -12,7 +12,7 @@ from forge.cli.compiling import Compiled
 from forge.cli.console import make_console
 from forge.plan.hardware import GIB
 from forge.plan.types import AlternativePlan, Estimates, MemoryItem, Plan
-from forge.run.quantities import count, counted, duration, figure, money
+from forge.run.quantities import count, counted, duration, figure, money, size
 
 BAR_CELLS = 30
 MIB = 1024**2
@@ -68,6 +68,8 @@ def _facts(compiled: Compiled) -> Table:
         f"{model.family}, {model.layers} layers × {model.hidden_size}, vocabulary {model.vocab_size:,}: "
         f"{count(model.parameters)} parameters{active}",
     )
+    for source in plan.initial_weights:
+        table.add_row("starts from", f"{source.path} ({size(source.bytes)}, {source.sha256[:12]})")
     table.add_row("hardware", _hardware(plan))
     table.add_row("layout", _layout(plan))
     table.add_row(

@@ -67,16 +67,16 @@ def held_out_loss(engine: Any, plan: Plan, held_out: HeldOut, place: Place) -> f
         counts = wanted < held_out.sequences
         inputs, targets = load_batch(held_out.shard, np.where(counts, wanted, 0), held_out.sequence_length)
         targets[~counts] = IGNORED
-        _, cross_entropy = micro_batch_loss(
+        losses = micro_batch_loss(
             engine,
             torch.from_numpy(inputs).to(place.device),
             torch.from_numpy(targets).to(place.device),
-            plan.model.experts,
+            plan.model,
             layout.loss_chunks,
             Documents.find(inputs, held_out.bos_id, held_out.eos_id, place.device),
         )
         if some := int(counts.sum()) * held_out.sequence_length:
-            nats += float(cross_entropy) * some
+            nats += float(losses.cross_entropy) * some
             tokens += some
     engine.train()
     total_nats, total_tokens = sum_over_ranks([nats, float(tokens)], place)

@@ -20,14 +20,16 @@ _WATCHING = (
 def training_id(plan: Plan) -> str:
     """Return the hash of all that decides which tokens a step sees and what it makes of them, up to rounding.
 
-    That is the model, the schedule, the seed, the precision and the tokens. World size, ZeRO stage, micro-batch,
-    accumulation, offloading and recomputation are not in it: a checkpoint loads under any of them.
+    That is the model, the weights it starts from, the schedule, the seed, the precision and the tokens. World size,
+    ZeRO stage, micro-batch, accumulation, offloading and recomputation are not in it: a checkpoint loads under any of
+    them.
     """
     schedule = {key: value for key, value in asdict(plan.schedule).items() if key not in _WATCHING}
     content = {
         "model": asdict(plan.model),
         "schedule": schedule,
         "seed": plan.seed,
+        "initial_weights": [source.sha256 for source in plan.initial_weights],
         "precision": plan.layout.precision,
         "optimizer_states": plan.layout.optimizer_states,
         "attention": "within documents",  # checkpoints of engines that let it leave them are of another training

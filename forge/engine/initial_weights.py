@@ -11,7 +11,7 @@ def initialize_weights(network: torch.nn.Module, std: float, seed: int) -> None:
     """Give every parameter of `network`, built on the meta device, its storage on the CPU and its first value.
 
     Matrices are normal with mean 0 and standard deviation `std`, drawn in fp32 whatever they are kept in (torch draws
-    bf16 from 256 uniform values, which leaves out the tails); vectors, which are the scales of norms, are 1. Each is
+    bf16 from 256 uniform values, which leaves out the tails); the scales of norms are 1 and biases 0. Each is
     drawn from a generator of its own, so no weight depends on how many there are or in which order they are made.
     """
     made: dict[int, torch.nn.Parameter] = {}
@@ -26,6 +26,8 @@ def initialize_weights(network: torch.nn.Module, std: float, seed: int) -> None:
 
 
 def _first_value(name: str, like: torch.Tensor, std: float, seed: int) -> torch.Tensor:
+    if name.endswith(".bias"):
+        return torch.zeros(like.shape, dtype=like.dtype)
     if like.ndim < 2:
         return torch.ones(like.shape, dtype=like.dtype)
     digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()

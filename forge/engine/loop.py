@@ -21,6 +21,7 @@ from forge.engine.loss import micro_batch_loss
 from forge.engine.measures import Measures
 from forge.engine.memory import peak_memory_bytes
 from forge.engine.optimizer import set_learning_rate
+from forge.engine.routing import expert_load
 from forge.engine.schedule import learning_rate
 from forge.engine.skips import Window, going_back_helps, is_left_out, window_before
 from forge.engine.stopping import StopRequest
@@ -46,6 +47,8 @@ class StepOutcome:
     """Whether the checkpoint being written will not be whole."""
     data_time_s: float
     """Time this rank waited for its batches."""
+    expert_counts: torch.Tensor | None
+    """Tokens of the global batch sent to each expert, fp64 [layers, experts]; None for a dense model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,7 @@ def _steps(
                     smoothed_loss=course.smoothed_loss,
                     learning_rate=rate,
                     gradient_norm=outcome.gradient_norm,
+                    **expert_load(outcome.expert_counts),
                     step_time_s=step_time_s,
                     data_time_s=data_time_s / (done - logged_step),
                     peak_memory_bytes=peak_memory_bytes(training.place.device),
@@ -217,6 +221,7 @@ def _one_step(training: Training, step: int, save_failed: bool) -> StepOutcome:
     engine, plan, place = training.engine, training.plan, training.place
     loss_sum = torch.zeros((), dtype=torch.float64, device=place.device)
     gradient_norm: float | None = None
+    counts: list[torch.Tensor] = []
     batches = training.batches.step(step)
     data_time_s = 0.0
     while True:
@@ -225,16 +230,19 @@ def _one_step(training: Training, step: int, save_failed: bool) -> StepOutcome:
         data_time_s += time.perf_counter() - began_s
         if batch is None:
             break
-        loss, cross_entropy = micro_batch_loss(
+        losses = micro_batch_loss(
             engine,
             batch.inputs,
             batch.targets,
-            plan.model.experts,
+            plan.model,
             plan.layout.loss_chunks,
             batch.documents,
+            plan.schedule.z_loss,
         )
-        engine.backward(loss)
-        loss_sum += cross_entropy.detach()
+        engine.backward(losses.total)
+        loss_sum += losses.cross_entropy
+        if losses.expert_counts is not None:
+            counts.append(losses.expert_counts)
         if plan.layout.zero_stage == 0 and engine.is_gradient_accumulation_boundary():
             gradient_norm = _norm_without_zero(engine, place)
         engine.step()
@@ -245,11 +253,21 @@ def _one_step(training: Training, step: int, save_failed: bool) -> StepOutcome:
         applied = math.isfinite(gradient_norm)
     stop = float(training.stop.asked())
     # Rank 0's norm counts, so that no rounding can make two ranks judge differently.
-    total_loss, norm, stops, failures = sum_over_ranks(
-        [float(loss_sum), gradient_norm if place.rank == 0 else 0.0, stop, float(save_failed)], place
+    sent = torch.stack(counts).sum(dim=0) if counts else None
+    total_loss, norm, stops, failures, *sums = sum_over_ranks(
+        [
+            float(loss_sum),
+            gradient_norm if place.rank == 0 else 0.0,
+            stop,
+            float(save_failed),
+            *(sent.flatten().tolist() if sent is not None else ()),
+        ],
+        place,
     )
+    if sent is not None:
+        sent = torch.tensor(sums, dtype=torch.float64).view(sent.shape)
     micro_batches = plan.layout.gradient_accumulation_steps * place.world_size
-    return StepOutcome(total_loss / micro_batches, norm, applied, stops > 0, failures > 0, data_time_s)
+    return StepOutcome(total_loss / micro_batches, norm, applied, stops > 0, failures > 0, data_time_s, sent)
 
 
 def _norm_without_zero(engine: Any, place: Place) -> float:

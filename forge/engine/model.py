@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -9,6 +10,7 @@ import transformers
 
 from forge.engine.documents import WITHIN_DOCUMENTS
 from forge.engine.initial_weights import initialize_weights
+from forge.engine.pretrained_weights import load_weights
 from forge.engine.selective import keep_products
 from forge.plan.types import ModelPlan
 
@@ -29,7 +31,7 @@ BOS_ID, EOS_ID, PAD_ID = 0, 1, 2
 def build_config(
     model: ModelPlan, attention: Attention = "sdpa", pad_id: int = PAD_ID
 ) -> transformers.PreTrainedConfig:
-    """Return the transformers config for `model`: full causal attention of kind `attention`, no dropout, no biases.
+    """Return the transformers config for `model`: full causal attention of kind `attention`, no dropout.
 
     A micro-batch is packed, so no attention mask is ever given; `sdpa` and `flash` then build none and keep to the
     documents they are told of (`eager` builds a mask of sequence length squared).
@@ -54,17 +56,34 @@ def build_config(
         "pad_token_id": pad_id,
         "attn_implementation": ATTENTION_IMPLEMENTATION[attention],
     }
-    if model.family == "llama":
-        return transformers.LlamaConfig(**shared, attention_bias=False, mlp_bias=False)
-    if model.family == "mistral":
-        return transformers.MistralConfig(**shared, sliding_window=None)
-    return transformers.MixtralConfig(
+    match model.family:
+        case "llama":
+            return transformers.LlamaConfig(**shared, attention_bias=False, mlp_bias=False)
+        case "mistral":
+            return transformers.MistralConfig(**shared, sliding_window=None)
+        case "qwen2":
+            del shared["head_dim"]  # other readers of this family know none
+            return transformers.Qwen2Config(**shared, sliding_window=None)
+        case "qwen3":
+            return transformers.Qwen3Config(**shared, attention_bias=False, sliding_window=None)
+    shared |= {
+        "sliding_window": None,
+        "num_local_experts": model.experts,
+        "num_experts_per_tok": model.experts_per_token,
+        "output_router_logits": False,
+        "router_aux_loss_coef": model.router_aux_loss_coef,
+    }
+    if model.family == "mixtral":
+        return transformers.MixtralConfig(**shared, router_jitter_noise=0.0)
+    # The size of a layer without experts, of which there is none: as large as what a token passes through.
+    shared["intermediate_size"] = model.intermediate_size * model.experts_per_token
+    return transformers.Qwen3MoeConfig(
         **shared,
-        sliding_window=None,
-        num_local_experts=model.experts,
-        num_experts_per_tok=model.experts_per_token,
-        output_router_logits=False,
-        router_jitter_noise=0.0,
+        attention_bias=False,
+        moe_intermediate_size=model.intermediate_size,
+        norm_topk_prob=model.norm_topk_prob,
+        decoder_sparse_step=1,
+        mlp_only_layers=[],
     )
 
 
@@ -75,20 +94,24 @@ def build_model(
     attention: Attention = "sdpa",
     pad_id: int = PAD_ID,
     dtype: torch.dtype = torch.float32,
+    initial_weights: Path | None = None,
 ) -> transformers.PreTrainedModel:
-    """Return a freshly initialised model in training mode; the same `seed` gives the same weights.
+    """Return a model in training mode: with the weights of a folder, or freshly initialised by `seed`.
 
-    Built without storage and filled weight by weight, so that it never takes more memory than it has weights. The
-    embedding of `pad_id` is zero and stays so.
+    Built without storage and filled weight by weight, so that it never takes more memory than it has weights. A fresh
+    embedding of `pad_id` is zero; it stays as it is.
     """
     config = build_config(model, attention, pad_id)
     with torch.device("meta"):
         network = transformers.AutoModelForCausalLM.from_config(config, dtype=dtype)
     # Its frequencies are no weights: they are computed anew, with storage.
     network.model.rotary_emb = type(network.model.rotary_emb)(config=config)
-    initialize_weights(network, model.initializer_std, seed)
-    with torch.no_grad():
-        network.get_input_embeddings().weight[pad_id].zero_()
+    if initial_weights is not None:
+        load_weights(network, model, initial_weights)
+    else:
+        initialize_weights(network, model.initializer_std, seed)
+        with torch.no_grad():
+            network.get_input_embeddings().weight[pad_id].zero_()
     checkpoint_activations(network, activation_checkpointing)
     return network.train()
 

@@ -22,7 +22,7 @@ from forge.engine.events import append_event
 from forge.engine.guard import Course
 from forge.engine.heartbeat import Heartbeat
 from forge.engine.loop import Training, train
-from forge.engine.loss import compute_loss_in_chunks
+from forge.engine.loss import compute_loss_inside, computes_its_loss
 from forge.engine.measures import Measures
 from forge.engine.memory import peak_memory_bytes
 from forge.engine.model import PAD_ID, build_model
@@ -42,6 +42,7 @@ SHOWN = {
         "smoothed_loss",
         "learning_rate",
         "gradient_norm",
+        "expert_load_max_over_mean",
         "tokens_per_second",
         "model_flops_utilization",
         "peak_memory_bytes",
@@ -161,14 +162,20 @@ def _leave_out(plan: Plan, tokens: Path, run_dir: Path, window: Window, tell: Ca
 
 
 def build_engine(plan: Plan, pad_id: int = PAD_ID) -> Any:
-    """Return the DeepSpeed engine around a fresh model; all ranks call it."""
+    """Return the DeepSpeed engine around the model that training starts from; all ranks call it."""
     layout = plan.layout
     dtype = torch.bfloat16 if layout.precision == "bf16" else torch.float32
     network = build_model(
-        plan.model, plan.seed, layout.activation_checkpointing, layout.attention, pad_id, dtype
+        plan.model,
+        plan.seed,
+        layout.activation_checkpointing,
+        layout.attention,
+        pad_id,
+        dtype,
+        next((Path(source.path) for source in plan.initial_weights), None),
     )
-    if layout.loss_chunks > 1:
-        compute_loss_in_chunks(network, layout.loss_chunks)
+    if computes_its_loss(plan.model, layout.loss_chunks):
+        compute_loss_inside(network, layout.loss_chunks)
     optimizer = build_optimizer(plan, network)
     config = json.loads(json.dumps(plan.deepspeed))  # its own copy: DeepSpeed writes into it
     if layout.zero_stage == 3:

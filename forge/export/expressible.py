@@ -43,7 +43,7 @@ def refuse_inexpressible(plan: Plan, config: dict[str, Any]) -> None:
             "export: the trained config.json has a sliding window, which other readers ignore: train without it"
         )
     model = plan.model
-    planned = {
+    planned: dict[str, Any] = {
         "model_type": model.family,
         "num_hidden_layers": model.layers,
         "hidden_size": model.hidden_size,
@@ -55,8 +55,18 @@ def refuse_inexpressible(plan: Plan, config: dict[str, Any]) -> None:
         "rms_norm_eps": model.rms_norm_epsilon,
         "tie_word_embeddings": model.tied_embeddings,
     }
+    if model.family == "qwen2":
+        del planned["head_dim"]  # hidden_size / attention_heads, and not said
     if model.experts:
         planned |= {"num_local_experts": model.experts, "num_experts_per_tok": model.experts_per_token}
+    if model.family == "qwen3_moe":
+        del planned["intermediate_size"]  # of layers without experts, of which there are none
+        planned |= {
+            "moe_intermediate_size": model.intermediate_size,
+            "norm_topk_prob": model.norm_topk_prob,
+            "decoder_sparse_step": 1,
+            "mlp_only_layers": [],
+        }
     found = {key: config.get(key) for key in planned}
     planned["rope_theta"], found["rope_theta"] = model.rope_theta, rope.get("rope_theta")
     for key, value in planned.items():

@@ -64,6 +64,8 @@ def _write_tokenizer(tokenizer: Path, folder: Path, context_tokens: int) -> dict
         # 5.x would write "TokenizersBackend", which 4.57 does not know.
         "tokenizer_class": "PreTrainedTokenizerFast",
         "clean_up_tokenization_spaces": False,
+        # Bytes leave nothing unknown; without this 5.x adds one to the vocabulary of a Qwen2 model.
+        "unk_token": None,
         "model_max_length": context_tokens,
         # By default 4.57 adds token_type_ids for this class, and generate() of these models then refuses the batch.
         "model_input_names": ["input_ids", "attention_mask"],
@@ -77,4 +79,7 @@ def _write_tokenizer(tokenizer: Path, folder: Path, context_tokens: int) -> dict
 def _amend_config(path: Path, ids: dict[str, int]) -> None:
     config = json.loads(path.read_text(encoding="utf-8"))
     # 4.57 does not read rope_parameters and would fall back to 10000 in silence.
-    write_json(path, config | ids | {"rope_theta": config["rope_parameters"]["rope_theta"]})
+    older = {"rope_theta": config["rope_parameters"]["rope_theta"]}
+    if config["model_type"] == "qwen3_moe":
+        older["num_experts"] = config["num_local_experts"]  # nor this one's newer name
+    write_json(path, config | ids | older)

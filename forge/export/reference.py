@@ -13,7 +13,11 @@ import torch
 import transformers
 from safetensors import safe_open
 
-EXPERT_TENSOR = re.compile(r"(model\.layers\.\d+\.)block_sparse_moe\.experts\.(\d+)\.(w[123])\.weight")
+EXPERT_TENSOR = re.compile(
+    r"(model\.layers\.\d+\.)(?:block_sparse_moe|mlp)\.experts\.(\d+)\.(w[123]|(?:gate|up|down)_proj)\.weight"
+)
+EXPERT_PARTS = {"w1": "gate_proj", "w3": "up_proj", "w2": "down_proj"}
+"""Mixtral's names for what Qwen3-MoE names as a dense layer does."""
 
 
 def checkpoint_tensors(train: Path) -> dict[str, torch.Tensor]:
@@ -51,9 +55,9 @@ def reference_model(train: Path, tensors: dict[str, torch.Tensor], dtype: torch.
 
 
 def merge_experts(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return `tensors` with Mixtral's per-expert matrices stacked as transformers 5 holds them in memory.
+    """Return `tensors` with the matrices of single experts stacked as transformers 5 holds them in memory.
 
-    Files keep w1 (gate), w3 (up) and w2 (down) of each expert apart; the model has `gate_up_proj`
+    Files keep gate, up and down of each expert apart; the model has `gate_up_proj`
     [experts, 2 x intermediate, hidden] and `down_proj` [experts, hidden, intermediate]. Others pass as they are.
     """
     merged = {}
@@ -61,13 +65,13 @@ def merge_experts(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     for name, tensor in tensors.items():
         if match := EXPERT_TENSOR.fullmatch(name):
             layer, expert, part = match.groups()
-            experts.setdefault(layer, {}).setdefault(int(expert), {})[part] = tensor
+            experts.setdefault(layer, {}).setdefault(int(expert), {})[EXPERT_PARTS.get(part, part)] = tensor
         else:
             merged[name.replace(".block_sparse_moe.gate.", ".mlp.gate.")] = tensor
     for layer, parts in experts.items():
         ordered = [parts[expert] for expert in sorted(parts)]
         merged[f"{layer}mlp.experts.gate_up_proj"] = torch.stack(
-            [torch.cat([part["w1"], part["w3"]]) for part in ordered]
+            [torch.cat([part["gate_proj"], part["up_proj"]]) for part in ordered]
         )
-        merged[f"{layer}mlp.experts.down_proj"] = torch.stack([part["w2"] for part in ordered])
+        merged[f"{layer}mlp.experts.down_proj"] = torch.stack([part["down_proj"] for part in ordered])
     return merged

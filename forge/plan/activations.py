@@ -1,9 +1,9 @@
 """What one device keeps of a micro-batch: activations saved for the backward pass, logits, working sets.
 
-Counted on transformers' Llama, Mistral and Mixtral layers, operation by operation: which tensors autograd saves, in
-which precision. `benchmarks/memory.py` measures the same on the real model; Korthikanti 2022, §4 has the method (its
-34h a layer is another implementation's). Letters: h hidden size, q and kv widths of queries and of keys or values,
-i feed-forward size, a heads, k experts a token, E experts, V vocabulary.
+Counted on transformers' Llama, Mistral, Mixtral and Qwen layers, operation by operation: which tensors autograd
+saves, in which precision. `benchmarks/memory.py` measures the same on the real model; Korthikanti 2022, §4 has
+the method (its 34h a layer is another implementation's). Letters: h hidden size, q and kv widths of queries and of keys
+or values, i feed-forward size, a heads, k experts a token, E experts, V vocabulary.
 """
 
 from __future__ import annotations
@@ -62,14 +62,23 @@ def layer_saved(model: ModelPlan, precision: str, attention: str) -> Size:
 
     bf16, dense, fused attention: 16h + 4q + 4kv + 8i + 4a + 8 bytes a token. A norm saves its input in fp32, its
     normalised input and its output; attention saves q, k, v, its output and a fp32 number a head; SwiGLU saves four
-    of its width. In fp32 nothing is copied to be cast, so a norm saves three tensors there too.
+    of its width. In fp32 nothing is copied to be cast, so a norm saves three tensors there too. Norms of queries and
+    keys add 6q + 6kv + 4a + 4 a key-value head: their output is rotated and not kept.
     """
     w = WIDTH_BYTES[precision]
     return total(
         Size(token=2 * _norm_saved(model, precision)),
+        Size(token=_head_norms_saved(model, w)),
         _attention_saved(model, w, attention),
         _feed_forward_saved(model, w),
     )
+
+
+def _head_norms_saved(model: ModelPlan, w: int) -> int:
+    """Bytes a token of the norms of queries and keys: inputs in fp32, normalised inputs, a fp32 number a head."""
+    if not model.has_qk_norm:
+        return 0
+    return (4 + w) * (model.query_width + model.kv_width) + 4 * (model.attention_heads + model.kv_heads)
 
 
 def _norm_saved(model: ModelPlan, precision: str) -> int:
@@ -78,7 +87,7 @@ def _norm_saved(model: ModelPlan, precision: str) -> int:
 
 
 def _attention_saved(model: ModelPlan, w: int, attention: str) -> Size:
-    query, key_value = _widths(model)
+    query, key_value = model.query_width, model.kv_width
     if attention == "eager":
         # Keys and values are repeated for every query head; the softmax is fp32 and is kept in both precisions.
         probabilities = (6 if w == 2 else 4) * model.attention_heads
@@ -106,7 +115,7 @@ def layer_kept(model: ModelPlan, precision: str, attention: str, checkpointing: 
     if checkpointing == "none":
         return layer_saved(model, precision, attention)
     w, h = WIDTH_BYTES[precision], model.hidden_size
-    query, key_value = _widths(model)
+    query, key_value = model.query_width, model.kv_width
     balance = w * model.experts  # the router's scores, for the load-balancing loss
     kept = Size(token=w * h + balance)
     if checkpointing == "full":
@@ -146,7 +155,7 @@ def layer_forward(model: ModelPlan, precision: str, attention: str, checkpointin
     mask (`outside_layers` counts it with); else SwiGLU's four tensors.
     """
     w, h = WIDTH_BYTES[precision], model.hidden_size
-    query, _ = _widths(model)
+    query = model.query_width
     if checkpointing == "none":
         saved = layer_saved(model, precision, attention)
         if attention != "eager":
@@ -203,11 +212,6 @@ def layer_working(
     if attention == "eager":
         # The softmax's output, the gradient of it and that of its input, fp32, less what was saved of them.
         scores = (6 if w == 2 else 8) * model.attention_heads
-        query, _ = _widths(model)
-        freed = _feed_forward_saved(model, w).token + _norm_saved(model, precision) + w * query
+        freed = _feed_forward_saved(model, w).token + _norm_saved(model, precision) + w * model.query_width
         moments.append(Working(again.plus(Size(token=2 * w * h - freed, score=scores)), 0))
     return tuple(moments)
-
-
-def _widths(model: ModelPlan) -> tuple[int, int]:
-    return model.attention_heads * model.head_dim, model.kv_heads * model.head_dim

@@ -27,6 +27,7 @@ from forge.plan.outlook import (
     risk,
     token_warnings,
 )
+from forge.plan.pretrained import InitialWeights
 from forge.plan.remedies import smallest_changes
 from forge.plan.schedule import checkpoints_kept, evaluation_time_s, plan_schedule
 from forge.plan.search import Candidate, choose_layout, usable_memory_bytes, why_nothing_fits
@@ -53,7 +54,11 @@ ENDLESS_BYTES = 2**62
 
 
 def compile_plan(
-    spec: dict[str, Any], hardware_name: str, machine: Machine, sources: tuple[SourcePlan, ...]
+    spec: dict[str, Any],
+    hardware_name: str,
+    machine: Machine,
+    sources: tuple[SourcePlan, ...],
+    initial: InitialWeights | None = None,
 ) -> Plan:
     """Compile a valid spec.
 
@@ -62,24 +67,29 @@ def compile_plan(
         hardware_name: the hardware option chosen.
         machine: this machine; it matters only where the hardware is `local`.
         sources: the data as it lies there now; empty where it is not at hand.
+        initial: the model to start from, of which the spec has the shape; None starts from random weights.
 
     Raises:
         SpecError: values contradict the hardware or each other, or forge's engine cannot run them.
         FitError: no layout fits; the lines after the first say what would.
     """
     try:
-        return _compile(spec, hardware_name, machine, sources)
+        return _compile(spec, hardware_name, machine, sources, initial)
     except FitError:
         pass
-    raise FitError(*_misfit(spec, hardware_name, machine, sources))
+    raise FitError(*_misfit(spec, hardware_name, machine, sources, initial))
 
 
 def _misfit(
-    spec: dict[str, Any], hardware_name: str, machine: Machine, sources: tuple[SourcePlan, ...]
+    spec: dict[str, Any],
+    hardware_name: str,
+    machine: Machine,
+    sources: tuple[SourcePlan, ...],
+    initial: InitialWeights | None,
 ) -> list[str]:
     """Return why a spec does not fit, and then what would: each change has been compiled."""
     train, engine = spec["train"], spec["engine"]
-    model = plan_model(spec["model"], spec["tokenizer"]["vocab_size"], train["sequence_length"])
+    model = _model(spec, initial)
     hardware = resolve_hardware(spec["hardware"], hardware_name, machine)
     endless = replace(hardware, device_memory_bytes=ENDLESS_BYTES, host_memory_bytes=ENDLESS_BYTES)
     fastest = choose_layout(model, endless, engine, train).winner
@@ -87,7 +97,7 @@ def _misfit(
         spec,
         hardware_name,
         train["global_batch_tokens"] / fastest.step_time_s,
-        lambda changed, name: _compile(changed, name, machine, sources),
+        lambda changed, name: _compile(changed, name, machine, sources, initial),
     )
     return [
         why_nothing_fits(model, hardware, engine, train),
@@ -96,10 +106,14 @@ def _misfit(
 
 
 def _compile(
-    spec: dict[str, Any], hardware_name: str, machine: Machine, sources: tuple[SourcePlan, ...]
+    spec: dict[str, Any],
+    hardware_name: str,
+    machine: Machine,
+    sources: tuple[SourcePlan, ...],
+    initial: InitialWeights | None,
 ) -> Plan:
     train, engine = spec["train"], spec["engine"]
-    model = plan_model(spec["model"], spec["tokenizer"]["vocab_size"], train["sequence_length"])
+    model = _model(spec, initial)
     choice = choose_layout(model, resolve_hardware(spec["hardware"], hardware_name, machine), engine, train)
     hardware = choice.winner.hardware
     step_time_s = choice.winner.step_time_s
@@ -112,6 +126,7 @@ def _compile(
     )
     # Where the output is written does not change what it is.
     content = {key: value for key, value in spec.items() if key != "output_dir"}
+    weights = (initial.source,) if initial else ()
     plan = Plan(
         id="",
         format=PLAN_FORMAT,
@@ -123,7 +138,7 @@ def _compile(
         layout=layout,
         schedule=schedule,
         deepspeed=deepspeed,
-        stages=plan_stages(content, sources, model, layout, schedule, deepspeed),
+        stages=plan_stages(content, sources, weights, model, layout, schedule, deepspeed),
         estimates=_estimates(
             choice.winner,
             usable_memory_bytes(hardware, engine),
@@ -147,8 +162,15 @@ def _compile(
             rejected=tuple(_alternative(each, model, schedule) for each in choice.rejected),
         ),
         spec=content,
+        initial_weights=weights,
     )
     return replace(plan, id=plan_id(plan))
+
+
+def _model(spec: dict[str, Any], initial: InitialWeights | None) -> ModelPlan:
+    """Return the network; one that is trained further may have more rows than its tokenizer has entries."""
+    vocab_size = initial.vocab_size if initial else spec["tokenizer"]["vocab_size"]
+    return plan_model(spec["model"], vocab_size, spec["train"]["sequence_length"])
 
 
 def _schedule(

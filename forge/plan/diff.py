@@ -53,7 +53,7 @@ class PlanDiff:
     """How plan B differs from plan A."""
 
     asked: tuple[Change, ...]
-    """In the spec and the documents."""
+    """In the spec, the documents and the weights to start from."""
     decided: tuple[Change, ...]
     """In model, layout, schedule and DeepSpeed config: what the compiler made of it."""
     effects: tuple[Effect, ...]
@@ -69,7 +69,7 @@ class PlanDiff:
 
 def diff_plans(before: Plan, after: Plan) -> PlanDiff:
     """Return what differs between two plans, in the order of the spec and of the plan."""
-    asked = [*_changes(before.spec, after.spec), *_changes(_documents(before), _documents(after))]
+    asked = [*_changes(before.spec, after.spec), *_changes(_sources(before), _sources(after))]
     if before.forge_version != after.forge_version:
         asked.append(Change("forge", before.forge_version, after.forge_version))
     decided = _changes(_decisions(before), _decisions(after))
@@ -89,8 +89,11 @@ def _sum(items: tuple[MemoryItem, ...]) -> int:
     return sum(item.bytes for item in items)
 
 
-def _documents(plan: Plan) -> dict[str, Any]:
-    return {"documents": {source.path: _described(source) for source in plan.sources}}
+def _sources(plan: Plan) -> dict[str, Any]:
+    return {
+        "documents": {source.path: _described(source) for source in plan.sources},
+        "weights": {source.path: _described(source) for source in plan.initial_weights},
+    }
 
 
 def _described(source: SourcePlan) -> str:

@@ -1,4 +1,4 @@
-"""Whether a plan still says what is there: code, documents and hardware may have changed since it was compiled."""
+"""Whether a plan still says what is there: code, documents, weights and hardware may have changed since."""
 
 from __future__ import annotations
 
@@ -17,16 +17,36 @@ def plan_drift(plan: Plan, now: Plan) -> list[str]:
         plan: the plan as it was reviewed.
         now: the plan that its spec compiles to now, here.
     """
-    return [*_code(plan, now), *_documents(plan, now), *_hardware(plan, now), *_decisions(plan, now)]
+    return [
+        *_code(plan, now),
+        *_sources("documents", plan.sources, now.sources),
+        *_sources("weights", plan.initial_weights, now.initial_weights),
+        *_hardware(plan, now),
+        *_decisions(plan, now),
+    ]
 
 
 def accept_drift(plan: Plan, now: Plan) -> Plan:
-    """Return `plan` with its decisions as they were reviewed, for the code and documents there are now.
+    """Return `plan` with its decisions as they were reviewed, for the code, documents and weights there are now.
 
     Its stages get keys of their own, so that nothing made by other code or from other documents is taken for theirs.
     """
-    stages = plan_stages(plan.spec, now.sources, plan.model, plan.layout, plan.schedule, plan.deepspeed)
-    accepted = replace(plan, forge_version=now.forge_version, sources=now.sources, stages=stages)
+    stages = plan_stages(
+        plan.spec,
+        now.sources,
+        now.initial_weights,
+        plan.model,
+        plan.layout,
+        plan.schedule,
+        plan.deepspeed,
+    )
+    accepted = replace(
+        plan,
+        forge_version=now.forge_version,
+        sources=now.sources,
+        initial_weights=now.initial_weights,
+        stages=stages,
+    )
     return replace(accepted, id=plan_id(accepted))
 
 
@@ -49,14 +69,14 @@ def _code(plan: Plan, now: Plan) -> list[str]:
     return lines
 
 
-def _documents(plan: Plan, now: Plan) -> list[str]:
-    then, current = ({source.path: source for source in each.sources} for each in (plan, now))
+def _sources(what: str, before: tuple[SourcePlan, ...], now: tuple[SourcePlan, ...]) -> list[str]:
+    then, current = ({source.path: source for source in each} for each in (before, now))
     lines = []
     for path in dict.fromkeys((*then, *current)):
-        before, after = then.get(path), current.get(path)
-        if before != after:
+        earlier, later = then.get(path), current.get(path)
+        if earlier != later:
             lines.append(
-                f"documents: {path}: {_described(before)} when the plan was made, {_described(after)} now"
+                f"{what}: {path}: {_described(earlier)} when the plan was made, {_described(later)} now"
             )
     return lines
 

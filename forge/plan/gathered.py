@@ -95,7 +95,12 @@ def _trace(model: ModelPlan, recompute: bool, loss_chunks: int) -> tuple[list[in
 
     embedding = _Step(take((weights.embedding,)), recursive=weights.embedding)
     layers = [
-        _Layer([take(module) for module in weights.layer], weights.layer_elements, bool(model.experts))
+        _Layer(
+            [take(module) for module in weights.layer],
+            weights.layer_elements,
+            bool(model.experts),
+            model.has_qk_norm,
+        )
         for _ in range(model.layers)
     ]
     head = embedding if weights.tied else _Step(take((weights.head,)), recursive=weights.head)
@@ -122,12 +127,15 @@ _EMPTY = _Step(())
 class _Layer:
     """The modules of a layer in the order they run, forward, and backward: the order of their outputs, reversed."""
 
-    def __init__(self, modules: list[tuple[int, ...]], elements: int, experts: bool) -> None:
+    def __init__(
+        self, modules: list[tuple[int, ...]], elements: int, experts: bool, norms_heads: bool
+    ) -> None:
         whole = _Step((), recursive=elements)
         query, key, value, output, *rest = [_Step(module) for module in modules]
         norm = attention = feed_forward = activation = _EMPTY
-        after = [norm, attention, output, value, key, query, norm]
-        self.forward = [whole, norm, attention, query, key, value, output, norm]
+        head_norm = [_EMPTY] if norms_heads else []
+        after = [norm, attention, output, value, *head_norm, key, *head_norm, query, norm]
+        self.forward = [whole, norm, attention, query, *head_norm, key, *head_norm, value, output, norm]
         if experts:
             mixture = rest[0]._replace(experts=True)
             self.forward.append(mixture)

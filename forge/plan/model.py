@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from forge.plan.types import ModelPlan
@@ -16,29 +17,29 @@ def plan_model(spec: dict[str, Any], vocab_size: int, sequence_length: int) -> M
         sequence_length: tokens; also the longest context the model will have.
     """
     head_dim = spec["head_dim"] or spec["hidden_size"] // spec["attention_heads"]
-    shape = {key: value for key, value in spec.items() if key != "head_dim"}
-    total, active = _parameters(spec, head_dim, vocab_size)
-    return ModelPlan(
+    shape = {key: value for key, value in spec.items() if key not in ("head_dim", "init_from")}
+    model = ModelPlan(
         **shape,
         head_dim=head_dim,
         vocab_size=vocab_size,
         max_sequence_length=sequence_length,
-        parameters=total,
-        active_parameters=active,
+        parameters=0,
+        active_parameters=0,
     )
+    total, active = _parameters(model)
+    return replace(model, parameters=total, active_parameters=active)
 
 
-def _parameters(spec: dict[str, Any], head_dim: int, vocab_size: int) -> tuple[int, int]:
-    """Return (all, active a token): embeddings, attention projections, SwiGLU, RMSNorm weights; no biases."""
-    hidden, layers = spec["hidden_size"], spec["layers"]
-    query, key_value = spec["attention_heads"] * head_dim, spec["kv_heads"] * head_dim
-    attention = 2 * hidden * query + 2 * hidden * key_value
-    feed_forward = 3 * hidden * spec["intermediate_size"]
-    shared = attention + 2 * hidden + hidden * spec["experts"]
-    experts, active_experts = max(spec["experts"], 1), max(spec["experts_per_token"], 1)
-    outside = vocab_size * hidden * (1 if spec["tied_embeddings"] else 2) + hidden
-    total = outside + layers * (shared + experts * feed_forward)
-    active = outside + layers * (shared + active_experts * feed_forward)
+def _parameters(model: ModelPlan) -> tuple[int, int]:
+    """Return (all, active a token): embeddings, attention projections, SwiGLU, router, norms and biases."""
+    hidden = model.hidden_size
+    attention = 2 * hidden * model.query_width + 2 * hidden * model.kv_width + model.attention_vectors
+    feed_forward = 3 * hidden * model.intermediate_size
+    shared = attention + 2 * hidden + hidden * model.experts
+    experts, active_experts = max(model.experts, 1), max(model.experts_per_token, 1)
+    outside = model.vocab_size * hidden * (1 if model.tied_embeddings else 2) + hidden
+    total = outside + model.layers * (shared + experts * feed_forward)
+    active = outside + model.layers * (shared + active_experts * feed_forward)
     return total, active
 
 

@@ -47,6 +47,7 @@ def plan_schedule(
         adam_beta2=train["adam_beta2"],
         adam_epsilon=train["adam_epsilon"],
         gradient_clip=train["gradient_clip"],
+        z_loss=train["z_loss"],
         log_every_steps=train["log_every_steps"],
         checkpoint_every_steps=train["checkpoint_every_steps"]
         or _checkpoint_interval(steps, step_time_s, checkpoint_stall_s, best_checkpoint_interval_s),

@@ -46,6 +46,7 @@ STAGES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 def plan_stages(
     spec: dict[str, Any],
     sources: tuple[SourcePlan, ...],
+    initial_weights: tuple[SourcePlan, ...],
     model: ModelPlan,
     layout: LayoutPlan,
     schedule: SchedulePlan,
@@ -80,6 +81,7 @@ def plan_stages(
             "layout": asdict(layout),
             "schedule": asdict(schedule),
             "deepspeed": deepspeed,
+            "initial_weights_sha256": [source.sha256 for source in initial_weights],
             "seed": spec["seed"],
         },
         "evaluate": {**evaluate, "seed": spec["seed"]},

@@ -24,7 +24,7 @@ PLAN_ID_HEX_DIGITS = 12
 class ModelPlan:
     """Shape of the network. Weights are named as transformers names them for `family`."""
 
-    family: Literal["llama", "mistral", "mixtral"]
+    family: Literal["llama", "mistral", "mixtral", "qwen2", "qwen3", "qwen3_moe"]
     layers: int
     hidden_size: int
     attention_heads: int
@@ -43,6 +43,38 @@ class ModelPlan:
     parameters: int
     active_parameters: int
     """Parameters one token passes through: equal to `parameters` for a dense model."""
+    norm_topk_prob: bool = True
+    """Whether the weights of a token's experts are made to add up to 1."""
+    router_aux_loss_coef: float = 0.01
+    """Of the load-balancing loss."""
+    router_z_loss_coef: float = 0.0
+    """Of the z-loss of the routers."""
+
+    @property
+    def query_width(self) -> int:
+        """Dimensions of a token's queries, all heads together."""
+        return self.attention_heads * self.head_dim
+
+    @property
+    def kv_width(self) -> int:
+        """Dimensions of a token's keys, and of its values."""
+        return self.kv_heads * self.head_dim
+
+    @property
+    def has_qkv_bias(self) -> bool:
+        """Whether queries, keys and values have biases."""
+        return self.family == "qwen2"
+
+    @property
+    def has_qk_norm(self) -> bool:
+        """Whether an RMSNorm is taken of each head's queries and keys."""
+        return self.family in ("qwen3", "qwen3_moe")
+
+    @property
+    def attention_vectors(self) -> int:
+        """Weights of one layer's attention that are not in matrices: biases, and scales of norms."""
+        biases = self.query_width + 2 * self.kv_width if self.has_qkv_bias else 0
+        return biases + (2 * self.head_dim if self.has_qk_norm else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +137,8 @@ class SchedulePlan:
     """Steps between measurements of held-out loss; 0: none."""
     evaluate_tokens: int
     """Held-out tokens measured each time."""
+    z_loss: float = 0.0
+    """Coefficient of the z-loss of the output layer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +261,8 @@ class Plan:
     search: SearchPlan
     spec: dict[str, Any]
     """The composed spec this plan was compiled from, every value resolved."""
+    initial_weights: tuple[SourcePlan, ...] = ()
+    """The folder of the model that training starts from; empty: from random weights."""
 
     def stage(self, name: str) -> StagePlan:
         """Return the stage called `name`; KeyError when the plan has none."""

@@ -9,7 +9,7 @@ from forge.plan.types import ModelPlan
 
 
 class Weights(NamedTuple):
-    """Elements of each matrix. Vectors (norms) are only counted: they are small."""
+    """Elements of each matrix. Vectors (norms, biases) are only counted: they are small."""
 
     embedding: int
     layer: tuple[tuple[int, ...], ...]
@@ -36,9 +36,9 @@ class Weights(NamedTuple):
 
 @functools.lru_cache(maxsize=64)
 def weights_of(model: ModelPlan) -> Weights:
-    """Return the weights of `model` as transformers' Llama, Mistral and Mixtral lay them out."""
+    """Return the weights of `model` as transformers lays them out."""
     h, i = model.hidden_size, model.intermediate_size
-    query, key_value = model.attention_heads * model.head_dim, model.kv_heads * model.head_dim
+    query, key_value = model.query_width, model.kv_width
     attention: tuple[tuple[int, ...], ...] = ((h * query,), (h * key_value,), (h * key_value,), (query * h,))
     if model.experts:
         router, up, down = model.experts * h, model.experts * 2 * i * h, model.experts * i * h
@@ -46,11 +46,12 @@ def weights_of(model: ModelPlan) -> Weights:
     else:
         feed_forward = ((h * i,), (h * i,), (h * i,))
     head = model.vocab_size * h
+    layer_vectors = 2 * h + model.attention_vectors
     return Weights(
         embedding=model.vocab_size * h,
         layer=attention + feed_forward,
         head=head,
         tied=model.tied_embeddings,
-        layer_vectors=2 * h,
-        vectors=(2 * model.layers + 1) * h,
+        layer_vectors=layer_vectors,
+        vectors=model.layers * layer_vectors + h,
     )

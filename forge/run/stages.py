@@ -115,8 +115,14 @@ def _tokens(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
 
 
 def _train(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
+    from forge.data.model_folder import fingerprint_model
     from forge.engine.launch import run_training
 
+    for source in place.plan.initial_weights:
+        if fingerprint_model(Path(source.path), place.source_hashes, progress).sha256 != source.sha256:
+            raise StageError(
+                f"train: {source.path}: is not what it was when the plan was compiled: give the same command again"
+            )
     return run_training(place.plan, place.plan_path, place.artifacts["tokens"], place.run_dir, out, progress)
 
 

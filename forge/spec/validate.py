@@ -117,7 +117,7 @@ def _limit_message(keyword: str, limit: Any, value: Any, node: dict[str, Any]) -
     give = "name a file or folder" if node.get("x-forge-path") else "give one"
     measured = shown(value) if unit == "fraction" else f"{shown(value)} {unit}"
     return {
-        "const": f"{shown(value)} must be {limit}",
+        "const": f"{shown(value)} must be {shown(limit)}",
         "minimum": f"{measured} is below the least allowed, {limit}",
         "maximum": f"{measured} is above the most allowed, {limit}",
         "exclusiveMinimum": f"{shown(value)} must be above {limit}",
@@ -140,7 +140,8 @@ def _condition(error: ValidationError, schema: SpecSchema) -> str:
     conditional = schema.root["properties"][group]["allOf"][where[where.index(branch) - 1]]
     name, test = next(iter(conditional["if"]["properties"].items()))
     relation = "is" if branch == "then" else "is not"
-    return f" where {group}.{name} {relation} {test['const']}"
+    tested = " or ".join(map(str, test.get("enum", [test.get("const")])))
+    return f" where {group}.{name} {relation} {tested}"
 
 
 def _not_given(values: dict[str, Any], origins: Origins, schema: SpecSchema) -> Iterator[tuple[KeyPath, str]]:

@@ -48,6 +48,7 @@ def test_changed_documents_are_named_and_may_be_accepted(planned: Path) -> None:
     assert accepted.stages == plan_stages(
         accepted.spec,
         accepted.sources,
+        accepted.initial_weights,
         accepted.model,
         accepted.layout,
         accepted.schedule,

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from forge.engine import loop
 from forge.engine.batches import MicroBatch, RankBatches
-from forge.engine.loss import micro_batch_loss
+from forge.engine.loss import MicroBatchLoss, micro_batch_loss
 
 
 def poison(monkeypatch: pytest.MonkeyPatch, steps: set[int], kind: str) -> None:
@@ -23,12 +22,12 @@ def poison(monkeypatch: pytest.MonkeyPatch, steps: set[int], kind: str) -> None:
         now["step"] = number + 1
         return whole_step(self, number)
 
-    def spoilt(*arguments: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        loss, cross_entropy = micro_batch_loss(*arguments)
+    def spoilt(*arguments: Any) -> MicroBatchLoss:
+        losses = micro_batch_loss(*arguments)
         if now["step"] not in steps:
-            return loss, cross_entropy
+            return losses
         factor = float("nan") if kind == "not finite" else 50.0
-        return loss * factor, cross_entropy * factor
+        return losses._replace(total=losses.total * factor, cross_entropy=losses.cross_entropy * factor)
 
     monkeypatch.setattr(RankBatches, "step", step)
     monkeypatch.setattr(loop, "micro_batch_loss", spoilt)

@@ -12,7 +12,7 @@ import torch
 
 from forge.engine import documents
 from forge.engine.documents import Documents, attend, attend_laid_end_to_end
-from forge.engine.loss import compute_loss_in_chunks, micro_batch_loss
+from forge.engine.loss import compute_loss_inside, micro_batch_loss
 from forge.engine.model import ActivationCheckpointing, Attention, build_model
 from tests.engine.test_model import FAMILIES, Made
 from tests.factories import BOS_ID, EOS_ID, tiny_plan
@@ -91,9 +91,10 @@ def gradients(
 ) -> tuple[float, dict[str, torch.Tensor]]:
     network = build_model(tiny_plan().model, 1, checkpointing, attention)
     if loss_chunks > 1:
-        compute_loss_in_chunks(network, loss_chunks)
+        compute_loss_inside(network, loss_chunks)
     ids, targets = torch.from_numpy(IDS[:, :-1].copy()), torch.from_numpy(IDS[:, 1:].copy())
-    loss, _ = micro_batch_loss(network, ids, targets, 0, loss_chunks, find(IDS[:, :-1].copy()))
+    documents = find(IDS[:, :-1].copy())
+    loss = micro_batch_loss(network, ids, targets, tiny_plan().model, loss_chunks, documents).total
     torch.autograd.backward(loss)
     return float(loss.detach()), {
         name: each.grad for name, each in network.named_parameters() if each.grad is not None

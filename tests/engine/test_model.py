@@ -17,6 +17,9 @@ FAMILIES: list[dict[str, Any]] = [
     {"family": "llama"},
     {"family": "mistral", "tied_embeddings": False},
     {"family": "mixtral", "experts": 4, "experts_per_token": 2},
+    {"family": "qwen2"},
+    {"family": "qwen3", "head_dim": 16},
+    {"family": "qwen3_moe", "head_dim": 16, "experts": 4, "experts_per_token": 2},
 ]
 KINDS: list[ActivationCheckpointing] = ["none", "selective", "full"]
 
@@ -32,6 +35,13 @@ def test_the_network_has_the_planned_shape(model: dict[str, Any]) -> None:
     assert getattr(network.config, "sliding_window", None) is None
     weight = network.model.layers[0].self_attn.q_proj.weight
     assert float(weight.detach().std()) == pytest.approx(plan.model.initializer_std, rel=0.15)
+
+
+def test_qwen3_can_leave_the_weights_of_experts_as_they_are() -> None:
+    model = FAMILIES[-1] | {"norm_topk_prob": False}
+    router = build_model(tiny_plan(model=model).model, seed=1).model.layers[0].mlp.gate
+    _, weights, _ = router(torch.randn(5, 32, generator=torch.Generator().manual_seed(1)))
+    assert (weights.sum(dim=-1) < 0.9).all()
 
 
 def test_the_seed_decides_the_weights_and_nothing_else_is_disturbed() -> None:
@@ -185,7 +195,7 @@ def test_a_model_has_storage_for_all_and_its_frequencies(model: dict[str, Any]) 
     for name, parameter in stock.named_parameters():
         mine = network.get_parameter(name)
         assert mine.shape == parameter.shape
-        if parameter.ndim < 2:
+        if parameter.ndim < 2:  # scales of norms are 1, biases 0
             assert torch.equal(mine, parameter)
         elif "embed" not in name:
             assert float(mine.detach().std()) == pytest.approx(float(parameter.detach().std()), rel=0.25)

@@ -88,6 +88,9 @@ def test_the_reference_notices_a_wrong_training(tmp_path: Path, tokens: Path, pl
         ({"family": "mistral", "tied_embeddings": False}, "none"),
         ({"family": "mixtral", "experts": 4, "experts_per_token": 2, "tied_embeddings": False}, "none"),
         ({"family": "mixtral", "experts": 4, "experts_per_token": 2, "tied_embeddings": False}, "full"),
+        ({"family": "qwen2"}, "none"),
+        ({"family": "qwen3", "head_dim": 16}, "selective"),
+        ({"family": "qwen3_moe", "head_dim": 16, "experts": 4, "experts_per_token": 2}, "none"),
     ],
 )
 def test_every_family_trains_and_its_weights_load_in_transformers(
@@ -99,6 +102,13 @@ def test_every_family_trains_and_its_weights_load_in_transformers(
     run_dir = make_run(tmp_path, plan)
     train_here(plan, tokens, run_dir, place)
     assert losses(run_dir)[6] < losses(run_dir)[1]
+    for event in events_of(run_dir, "step"):
+        if not plan.model.experts:
+            assert event["expert_load"] is None
+            continue
+        assert len(event["expert_load"]) == plan.model.experts
+        assert sum(event["expert_load"]) == pytest.approx(1.0)
+        assert 1.0 <= event["expert_load_max_over_mean"] <= plan.model.experts
     loaded, info = AutoModelForCausalLM.from_pretrained(tmp_path / "out", output_loading_info=True)
     assert not any(info.values())
     assert loaded.dtype == torch.bfloat16

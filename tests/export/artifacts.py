@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import transformers
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
@@ -26,6 +27,15 @@ ROPE_THETA = 50_000.0
 
 MIXTRAL = {"family": "mixtral", "experts": 4, "experts_per_token": 2, "tied_embeddings": False}
 MISTRAL = {"family": "mistral", "tied_embeddings": False}
+QWEN2 = {"family": "qwen2"}
+QWEN3 = {"family": "qwen3", "head_dim": 16}
+QWEN3_MOE = {"family": "qwen3_moe", "head_dim": 16, "experts": 4, "experts_per_token": 2}
+
+FAMILIES = [
+    pytest.param(shape, id=str(shape.get("family", "llama")))
+    for shape in ({}, MISTRAL, MIXTRAL, QWEN2, QWEN3, QWEN3_MOE)
+]
+"""Shapes of all families, to parametrize a test with."""
 
 WORDS = [
     "the",
@@ -89,6 +99,19 @@ def write_model(folder: Path, model: ModelPlan, dtype: torch.dtype = torch.bfloa
         config = transformers.LlamaConfig(**shared)
     elif model.family == "mistral":
         config = transformers.MistralConfig(**shared, sliding_window=None)
+    elif model.family == "qwen2":
+        del shared["head_dim"]
+        config = transformers.Qwen2Config(**shared)
+    elif model.family == "qwen3":
+        config = transformers.Qwen3Config(**shared)
+    elif model.family == "qwen3_moe":
+        config = transformers.Qwen3MoeConfig(
+            **shared,
+            moe_intermediate_size=model.intermediate_size,
+            num_experts=model.experts,
+            num_experts_per_tok=model.experts_per_token,
+            norm_topk_prob=model.norm_topk_prob,
+        )
     else:
         config = transformers.MixtralConfig(
             **shared,

@@ -19,7 +19,7 @@ from forge.errors import StageError
 from forge.export import hf_folder
 from forge.export.export import export_model, prove
 from forge.progress import SilentProgress
-from tests.export.artifacts import MISTRAL, MIXTRAL, planned, write_model
+from tests.export.artifacts import FAMILIES, planned, write_model
 
 GENERATE = """
 import sys
@@ -140,7 +140,7 @@ def test_it_writes_text_without_forge(exported: Path, tmp_path: Path) -> None:
     assert "Warning" not in finished.stderr
 
 
-@pytest.mark.parametrize("shape", [MISTRAL, MIXTRAL], ids=["mistral", "mixtral"])
+@pytest.mark.parametrize("shape", FAMILIES[1:])
 def test_other_families_in_another_dtype(trained: Path, tmp_path: Path, shape: dict[str, Any]) -> None:
     write_model(tmp_path / "train", planned(shape).model, torch.float32)
     result = export(trained, tmp_path / "out", tmp_path / "train", shape)
@@ -149,6 +149,9 @@ def test_other_families_in_another_dtype(trained: Path, tmp_path: Path, shape: d
     assert 0 < result["proof"]["cast_logits_mean_deviation"] < 0.1
     with safe_open(tmp_path / "out" / "hf" / "model.safetensors", framework="pt") as stream:
         assert {stream.get_tensor(name).dtype for name in stream.keys()} == {torch.bfloat16}  # noqa: SIM118
+    config = json.loads((tmp_path / "out" / "hf" / "config.json").read_text())
+    if shape["family"] == "qwen3_moe":  # what 4.57 reads, and servers
+        assert (config["num_experts"], config["moe_intermediate_size"]) == (4, 64)
 
 
 def test_a_large_model_is_cut_into_shards(

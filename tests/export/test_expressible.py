@@ -12,7 +12,7 @@ import pytest
 from forge.engine.model import build_config
 from forge.errors import StageError
 from forge.export.expressible import PRE_TOKENIZERS, name_pre_tokenizer, refuse_inexpressible
-from tests.export.artifacts import MISTRAL, MIXTRAL, QWEN2_SPLIT, VOCAB_SIZE, planned
+from tests.export.artifacts import FAMILIES, QWEN2_SPLIT, QWEN3_MOE, VOCAB_SIZE, planned
 
 
 @pytest.fixture
@@ -32,10 +32,24 @@ def test_what_forge_trains_is_expressible(config: dict[str, Any], tokenizer: dic
     assert name_pre_tokenizer(tokenizer, VOCAB_SIZE) == "qwen2"
 
 
-@pytest.mark.parametrize("shape", [{}, MISTRAL, MIXTRAL], ids=["llama", "mistral", "mixtral"])
+@pytest.mark.parametrize("shape", FAMILIES)
 def test_every_family_the_engine_builds_is_expressible(shape: dict[str, Any]) -> None:
     plan = planned(shape)
     refuse_inexpressible(plan, build_config(plan.model).to_dict())
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"norm_topk_prob": False}, "norm_topk_prob is False, the plan has True"),
+        ({"moe_intermediate_size": 32}, "moe_intermediate_size is 32, the plan has 64"),
+        ({"mlp_only_layers": [1]}, r"mlp_only_layers is \[1\], the plan has \[\]"),
+    ],
+)
+def test_another_mixture_is_refused(change: dict[str, Any], words: str) -> None:
+    plan = planned(QWEN3_MOE)
+    with pytest.raises(StageError, match=words):
+        refuse_inexpressible(plan, build_config(plan.model).to_dict() | change)
 
 
 def test_servers_know_the_regex_by_this_digest() -> None:

@@ -8,10 +8,10 @@ import transformers
 
 from forge.export.compare_models import compare_weights
 from forge.export.reference import checkpoint_dtype, checkpoint_tensors, reference_model
-from tests.export.artifacts import MISTRAL, MIXTRAL, planned, write_model
+from tests.export.artifacts import FAMILIES, MIXTRAL, planned, write_model
 
 
-@pytest.mark.parametrize("shape", [{}, MISTRAL, MIXTRAL], ids=["llama", "mistral", "mixtral"])
+@pytest.mark.parametrize("shape", FAMILIES)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 def test_agrees_with_the_loader_of_transformers(
     shape: dict[str, object], dtype: torch.dtype, tmp_path: Path

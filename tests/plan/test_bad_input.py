@@ -39,6 +39,12 @@ BAD: list[tuple[tuple[str, ...], str]] = [
     (("model.initializer_std=0",), "model.initializer_std"),
     (("model.experts=4",), "model.experts"),
     (("model=mixtral_8x1b", "model.experts_per_token=9"), "experts_per_token 9 is more than experts 8"),
+    (
+        ("model=qwen3_moe_7m", "model.experts=0"),
+        "least allowed, 2 where model.family is mixtral or qwen3_moe",
+    ),
+    (("model.norm_topk_prob=false",), "false must be true where model.family is not qwen3_moe"),
+    (("model=qwen2_3m", "model.head_dim=32"), "32 must be null where model.family is qwen2"),
     # train
     (("train.tokens=0",), "train.tokens"),
     (("train.tokens=-5",), "train.tokens"),

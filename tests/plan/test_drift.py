@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from forge.plan import stages
+from forge.plan.diff import diff_plans
 from forge.plan.drift import plan_drift
 from forge.plan.machine import Machine
 from forge.plan.stages import room_hash
@@ -49,6 +50,17 @@ def test_changed_code_names_the_stages_it_makes(monkeypatch: pytest.MonkeyPatch)
 )
 def test_changed_documents_are_drift(now: tuple[SourcePlan, ...], line: str) -> None:
     assert plan_drift(compiled(*BASE, sources=(SOURCE,)), compiled(*BASE, sources=now)) == [line]
+
+
+def test_changed_weights_are_drift_and_a_difference() -> None:
+    plan = replace(compiled(*BASE), initial_weights=(SOURCE,))
+    now = replace(plan, initial_weights=(replace(SOURCE, sha256="1" * 64),))
+    assert plan_drift(plan, now) == [
+        "weights: /my/folder: 3 files of 3,000,000 bytes (000000000000) when the plan was made, "
+        "3 files of 3,000,000 bytes (111111111111) now"
+    ]
+    (change,) = diff_plans(plan, now).asked
+    assert (change.key, change.after) == ("weights./my/folder", "3 files, 3,000,000 bytes, 111111111111")
 
 
 def test_another_machine_is_drift() -> None:

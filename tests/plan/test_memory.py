@@ -98,6 +98,20 @@ SMALL = {
         experts=8,
         experts_per_token=2,
     ),
+    "qwen2": model(
+        family="qwen2", layers=4, hidden_size=512, attention_heads=8, kv_heads=4, intermediate_size=1408
+    ),
+    "qwen3_moe": model(
+        family="qwen3_moe",
+        layers=4,
+        hidden_size=512,
+        attention_heads=8,
+        kv_heads=4,
+        head_dim=128,
+        intermediate_size=256,
+        experts=8,
+        experts_per_token=2,
+    ),
 }
 
 # The first call of a model is slow, the rest are cached: no deadline.
@@ -123,6 +137,9 @@ def test_a_layer_saves_what_was_counted_by_hand() -> None:
     assert layer_saved(model(), "bf16", "flash") == layer_saved(model(), "bf16", "sdpa")
     # Grouped queries save narrower keys and values: a quarter of 4 kv less three quarters.
     assert layer_saved(model(kv_heads=8), "bf16", "sdpa").token == expected - 3 * 4096
+    # Norms of queries and keys: 6 q + 6 kv + 4 a number of each head.
+    normed = layer_saved(model(family="qwen3", kv_heads=8), "bf16", "sdpa").token
+    assert normed == expected - 3 * 4096 + 6 * 4096 + 6 * 1024 + 4 * 32 + 4 * 8
     # fp32: 24 h + 8 q + 8 kv + 16 i + 4 a + 8.
     assert layer_saved(model(), "fp32", "sdpa").token == 40 * 4096 + 16 * 11008 + 4 * 32 + 8
 

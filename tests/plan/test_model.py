@@ -47,6 +47,7 @@ def test_parameters_are_those_of_the_real_model(option: str) -> None:
         ("model.kv_heads=6",),
         ("model=mixtral_8x1b", "model.layers=2", "model.experts=5", "model.experts_per_token=3"),
         ("tokenizer=bpe_4k",),
+        ("model=qwen3_moe_7m", "model.layers=3", "model.experts=5", "model.head_dim=80"),
     ],
 )
 def test_parameters_follow_the_shape(overrides: tuple[str, ...]) -> None:

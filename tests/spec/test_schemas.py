@@ -32,6 +32,9 @@ WITHOUT_UNIT = {
     "train.adam_beta2",
     "train.adam_epsilon",
     "train.gradient_clip",
+    "train.z_loss",
+    "model.router_aux_loss_coef",
+    "model.router_z_loss_coef",
     "evaluate.sample_temperature",
 }
 """Numbers that are pure numbers in the field's own formulas."""

@@ -32,6 +32,7 @@ def test_a_spec_is_yaml_with_the_place_of_every_value(workspace: Workspace) -> N
     ) in text
     assert (
         "\nmodel:                                            # llama_3m, command line\n"
+        "  init_from: null                                 # conf/model/llama_25m.yaml:18\n"
         "  family: llama                                   # conf/model/llama_25m.yaml:2\n"
         "  layers: 4                                       # conf/model/llama_3m.yaml:5\n"
     ) in text

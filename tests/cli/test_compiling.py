@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from forge.cli.compiling import compile_overrides, recompile
+from forge.cli.plan_view import plan_screen
+from forge.errors import SpecError
+from tests.export.artifacts import VOCAB_SIZE, planned, write_model, write_tokenizer
+from tests.plan.specs import LAPTOP
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    write_model(tmp_path / "model", planned({"rope_theta": 50_000.0}).model)
+    write_tokenizer(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_training_from_a_folder_takes_its_shape_and_its_tokenizer(folder: Path) -> None:
+    plan = compile_overrides(["hardware=cpu", f"model.init_from={folder}"], LAPTOP, needs_data=False).plan
+    assert (plan.model.layers, plan.model.hidden_size, plan.model.rope_theta) == (2, 32, 50_000.0)
+    assert plan.model.vocab_size == VOCAB_SIZE
+    (source,) = plan.initial_weights
+    assert (source.path, source.files, len(source.sha256)) == (str(folder), 2, 64)
+    assert plan.stage("tokenizer").parameters["path"] == str(folder)
+    assert plan.stage("train").parameters["initial_weights_sha256"] == [source.sha256]
+
+
+def test_other_weights_are_another_plan(folder: Path) -> None:
+    overrides = ["hardware=cpu", f"model.init_from={folder}"]
+    first = compile_overrides(overrides, LAPTOP, needs_data=False).plan
+    write_model(folder, planned({"rope_theta": 50_000.0}).model, seed=3)
+    second = compile_overrides(overrides, LAPTOP, needs_data=False).plan
+    assert first.stage("train").key != second.stage("train").key
+    assert first.stage("tokens").key == second.stage("tokens").key
+
+
+def test_a_shape_set_beside_the_folder_names_both_and_who_set_it(folder: Path) -> None:
+    with pytest.raises(SpecError) as caught:
+        compile_overrides(
+            ["hardware=cpu", f"model.init_from={folder}", "model.layers=5"], LAPTOP, needs_data=False
+        )
+    assert caught.value.lines == (
+        f"command line: model.layers: 5 is set, the weights of {folder} have 2: drop one of the two",
+    )
+
+
+def test_a_plan_from_a_folder_compiles_again_to_itself(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.txt").write_text("words " * 1000)
+    overrides = ["hardware=cpu", f"model.init_from={folder}", f"data.path={tmp_path / 'data'}"]
+    plan = compile_overrides(overrides, LAPTOP, needs_data=True).plan
+    again, _ = recompile(plan, LAPTOP, "plan.json")
+    assert again.id == plan.id
+
+
+def test_a_recipe_may_not_name_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "mine.yaml").write_text("# @package _global_\nmodel:\n  init_from: model\n")
+    with pytest.raises(SpecError, match=r"model\.init_from: may be set on the command line"):
+        compile_overrides(["recipe=mine", "hardware=cpu"], LAPTOP, needs_data=False)
+
+
+def test_the_plan_shows_what_it_starts_from(folder: Path) -> None:
+    console = Console(file=io.StringIO(), width=200, highlight=False)
+    compiled = compile_overrides(["hardware=cpu", f"model.init_from={folder}"], LAPTOP, needs_data=False)
+    plan_screen(compiled, console)
+    assert isinstance(console.file, io.StringIO)
+    assert f"starts from  {folder} (" in console.file.getvalue()
