@@ -300,7 +300,7 @@ def _estimates(
         warnings=(
             *token_warnings(model, schedule.tokens, training_tokens),
             *not_carried_out(_layout_plan(chosen)),
-            *precision_warnings(hardware, chosen.layout.precision),
+            *precision_warnings(hardware, chosen.layout.precision, chosen.layout.optimizer_states),
             *disk_warnings(sum(item.bytes for item in disk), hardware.disk_bytes),
         ),
     )
