@@ -39,7 +39,7 @@ STAGES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "tokens": (("corpus", "tokenizer"), ("data",)),
     "train": (("tokens",), ("engine", "data")),
     "evaluate": (("train", "corpus", "tokenizer", "tokens"), ("evaluate", "engine")),
-    "export": (("train", "tokenizer", "evaluate"), ("export", "engine")),
+    "export": (("train", "tokenizer", "tokens", "evaluate"), ("export", "engine")),
 }
 
 
@@ -87,6 +87,7 @@ def plan_stages(
         "evaluate": {**evaluate, "seed": spec["seed"]},
         "export": {
             "formats": export["formats"],
+            "gguf_types": export["gguf_types"],
             "dtype": layout.precision if export["dtype"] == "auto" else export["dtype"],
             "name": spec["name"],
         },

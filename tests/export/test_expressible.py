@@ -81,7 +81,11 @@ def test_other_models_are_refused(config: dict[str, Any], change: dict[str, Any]
 
 @pytest.mark.parametrize(
     ("parameters", "words"),
-    [({"formats": ["hf", "gguf"]}, "'gguf' is not known"), ({"dtype": "fp16"}, "'fp16' is not known")],
+    [
+        ({"formats": ["hf", "onnx"]}, "'onnx' is not known: choose from hf, gguf, ollama"),
+        ({"gguf_types": ["q4_k"]}, "'q4_k' is not known: choose from f32, f16, bf16, q8_0"),
+        ({"dtype": "fp16"}, "'fp16' is not known"),
+    ],
 )
 def test_other_parameters_are_refused(config: dict[str, Any], parameters: dict[str, Any], words: str) -> None:
     with pytest.raises(StageError, match=words):
