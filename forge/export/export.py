@@ -18,12 +18,11 @@ from typing import Any
 import safetensors
 
 import forge
-from forge.errors import StageError
 from forge.export.checksums import write_checksums
 from forge.export.expressible import name_pre_tokenizer, refuse_inexpressible
 from forge.export.gguf_file import write_gguf
 from forge.export.hf_folder import open_to_readers, write_hf_folder, write_json
-from forge.export.llama_server import is_installed
+from forge.export.llama_server import require_llama_cpp
 from forge.export.model_card import LICENSE, model_card
 from forge.export.modelfile import gguf_name, go_template, modelfile
 from forge.export.proof import prove_gguf, prove_hf
@@ -42,6 +41,8 @@ class Trained:
     tokens: Path
     evaluation: Path | None
     """None where the model was not measured."""
+    steps: int
+    """That the weights were trained for."""
 
 
 def export_model(plan: Plan, trained: Trained, out: Path, progress: Progress) -> dict[str, Any]:
@@ -56,11 +57,7 @@ def export_model(plan: Plan, trained: Trained, out: Path, progress: Progress) ->
     refuse_inexpressible(plan, _read(trained.train / "config.json"))
     pre_tokenizer = name_pre_tokenizer(_read(trained.tokenizer / "tokenizer.json"), plan.model.vocab_size)
     makes_gguf = "gguf" in formats or "ollama" in formats
-    if makes_gguf and not is_installed():
-        raise StageError(
-            "export.formats: gguf: its proof needs llama.cpp, which is not installed, and nothing is published "
-            "unproven: pip install 'forge-run[verify]', or leave gguf out"
-        )
+    require_llama_cpp(formats)
     template = go_template(trained.tokenizer) if "ollama" in formats else None
     evaluation = _read(trained.evaluation / "evaluation.json") if trained.evaluation else None
 
@@ -70,7 +67,7 @@ def export_model(plan: Plan, trained: Trained, out: Path, progress: Progress) ->
     sums: dict[str, dict[str, str]] = {}
     versions = {"safetensors": safetensors.__version__}
     if "hf" in formats:
-        card = model_card(plan, dtype, evaluation)
+        card = model_card(plan, dtype, evaluation, trained.steps)
         proof[HF_FOLDER] = _export_hf(plan, dtype, trained, card, out / HF_FOLDER, progress)
         sums[HF_FOLDER] = write_checksums(out / HF_FOLDER)
     if makes_gguf:
@@ -87,6 +84,7 @@ def export_model(plan: Plan, trained: Trained, out: Path, progress: Progress) ->
         "plan_id": plan.id,
         "name": plan.name,
         "forge_version": forge.__version__,
+        "steps": trained.steps,
         "formats": formats,
         "dtype": dtype,
         "pre_tokenizer": pre_tokenizer,

@@ -7,17 +7,29 @@ import http.client
 import importlib.util
 import json
 import urllib.parse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from forge.errors import StageError
 
 PACKAGE = "xllamacpp"
 CERTAIN = 1e6
 """Added to a logit so that no other can be chosen."""
 
 
-def is_installed() -> bool:
-    """Return whether the package that holds llama.cpp is there."""
-    return importlib.util.find_spec(PACKAGE) is not None
+def require_llama_cpp(formats: Sequence[str]) -> None:
+    """Check that the proof of an export in `formats` can run here.
+
+    Raises:
+        StageError: it needs llama.cpp, which is not installed.
+    """
+    named = [name for name in formats if name in ("gguf", "ollama")]
+    if named and importlib.util.find_spec(PACKAGE) is None:
+        raise StageError(
+            f"export.formats: {named[0]}: its proof needs llama.cpp, which is not installed, and nothing is "
+            f"published unproven: pip install 'forge-run[verify]', or leave {named[0]} out"
+        )
 
 
 class LlamaServer:

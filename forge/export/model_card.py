@@ -58,10 +58,10 @@ Measured on {held_out_tokens:,} tokens ({held_out_bytes:,} bytes, {held_out_docu
 LICENSE = "Not stated yet. The owner of the training documents states it here."
 
 
-def model_card(plan: Plan, dtype: str, evaluation: dict[str, Any] | None) -> str:
+def model_card(plan: Plan, dtype: str, evaluation: dict[str, Any] | None, steps: int) -> str:
     """Return the card's Markdown. It holds counts and measurements, never a path, a prompt or a document's text.
 
-    Without `evaluation` it says nothing of held-out documents.
+    Without `evaluation` it says nothing of held-out documents. `steps` are those the weights were trained for.
     """
     model, schedule = plan.model, plan.schedule
     return CARD.format(
@@ -74,8 +74,8 @@ def model_card(plan: Plan, dtype: str, evaluation: dict[str, Any] | None) -> str
         sources=len(plan.sources),
         files=sum(source.files for source in plan.sources),
         source_bytes=sum(source.bytes for source in plan.sources),
-        tokens=schedule.tokens,
-        steps=schedule.steps,
+        tokens=steps * schedule.global_batch_tokens,
+        steps=steps,
         sequence_length=schedule.sequence_length,
         layers=model.layers,
         hidden_size=model.hidden_size,

@@ -145,7 +145,13 @@ def _export(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
     from forge.export.export import Trained, export_model
 
     artifacts = place.artifacts
-    trained = Trained(artifacts["train"], artifacts["tokenizer"], artifacts["tokens"], artifacts["evaluate"])
+    trained = Trained(
+        train=artifacts["train"],
+        tokenizer=artifacts["tokenizer"],
+        tokens=artifacts["tokens"],
+        evaluation=artifacts["evaluate"],
+        steps=place.plan.schedule.steps,
+    )
     return export_model(place.plan, trained, out, progress)
 
 

@@ -63,7 +63,7 @@ def documents(count: int, seed: int) -> list[str]:
     """Return seeded texts of a few words, some with letters of several bytes."""
     source = random.Random(seed)
     return [
-        " ".join(source.choices([*WORDS, "Łódź", "§ 7", "日本"], k=source.randint(5, 40)))
+        " ".join(source.choices([*WORDS, "Łódź", "§ 7", "日本", "(the", "non-work"], k=source.randint(5, 40)))
         for _ in range(count)
     ]
 

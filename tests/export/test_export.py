@@ -41,7 +41,11 @@ def export(
 ) -> dict[str, Any]:
     out.mkdir()
     folders = Trained(
-        train or trained / "train", trained / "tokenizer", trained / "tokens", trained / "evaluation"
+        train=train or trained / "train",
+        tokenizer=trained / "tokenizer",
+        tokens=trained / "tokens",
+        evaluation=trained / "evaluation",
+        steps=6,
     )
     return export_model(planned(shape, export={"dtype": "bf16"} | export), folders, out, SilentProgress())
 

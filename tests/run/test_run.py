@@ -38,7 +38,7 @@ SUMMARIES: dict[str, dict[str, Any]] = {
         "peak_memory_bytes": 1,
     },
     "evaluate": {"held_out_bits_per_byte": 2.5, "held_out_documents": 1},
-    "export": {"bytes": 7, "proof": {"logit_positions_equal": 3}},
+    "export": {"bytes": 7, "proof": {"hf": {"logit_positions_equal": 3}}},
 }
 done: list[str] = []
 
