@@ -30,14 +30,16 @@ BF16_BYTES = 2
 VOCAB_SIZE, SEQUENCE_LENGTH = 32_768, 2_048
 
 WRITE = """
-import json, resource, sys
+import json, re, sys
 from pathlib import Path
 from forge.export.gguf_file import write_gguf
 from forge.plan.types import ModelPlan
 model, kind, folder = ModelPlan(**json.loads(sys.argv[1])), sys.argv[2], Path(sys.argv[3])
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+# Not getrusage: what it gives starts from the process that started this one.
+peak_kib = lambda: int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+before = peak_kib()
 write_gguf(folder / "model.gguf", kind, "random", model, "qwen2", folder, folder)
-print(before * 1024, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+print(before * 1024, peak_kib() * 1024)
 """
 
 

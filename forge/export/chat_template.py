@@ -11,6 +11,7 @@ import jinja2
 import transformers
 
 from forge.errors import StageError
+from forge.export.expressible import read_chat_template
 
 Chat = list[dict[str, str]]
 
@@ -55,7 +56,7 @@ class JinjaTemplate:
 def load_chat_template(tokenizer: Path) -> JinjaTemplate | None:
     """Return the chat template of the tokenizer in a folder, None where it has none."""
     config = json.loads((tokenizer / "tokenizer_config.json").read_text(encoding="utf-8"))
-    if not config.get("chat_template"):
+    if read_chat_template(config) is None:
         return None
     return JinjaTemplate(
         transformers.PreTrainedTokenizerFast.from_pretrained(tokenizer, local_files_only=True)

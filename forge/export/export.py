@@ -19,7 +19,7 @@ import safetensors
 
 import forge
 from forge.export.checksums import write_checksums
-from forge.export.expressible import name_pre_tokenizer, refuse_inexpressible
+from forge.export.expressible import name_pre_tokenizer, read_chat_template, refuse_inexpressible
 from forge.export.gguf_file import write_gguf
 from forge.export.hf_folder import open_to_readers, write_hf_folder, write_json
 from forge.export.llama_server import require_llama_cpp
@@ -56,6 +56,7 @@ def export_model(plan: Plan, trained: Trained, out: Path, progress: Progress) ->
     formats, dtype = parameters["formats"], parameters["dtype"]
     refuse_inexpressible(plan, _read(trained.train / "config.json"))
     pre_tokenizer = name_pre_tokenizer(_read(trained.tokenizer / "tokenizer.json"), plan.model.vocab_size)
+    read_chat_template(_read(trained.tokenizer / "tokenizer_config.json"))
     makes_gguf = "gguf" in formats or "ollama" in formats
     require_llama_cpp(formats)
     template = go_template(trained.tokenizer) if "ollama" in formats else None

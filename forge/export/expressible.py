@@ -128,6 +128,18 @@ def name_pre_tokenizer(tokenizer: dict[str, Any], vocab_size: int) -> str:
     return name
 
 
+def read_chat_template(config: dict[str, Any]) -> str | None:
+    """Return the Jinja text of a parsed tokenizer_config.json, None where it has none.
+
+    Raises:
+        StageError: it has several, by name, of which most servers take any.
+    """
+    template = config.get("chat_template") or None
+    if template is not None and not isinstance(template, str):
+        raise StageError("export: tokenizer_config.json has several chat templates: leave one, as plain text")
+    return template
+
+
 def _unknown(what: str, found: object, wanted: str) -> StageError:
     return StageError(
         f"export: tokenizer.json: {what} is {found}, not {wanted}: train the tokenizer with forge"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from gguf import TokenType
 from tokenizers import Tokenizer
+
+from forge.export.expressible import read_chat_template
 
 TURN_END_NAMES = ("<|im_end|>", "<|eot_id|>")
 """Tokens that end a turn of a chat; a server stops at them as at the end of the text."""
@@ -52,10 +53,5 @@ def read_vocabulary(tokenizer: Path, vocab_size: int) -> Vocabulary:
         special_ids=special_ids,
         adds_bos=Tokenizer.from_file(str(tokenizer / "tokenizer.json")).encode("").ids
         == [special_ids["bos"]],
-        chat_template=chat_template(config),
+        chat_template=read_chat_template(config),
     )
-
-
-def chat_template(config: dict[str, Any]) -> str | None:
-    """Return the Jinja text of a parsed tokenizer_config.json, None where it has none."""
-    return config.get("chat_template")

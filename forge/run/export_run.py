@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,7 +65,7 @@ def export_run(run_dir: Path, formats: Sequence[str], progress: Progress) -> Art
     return make_artifact(root, stage, make, _wait(progress))
 
 
-def _wait(progress: Progress) -> Any:
+def _wait(progress: Progress) -> Callable[[], None]:
     return lambda: progress.note("another process is making the same; waiting for it")
 
 

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 from gguf import GGUFReader
 
+from forge.cli import export_command
 from forge.engine.model import build_config
 from forge.errors import StageError
 from forge.export import llama_server
 from forge.export.chat_template import CHATS, load_chat_template
 from forge.export.export import Trained, export_model
-from forge.export.expressible import refuse_inexpressible
+from forge.export.expressible import FORMATS, refuse_inexpressible
 from forge.export.llama_server import LlamaServer
 from forge.export.modelfile import go_template
 from forge.progress import SilentProgress
@@ -174,6 +175,28 @@ def test_a_template_that_go_cannot_say_is_refused_before_writing(
         export_model(planned(export=ASKED), folders, tmp_path / "out", SilentProgress())
     assert len(caught.value.lines) == 1
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_several_chat_templates_are_refused_before_writing(chat: Trained, tmp_path: Path) -> None:
+    write_tokenizer(tmp_path / "tokenizer", CHATML)
+    path = tmp_path / "tokenizer" / "tokenizer_config.json"
+    named = [{"name": "default", "template": CHATML}, {"name": "tool_use", "template": CHATML}]
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"chat_template": named}))
+    (tmp_path / "out").mkdir()
+    with pytest.raises(
+        StageError, match=r"^export: tokenizer_config\.json has several chat templates: leave one"
+    ):
+        export_model(
+            planned(export=ASKED),
+            replace(chat, tokenizer=tmp_path / "tokenizer"),
+            tmp_path / "out",
+            SilentProgress(),
+        )
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_the_command_names_the_formats_there_are() -> None:
+    assert export_command.FORMATS == FORMATS
 
 
 def test_without_llama_cpp_nothing_is_written(

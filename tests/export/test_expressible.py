@@ -124,6 +124,14 @@ def truncate(tokenizer: dict[str, Any]) -> None:
     tokenizer["truncation"] = {"max_length": 8}
 
 
+def ignore_merges(tokenizer: dict[str, Any]) -> None:
+    tokenizer["model"]["ignore_merges"] = True
+
+
+def strip_around(tokenizer: dict[str, Any]) -> None:
+    tokenizer["added_tokens"][1]["lstrip"] = True
+
+
 def one_more(tokenizer: dict[str, Any]) -> None:
     tokenizer["added_tokens"].append({"id": VOCAB_SIZE, "content": "<|more|>"})
 
@@ -139,6 +147,8 @@ def one_more(tokenizer: dict[str, Any]) -> None:
         (join, "Split is MergedWithNext"),
         (strip_decoder, "decoder is None"),
         (truncate, "truncation or padding"),
+        (ignore_merges, "ignore_merges is set"),
+        (strip_around, r"added token '<\|eos\|>' is matched with conditions"),
         (one_more, f"has id {VOCAB_SIZE}, the model only {VOCAB_SIZE} rows"),
     ],
 )
