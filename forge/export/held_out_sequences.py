@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+
+import pyarrow.compute as compute
+import pyarrow.parquet as parquet
 
 from forge.data.loading import TokenShard
 
@@ -12,23 +14,22 @@ SEQUENCE_TOKENS = 49
 
 
 def held_out_sequences(tokens: Path, context_tokens: int) -> list[list[int]]:
-    """Return the heads of held-out documents, each from its BOS on, with about `POSITIONS` tokens to predict.
+    """Return the heads of held-out documents, with about `POSITIONS` tokens to predict in all.
 
     Args:
         tokens: a tokens artifact.
         context_tokens: most that a sequence may have.
     """
-    facts = json.loads((tokens / "tokens.json").read_text(encoding="utf-8"))
     stream = TokenShard.open(tokens, "held_out").tokens
+    table = parquet.read_table(tokens / "documents.parquet", columns=["split", "start", "tokens"])
+    table = table.filter(compute.equal(table["split"], "held_out")).sort_by("start")
     limit = min(SEQUENCE_TOKENS, context_tokens)
     sequences: list[list[int]] = []
     positions = 0
-    for token in map(int, stream):
-        if token == facts["bos_id"]:
-            if positions >= POSITIONS:
-                break
-            sequences.append([])
-        if sequences and len(sequences[-1]) < limit:
-            sequences[-1].append(token)
-            positions += len(sequences[-1]) > 1
-    return [sequence for sequence in sequences if len(sequence) > 1]
+    for start, count in zip(table["start"].to_pylist(), table["tokens"].to_pylist(), strict=True):
+        if positions >= POSITIONS:
+            break
+        if count > 1:
+            sequences.append([int(token) for token in stream[start : start + min(count, limit)]])
+            positions += len(sequences[-1]) - 1
+    return sequences

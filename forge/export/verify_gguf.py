@@ -76,6 +76,8 @@ def verify_gguf(train: Path, tokenizer: Path, tokens: Path, f32: Path, folder: P
     logits = _compare_logits(reference, server, sequences)
     chats = compare_chats(tokenizer, server)
     documents = held_out_sequences(tokens, context)
+    if not documents:
+        raise Mismatch("no held-out text can show it: raise data.held_out_fraction")
     files = {}
     for path in sorted(folder.glob("*.gguf")):
         if path != f32:

@@ -144,6 +144,24 @@ def test_a_chat_is_the_same_prompt_in_jinja_llama_cpp_and_go(
         assert render(in_go, messages, tmp_path) == wanted
 
 
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ bos_token }}{% for message in messages %}{{ message['role'] + '\n' + message['content'] + eos_token }}"
+        "{% endfor %}{% if add_generation_prompt %}{{ 'assistant\n' }}{% endif %}",
+        "{% for m in messages %}{% if m.role == 'system' %}[{{ m.content }}]{% elif m.role == 'user' %}"
+        "Q: {{ m.content }}\n{% else %}A: {{ m.content }}{{ eos_token }}{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}A: {% endif %}",
+    ],
+)
+def test_other_templates_that_only_frame_messages(tmp_path: Path, template: str) -> None:
+    write_tokenizer(tmp_path, template)
+    jinja = load_chat_template(tmp_path)
+    assert jinja is not None
+    for messages in CHATS:
+        assert render(go_template(tmp_path), messages, tmp_path) == jinja.render(messages)
+
+
 def test_the_modelfile(exported: Path, chat: Trained) -> None:
     text = (exported / "gguf" / "Modelfile").read_text()
     assert "\nFROM ./model-q8_0.gguf\n" in text
