@@ -155,6 +155,7 @@ def _compile(
                 corpus_tokens,
                 checkpoints_kept(schedule),
                 spec["export"]["formats"],
+                spec["export"]["gguf_types"],
             ),
         ),
         search=SearchPlan(

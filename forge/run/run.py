@@ -14,6 +14,7 @@ from typing import Any
 from forge.engine.events import append_event
 from forge.engine.hosts import Cluster
 from forge.errors import Interrupted, StageError, UserError
+from forge.export.llama_server import require_llama_cpp
 from forge.files import replace_text
 from forge.locks import Busy, take_lock
 from forge.plan.types import Plan, StagePlan, plan_to_json
@@ -96,6 +97,9 @@ def run_plan(
 def _stages(place: Workplace, root: Path, display: Display) -> tuple[dict[str, Artifact], tuple[str, ...]]:
     artifacts: dict[str, Artifact] = {}
     made = []
+    # What would fail at the end of a long training fails before it.
+    if find_artifact(root, place.plan.stage("export")) is None:
+        require_llama_cpp(place.plan.stage("export").parameters.get("formats", ()))
     for stage in place.plan.stages:
         artifact = find_artifact(root, stage)
         if artifact is None:

@@ -148,12 +148,17 @@ def _evaluate(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]
 
 
 def _export(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
-    from forge.export.export import export_model
+    from forge.export.export import Trained, export_model
 
     artifacts = place.artifacts
-    return export_model(
-        place.plan, artifacts["train"], artifacts["tokenizer"], artifacts["evaluate"], out, progress
+    trained = Trained(
+        train=artifacts["train"],
+        tokenizer=artifacts["tokenizer"],
+        tokens=artifacts["tokens"],
+        evaluation=artifacts["evaluate"],
+        steps=place.plan.schedule.steps,
     )
+    return export_model(place.plan, trained, out, progress)
 
 
 WORK: dict[str, Work] = {

@@ -140,6 +140,8 @@ def test_why_a_group_is_what_it_is(workspace: Workspace) -> None:
         "  conf/export/hf.yaml:2  [hf]",
         "export.dtype = auto",
         "  conf/export/hf.yaml:3  auto",
+        "export.gguf_types = [f16, q8_0]",
+        "  conf/export/hf.yaml:4  [f16, q8_0]",
     ]
 
 
