@@ -47,8 +47,9 @@ UNDERFLOW = -80.0
 NLL_BOUND_NATS = 0.05
 """Most that rounding may change the mean loss on held-out text. q8_0 changed a trained model's by 3e-5, bf16 less."""
 
-FIRST_TOKENS = 64
-"""Asked for at first where one token's probability is wanted; all of them where it is not among these."""
+FIRST_TOKENS = 1_024
+"""Asked for at first where one token's probability is wanted; all of them where it is not among these. Of 32,768 tokens
+the server needs 0.3 s to write down all, 0.02 s for so many."""
 
 GREEDY_PROMPTS = 4
 """Held-out documents whose first half is continued."""
@@ -172,7 +173,7 @@ def _quality(name: str, reference: Any, server: LlamaServer, documents: list[lis
     for ids in documents:
         trained = _log_probabilities(reference, ids)
         for place in range(1, len(ids)):
-            found = server.next_log_probabilities(ids[:place], FIRST_TOKENS)
+            found = server.next_log_probabilities(ids[:place], min(FIRST_TOKENS, len(trained[0])))
             chosen_equal += next(iter(found)) == int(trained[place - 1].argmax())
             if ids[place] not in found:
                 found = server.next_log_probabilities(ids[:place], len(trained[0]))
