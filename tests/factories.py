@@ -199,13 +199,23 @@ def corpus_defaults() -> dict[str, Any]:
     return {key: node["default"] for key, node in properties.items() if key not in NOT_OF_CORPUS}
 
 
-TOKENS: dict[str, Any] = {"packing": "concatenate", "sequence_length": None, "source_weights": None}
+TOKENS: dict[str, Any] = {
+    "task": "pretrain",
+    "packing": "concatenate",
+    "sequence_length": None,
+    "source_weights": None,
+}
 
 
 def tokenizer_defaults() -> dict[str, Any]:
     """Return what the tokenizer stage is given where a spec says nothing of `tokenizer`."""
     properties = load_schema_file("tokenizer")["properties"]
-    return {key: node["default"] for key, node in properties.items()} | {"given_sha256": None, "seed": 7}
+    return {key: node["default"] for key, node in properties.items()} | {
+        "given_sha256": None,
+        "given_config_sha256": [None, None],
+        "chat": False,
+        "seed": 7,
+    }
 
 
 def default_stages(model: ModelPlan) -> tuple[StagePlan, ...]:

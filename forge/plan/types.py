@@ -16,6 +16,9 @@ from typing import Any, Literal
 from forge.errors import SpecError
 from forge.plan.layout import Precision, StatesPrecision
 
+Task = Literal["pretrain", "sft"]
+"""What is learnt: the next token of documents, or the answers in conversations (supervised fine-tuning)."""
+
 PLAN_FORMAT = 1
 PLAN_ID_HEX_DIGITS = 12
 
@@ -139,6 +142,7 @@ class SchedulePlan:
     """Held-out tokens measured each time."""
     z_loss: float = 0.0
     """Coefficient of the z-loss of the output layer."""
+    task: Task = "pretrain"
 
 
 @dataclass(frozen=True, slots=True)
