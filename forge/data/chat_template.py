@@ -6,6 +6,7 @@ is encoded as text whatever it spells; only the template's own words can be spec
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ DEFAULT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}{{ message['role'] + '\\n' + message['content'] + eos_token }}"
     "{% endfor %}{% if add_generation_prompt %}{{ 'assistant\\n' }}{% endif %}"
 )
-"""For a tokenizer that has none: a turn ends with EOS, and a role is what follows BOS or EOS, which no text can spell."""
+"""For a tokenizer that has none: a turn ends with EOS, and a role follows BOS or EOS, which no text can spell."""
 
 _PLACE = "\ue000{}\ue001"
 _PLACES = re.compile("\ue000(\\d+)\ue001")
@@ -87,7 +88,27 @@ class ChatEncoder:
         Raises:
             NoConversation: the template refuses it, or rewrites what was said, or names no end of an answer.
         """
-        pieces = self._pieces(messages)
+        ids, learnt = self._encoded(self._pieces(messages))
+        if not learnt.any():
+            raise NoConversation("no assistant answer", "the chat template leaves its answers out")
+        said = sum(len(message.content.encode()) for message in messages if message.role == ANSWERS)
+        return EncodedChat(ids, learnt, said)
+
+    def opening(self, messages: list[Message]) -> list[int]:
+        """Return what a model is given to answer `messages`.
+
+        Raises:
+            NoConversation: the template refuses them.
+        """
+        contents = [message.content for message in messages]
+        rendered = self._render(_marked(messages), opens_answer=True)
+        if _filled(rendered, contents) != self._render(messages, opens_answer=True):
+            contents = [content.strip() for content in contents]
+        found: list[int] = self._encoded(_cut(rendered, contents, []))[0].tolist()
+        return found
+
+    def _encoded(self, pieces: list[_Piece]) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.bool_]]:
+        """Return the ids of pieces, and which of them are of an answer."""
         ids: list[npt.NDArray[np.uint32]] = []
         learnt: list[npt.NDArray[np.bool_]] = []
 
@@ -110,18 +131,14 @@ class ChatEncoder:
                 text, last = "", found.end()
             text += piece.text[last:]
         add(self._text(text), is_answer)
-        marks = np.concatenate(learnt)
-        if not marks.any():
-            raise NoConversation("no assistant answer", "the chat template leaves its answers out")
-        said = sum(len(message.content.encode()) for message in messages if message.role == ANSWERS)
-        return EncodedChat(np.concatenate(ids), marks, said)
+        return np.concatenate(ids), np.concatenate(learnt)
 
     def _text(self, text: str) -> npt.NDArray[np.uint32]:
         return self.encoder.encode([text])[0] if text else np.empty(0, np.uint32)
 
     def _pieces(self, messages: list[Message]) -> list[_Piece]:
         """Return the rendered conversation in pieces of the template and of what was said."""
-        marked = [Message(message.role, _PLACE.format(place)) for place, message in enumerate(messages)]
+        marked = _marked(messages)
         rendered = self._render(marked)
         plain = self._render(messages)
         contents = [message.content for message in messages]
@@ -130,17 +147,7 @@ class ChatEncoder:
             if _filled(rendered, contents) != plain:
                 raise NoConversation("rewritten by the template", "the chat template changes what was said")
         answers = [self._answer(marked, place, rendered) for place in _answer_places(messages)]
-        cuts = sorted({0, len(rendered), *(end for span in answers for end in span)})
-        pieces: list[_Piece] = []
-        for first, end in zip(cuts, cuts[1:], strict=False):
-            is_answer = any(begin <= first < stop for begin, stop in answers)
-            last = first
-            for found in _PLACES.finditer(rendered, first, end):
-                pieces.append(_Piece(rendered[last : found.start()], False, is_answer))
-                pieces.append(_Piece(contents[int(found[1])], True, is_answer))
-                last = found.end()
-            pieces.append(_Piece(rendered[last:end], False, is_answer))
-        return [piece for piece in pieces if piece.text]
+        return _cut(rendered, contents, answers)
 
     def _answer(self, marked: list[Message], place: int, rendered: str) -> tuple[int, int]:
         """Return where the answer in message `place` begins and ends in `rendered`."""
@@ -165,6 +172,26 @@ class ChatEncoder:
             )
         except (jinja2.TemplateError, TypeError, ValueError) as error:
             raise NoConversation("refused by the template", str(error)) from None
+
+
+def _marked(messages: list[Message]) -> list[Message]:
+    """Return the messages with a mark in place of each content."""
+    return [Message(message.role, _PLACE.format(place)) for place, message in enumerate(messages)]
+
+
+def _cut(rendered: str, contents: list[str], answers: list[tuple[int, int]]) -> list[_Piece]:
+    """Return the pieces of a rendered conversation, marks replaced by contents; `answers` are ranges of it."""
+    cuts = sorted({0, len(rendered), *(end for span in answers for end in span)})
+    pieces: list[_Piece] = []
+    for first, end in itertools.pairwise(cuts):
+        is_answer = any(begin <= first < stop for begin, stop in answers)
+        last = first
+        for found in _PLACES.finditer(rendered, first, end):
+            pieces.append(_Piece(rendered[last : found.start()], False, is_answer))
+            pieces.append(_Piece(contents[int(found[1])], True, is_answer))
+            last = found.end()
+        pieces.append(_Piece(rendered[last:end], False, is_answer))
+    return [piece for piece in pieces if piece.text]
 
 
 def _answer_places(messages: list[Message]) -> list[int]:

@@ -1,7 +1,7 @@
 """Conversations: how records say them, and how the text of a document holds one.
 
-A document's text is `\\x1e` (the record separator of ASCII), a role, a newline and what was said, message after message:
-readable, and nothing in it is escaped, so the steps of curation see it as people wrote it.
+A document's text is U+001E (the record separator of ASCII), a role, a newline and what was said, message after
+message: readable, and nothing in it is escaped, so the steps of curation see it as people wrote it.
 """
 
 from __future__ import annotations

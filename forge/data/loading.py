@@ -135,7 +135,7 @@ def load_batch(
         )
     places = _places(indices, sequence_length)
     rows = shard.tokens[places].astype(np.int64)
-    targets = np.ascontiguousarray(rows[:, 1:])
+    targets = rows[:, 1:].copy()  # of a single row a view would do, and the inputs would be changed with it
     if shard.packed:
         targets[:, -1] = IGNORED
         targets[targets == shard.pad_id] = IGNORED

@@ -32,6 +32,7 @@ from forge.plan.remedies import smallest_changes
 from forge.plan.schedule import checkpoints_kept, evaluation_time_s, plan_schedule
 from forge.plan.search import Candidate, choose_layout, usable_memory_bytes, why_nothing_fits
 from forge.plan.stages import plan_stages
+from forge.plan.task import check_task
 from forge.plan.time import checkpoint_stall_s
 from forge.plan.types import (
     PLAN_FORMAT,
@@ -112,6 +113,7 @@ def _compile(
     sources: tuple[SourcePlan, ...],
     initial: InitialWeights | None,
 ) -> Plan:
+    check_task(spec)
     train, engine = spec["train"], spec["engine"]
     model = _model(spec, initial)
     choice = choose_layout(model, resolve_hardware(spec["hardware"], hardware_name, machine), engine, train)
