@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from forge.plan.lora import with_adapters
 from forge.plan.stages import NOT_OF_CORPUS
 from forge.plan.types import (
     PLAN_FORMAT,
@@ -130,7 +131,7 @@ def tiny_plan(
     """
     shape = _MODEL | dict(model or {})
     total, active = _parameter_counts(shape)
-    the_model = ModelPlan(**({"parameters": total, "active_parameters": active} | shape))
+    the_model = with_adapters(ModelPlan(**({"parameters": total, "active_parameters": active} | shape)))
     places = _LAYOUT | dict(layout or {})
     places.setdefault("world_size", places["nodes"] * places["processes_per_node"])
     the_layout = LayoutPlan(**places)

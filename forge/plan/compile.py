@@ -12,6 +12,7 @@ from forge.plan.disk import disk_items
 from forge.plan.engine_limits import not_carried_out
 from forge.plan.hardware import Hardware, resolve_hardware
 from forge.plan.host_memory import host_memory_items
+from forge.plan.lora import adapted
 from forge.plan.lowering import deepspeed_config
 from forge.plan.machine import Machine
 from forge.plan.memory import checkpoint_bytes
@@ -172,7 +173,8 @@ def _compile(
 def _model(spec: dict[str, Any], initial: InitialWeights | None) -> ModelPlan:
     """Return the network; one that is trained further may have more rows than its tokenizer has entries."""
     vocab_size = initial.vocab_size if initial else spec["tokenizer"]["vocab_size"]
-    return plan_model(spec["model"], vocab_size, spec["train"]["sequence_length"])
+    model = plan_model(spec["model"], vocab_size, spec["train"]["sequence_length"])
+    return adapted(model, spec["train"], initial is not None)
 
 
 def _schedule(

@@ -52,6 +52,18 @@ class ModelPlan:
     """Of the load-balancing loss."""
     router_z_loss_coef: float = 0.0
     """Of the z-loss of the routers."""
+    lora_rank: int = 0
+    """Of the adapters that are trained in place of the weights (Hu 2021); 0: the weights are trained."""
+    lora_alpha: float = 0.0
+    """An adapter's product is multiplied by alpha / rank."""
+    lora_target_modules: tuple[str, ...] = ()
+    """Linear layers of each layer that get an adapter."""
+    adapter_parameters: int = 0
+
+    @property
+    def trainable_parameters(self) -> int:
+        """Parameters that get gradients and optimizer states."""
+        return self.adapter_parameters if self.lora_rank else self.parameters
 
     @property
     def query_width(self) -> int:

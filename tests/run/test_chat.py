@@ -73,5 +73,3 @@ def test_the_exported_model_answers_what_it_was_taught(tmp_path: Path) -> None:
         check=True,
     )
     assert shown.stdout.splitlines() == [f"{good} comes from there." for good in PLACES.values()]
-    again = forge_run(source, tmp_path, *learnt)
-    assert "done before, nothing to do" in again.stdout
