@@ -84,7 +84,7 @@ def plan_stages(
             "source_weights": _weights(data["source_weights"], sources),
         },
         "train": {
-            "model": asdict(model),
+            "model": asdict(model) | {"lora_target_modules": list(model.lora_target_modules)},
             "layout": asdict(layout),
             "schedule": asdict(schedule),
             "deepspeed": deepspeed,
