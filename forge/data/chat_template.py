@@ -94,6 +94,16 @@ class ChatEncoder:
         said = sum(len(message.content.encode()) for message in messages if message.role == ANSWERS)
         return EncodedChat(ids, learnt, said)
 
+    def answer_end(self) -> str:
+        """Return the special token that ends an answer.
+
+        Raises:
+            NoConversation: the template cannot say a question and its answer.
+        """
+        chat = self.encode([Message("user", "question"), Message(ANSWERS, "answer")])
+        last = int(chat.ids[chat.learnt][-1])
+        return next(name for name, number in self._ids.items() if number == last)
+
     def opening(self, messages: list[Message]) -> list[int]:
         """Return what a model is given to answer `messages`.
 

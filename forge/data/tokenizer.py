@@ -11,7 +11,8 @@ from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-from forge.data.chat_template import DEFAULT_TEMPLATE
+from forge.data.chat_template import DEFAULT_TEMPLATE, ChatEncoder
+from forge.data.conversations import NoConversation
 from forge.data.corpus_rows import corpus_rows, split_bytes
 from forge.data.encoding import load_tokenizer
 from forge.errors import StageError
@@ -206,10 +207,24 @@ def _take_given(folder: Path, vocab_size: int, out: Path) -> dict[str, Any]:
 
 
 def _add_chat_template(folder: Path) -> None:
-    """Give a tokenizer that has no chat template the one of forge."""
+    """Give a tokenizer that has no chat template the one of forge; make what ends an answer its EOS.
+
+    Tokenizers of base models come with templates whose turns end with another token, where servers would not stop.
+
+    Raises:
+        StageError: the template cannot say a question and its answer.
+    """
     path = folder / "tokenizer_config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
     config.setdefault("chat_template", DEFAULT_TEMPLATE)
+    path.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    try:
+        config["eos_token"] = ChatEncoder(folder).answer_end()
+    except NoConversation as error:
+        raise StageError(
+            f"tokenizer: chat_template: cannot say a question and its answer ({error}): mend it in tokenizer.path, or "
+            "remove it there to have forge's own"
+        ) from None
     path.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

@@ -93,7 +93,7 @@ def write_adapter(weights: dict[str, torch.Tensor], model: ModelPlan, base: str 
     Args:
         weights: by name; others than adapters' are left out.
         model: what they are for.
-        base: where the model that they change lies; None: it was drawn at random.
+        base: name of the model that they change; None: it was drawn at random.
         folder: is made.
     """
     folder.mkdir()

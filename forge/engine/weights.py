@@ -27,7 +27,7 @@ def save_weights(engine: Any, plan: Plan, out: Path, place: Place) -> None:
     weights = gather_weights(engine, plan, place)
     if place.rank == 0:
         if plan.model.lora_rank:
-            base = next((source.path for source in plan.initial_weights), None)
+            base = next((Path(source.path).name for source in plan.initial_weights), None)
             write_adapter(weights, plan.model, base, out / ADAPTER_FOLDER)
             weights = merged(weights, plan.model)
         write_transformers_folder(weights, plan, out)

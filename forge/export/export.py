@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,12 +23,15 @@ from forge.plan.types import Plan
 from forge.progress import Progress
 
 FOLDER = "hf"
+ADAPTER = "adapter"
 
 
 def export_model(
     plan: Plan, train: Path, tokenizer: Path, evaluation: Path, out: Path, progress: Progress
 ) -> dict[str, Any]:
     """Write `out`/hf and `out`/export.json, prove that they agree with `train`, and return export.json's content.
+
+    Where adapters were trained, hf has them merged and `out`/adapter has them as peft reads them.
 
     Raises:
         StageError: the model or tokenizer cannot be expressed (nothing is written), or the proof failed (the caller
@@ -43,6 +47,8 @@ def export_model(
     progress.note(f"writing {dtype} weights")
     write_hf_folder(plan.model, dtype, train, tokenizer, folder)
     (folder / "README.md").write_text(card, encoding="utf-8")
+    if (train / ADAPTER).is_dir():  # what of the merged weights was learnt
+        shutil.copytree(train / ADAPTER, out / ADAPTER)
     progress.advance()
     progress.note("comparing the folder with the trained model in a fresh process")
     proof = prove(train, tokenizer, folder)

@@ -285,6 +285,40 @@ class TestTemplates:
             encoder.encode([Message("user", "ba"), Message("assistant", "ce")])
         assert caught.value.reason == reason
 
+    def test_what_ends_an_answer_is_the_eos_of_the_tokenizer(
+        self, made: tuple[Path, dict[str, Any]], tmp_path: Path
+    ) -> None:
+        self.encoder(made, tmp_path, CHATML.replace("<|eos|>", "<|turn|>"))
+        corpus, given = made[0].parent / "corpus", tokenizer_defaults() | {"vocab_size": 270, "chat": True}
+        (tmp_path / "out").mkdir()
+        train_tokenizer(corpus, given | {"path": str(tmp_path)}, tmp_path / "out", SilentProgress())
+        config = json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())
+        assert (config["eos_token"], config["bos_token"]) == ("<|turn|>", "<|bos|>")
+        self.encoder(made, tmp_path, "{{ messages[0]['content'] }}")
+        with pytest.raises(StageError, match="chat_template: cannot say a question and its answer"):
+            train_tokenizer(corpus, given | {"path": str(tmp_path)}, tmp_path / "out", SilentProgress())
+
+    def test_a_template_in_a_file_of_its_own_is_taken(
+        self, made: tuple[Path, dict[str, Any]], tmp_path: Path
+    ) -> None:
+        self.encoder(made, tmp_path, "")
+        (tmp_path / "chat_template.jinja").write_text(CHATML)
+        (tmp_path / "out").mkdir()
+        given = tokenizer_defaults() | {"vocab_size": 270, "chat": True, "path": str(tmp_path)}
+        train_tokenizer(made[0].parent / "corpus", given, tmp_path / "out", SilentProgress())
+        config = json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())
+        assert config["chat_template"] == CHATML
+
+    def test_a_question_is_put_as_the_template_opens_an_answer(
+        self, made: tuple[Path, dict[str, Any]], tmp_path: Path
+    ) -> None:
+        encoder = self.encoder(made, tmp_path, CHATML)
+        opened = encoder.opening([Message("user", "ba <|eos|>")])
+        tokenizer = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+        whole = tokenizer.decode(opened, skip_special_tokens=False)
+        assert whole == "<|turn|>user\nba <|eos|><|eos|>\n<|turn|>assistant\n"
+        assert opened.count(encoder.encoder.special.eos) == 1
+
     def test_a_template_runs_nothing(self, made: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
         encoder = self.encoder(made, tmp_path, "{{ messages.__class__.__base__.__subclasses__() }}")
         with pytest.raises(NoConversation, match="unsafe"):
