@@ -157,6 +157,10 @@ def outside_layers(model: ModelPlan, precision: str, attention: str, checkpointi
     ids = 16
     rotary = 2 * w * model.head_dim
     if checkpointing == "none":
+        if model.lora_rank:
+            norm -= (
+                4 * model.hidden_size + 4
+            )  # nothing before the first adapter is learnt: its norm keeps no input
         return Size(token=norm + ids, position=rotary)
     mask = w if attention == "eager" else 0  # held by each layer to be run again
     return Size(token=norm + ids, position=rotary + 8, score=mask)

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from tests.run.small import forge_run
 
@@ -29,12 +31,15 @@ assert "forge" not in sys.modules
 PLACES = {"north": "iron", "south": "salt", "east": "silk", "west": "corn"}
 
 
-def write_conversations(folder: Path) -> Path:
+OTHER_PLACES = {"north": "salt", "south": "corn", "east": "iron", "west": "silk"}
+
+
+def write_conversations(folder: Path, places: dict[str, str]) -> Path:
     """Write a few questions, each asked in many ways of greeting, and two lines that are no conversation."""
     folder.mkdir()
     lines: list[dict[str, Any]] = []
     for greeting in range(40):
-        for place, good in PLACES.items():
+        for place, good in places.items():
             asked = f"{greeting} hello: what comes from the {place}?"
             lines.append({"messages": [{"role": "user", "content": asked}, answer(good)]})
     lines += [{"messages": [{"role": "user", "content": "?"}]}, {"text": "no conversation"}]
@@ -46,17 +51,28 @@ def answer(good: str) -> dict[str, str]:
     return {"role": "assistant", "content": f"{good} comes from there."}
 
 
-def test_the_exported_model_answers_what_it_was_taught(tmp_path: Path) -> None:
-    source = write_conversations(tmp_path / "chats")
-    learnt = (
-        *("train=sft", "data=chat", "train.epochs=null", "train.steps=60", "train.learning_rate=1e-2"),
-        *("train.sequence_length=64", "train.global_batch_tokens=1024", "train.warmup_fraction=0.1"),
-        *("evaluate.prompts=[7 hello: what comes from the east?]", "evaluate.sample_tokens=24"),
-        *("evaluate.sample_temperature=0", "data.held_out_fraction=0.05", "tokenizer.vocab_size=300"),
-    )
-    finished = forge_run(source, tmp_path, *learnt)
+LEARN = (
+    *("train=sft", "data=chat", "train.epochs=null", "train.learning_rate=1e-2"),
+    *("train.sequence_length=64", "train.global_batch_tokens=1024", "train.warmup_fraction=0.1"),
+    *("evaluate.prompts=[7 hello: what comes from the east?]", "evaluate.sample_tokens=24"),
+    *("evaluate.sample_temperature=0", "data.held_out_fraction=0.05", "tokenizer.vocab_size=300"),
+)
+
+
+def artifacts_of(place: Path) -> dict[str, Path]:
+    return {path.name.split("-")[0]: path for path in (place / "artifacts").iterdir()}
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("taught")
+    finished = forge_run(write_conversations(place / "chats", PLACES), place, *LEARN, "train.steps=60")
     assert finished.returncode == 0, finished.stderr
-    artifacts = {path.name.split("-")[0]: path for path in (tmp_path / "artifacts").iterdir()}
+    return place
+
+
+def test_the_exported_model_answers_what_it_was_taught(taught: Path) -> None:
+    artifacts = artifacts_of(taught)
     lake = json.loads((artifacts["lake"] / "artifact.json").read_text())["summary"]
     assert lake["set_aside"] == {"no assistant answer": 1, "no messages": 1}
     evaluation = json.loads((artifacts["evaluate"] / "evaluation.json").read_text())
@@ -73,3 +89,22 @@ def test_the_exported_model_answers_what_it_was_taught(tmp_path: Path) -> None:
         check=True,
     )
     assert shown.stdout.splitlines() == [f"{good} comes from there." for good in PLACES.values()]
+
+
+def test_adapters_teach_a_trained_model_other_answers(taught: Path, tmp_path: Path) -> None:
+    start = artifacts_of(taught)["export"] / "hf"
+    source = write_conversations(tmp_path / "chats", OTHER_PLACES)
+    adapters = ("train.lora_rank=16", "train.lora_alpha=32", "train.steps=100", f"model.init_from={start}")
+    finished = forge_run(source, tmp_path, *LEARN, *adapters)
+    assert finished.returncode == 0, finished.stderr
+    artifacts = artifacts_of(tmp_path)
+    evaluation = json.loads((artifacts["evaluate"] / "evaluation.json").read_text())
+    assert evaluation["samples"][0]["text"] == "iron comes from there."
+    before, after = (load_file(folder / "model.safetensors") for folder in (start, artifacts["train"]))
+    for name, weight in after.items():
+        learns = name.split(".")[-2].endswith("_proj")
+        assert torch.equal(weight, before[name].to(weight.dtype)) != learns, name
+    assert {path.name for path in (artifacts["export"] / "adapter").iterdir()} == {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    }
