@@ -86,6 +86,19 @@ def test_the_loss_is_the_mean_over_the_answers_of_the_step(loss_chunks: int, cha
     assert sum(learnt) == count
 
 
+def test_two_ranks_weigh_every_answer_of_the_step_alike(chats: Path) -> None:
+    shard = TokenShard.open(chats, "train")
+    pair = sft_plan({"micro_batch_sequences": 1, "gradient_accumulation_steps": 2, "processes_per_node": 2})
+    for step in range(3):
+        batches = [
+            batch
+            for rank in (0, 1)
+            for batch in RankBatches(pair, shard, rank, CPU, BOS_ID, EOS_ID).step(step)
+        ]
+        learnt = sum(int((batch.targets != IGNORED).sum()) for batch in batches)
+        assert {batch.learnt_targets for batch in batches} == {learnt / len(batches)}
+
+
 def test_a_question_in_one_conversation_changes_no_other(chats: Path) -> None:
     plan = sft_plan()
     network = build_model(plan.model, plan.seed).eval()

@@ -45,6 +45,7 @@ def test_frozen_weights_have_no_states_no_gradients_and_no_checkpoint() -> None:
     adapters = small.model.adapter_parameters
     assert checkpoint_bytes(small.model) == 12 * adapters == small.estimates.checkpoint_bytes
     assert small.estimates.peak_memory_bytes < full.estimates.peak_memory_bytes
+    assert small.estimates.step_time_s < full.estimates.step_time_s
     layout = replace(_layout(), zero_stage=1)
     assert state_bytes(small.model, layout, 1) == 2 * (small.model.parameters + adapters) + 12 * adapters
     assert allocated_bytes(small.model, layout, 1, 512, 512) < 0.5 * allocated_bytes(
