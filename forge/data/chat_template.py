@@ -59,7 +59,7 @@ class ChatEncoder:
         """Load both.
 
         Raises:
-            StageError: they cannot be read, or the template is no Jinja.
+            StageError: they cannot be read, there are several templates, or it is no Jinja.
         """
         self.encoder = Encoder(folder)
         tokenizer = load_tokenizer(folder)
@@ -74,8 +74,13 @@ class ChatEncoder:
         )
         environment.filters["tojson"] = _to_json
         environment.globals["raise_exception"] = _refuse
+        template = config.get("chat_template") or DEFAULT_TEMPLATE
+        if not isinstance(template, str):
+            raise StageError(
+                f"{folder}: tokenizer_config.json has several chat templates: leave one, as plain text"
+            )
         try:
-            self._template = environment.from_string(config.get("chat_template") or DEFAULT_TEMPLATE)
+            self._template = environment.from_string(template)
         except jinja2.TemplateError as error:
             raise StageError(f"{folder}: chat_template is not a template ({error}): mend it") from None
 

@@ -218,7 +218,7 @@ def test_a_corpus_whose_conversations_are_all_too_long_is_one_line(tmp_path: Pat
 class TestTemplates:
     """What templates of other models do."""
 
-    def encoder(self, made: tuple[Path, dict[str, Any]], place: Path, template: str) -> ChatEncoder:
+    def encoder(self, made: tuple[Path, dict[str, Any]], place: Path, template: Any) -> ChatEncoder:
         source = made[0].parent / "tokenizer"
         config = json.loads((source / "tokenizer_config.json").read_text()) | {"chat_template": template}
         (place / "tokenizer_config.json").write_text(json.dumps(config))
@@ -297,6 +297,13 @@ class TestTemplates:
         self.encoder(made, tmp_path, "{{ messages[0]['content'] }}")
         with pytest.raises(StageError, match="chat_template: cannot say a question and its answer"):
             train_tokenizer(corpus, given | {"path": str(tmp_path)}, tmp_path / "out", SilentProgress())
+
+    @pytest.mark.parametrize("template", [[{"name": "default", "template": CHATML}], "{% for %}"])
+    def test_no_template_or_several_are_one_line(
+        self, template: Any, made: tuple[Path, dict[str, Any]], tmp_path: Path
+    ) -> None:
+        with pytest.raises(StageError, match="several chat templates|is not a template"):
+            self.encoder(made, tmp_path, template)
 
     def test_a_template_in_a_file_of_its_own_is_taken(
         self, made: tuple[Path, dict[str, Any]], tmp_path: Path
