@@ -302,7 +302,7 @@ class TestTemplates:
     def test_no_template_or_several_are_one_line(
         self, template: Any, made: tuple[Path, dict[str, Any]], tmp_path: Path
     ) -> None:
-        with pytest.raises(StageError, match="several chat templates|is not a template"):
+        with pytest.raises(StageError, match=r"several chat templates|is not a template"):
             self.encoder(made, tmp_path, template)
 
     def test_a_template_in_a_file_of_its_own_is_taken(
