@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from forge.plan.layout import Layout
+from forge.plan.lora import ATTENTION, FEED_FORWARD, adapted
 from forge.plan.model import plan_model
 from forge.plan.types import ModelPlan
 
@@ -49,6 +50,8 @@ class Configuration:
     layout: Layout
     world_size: int
     sequence_length: int
+    adapters: tuple[int, tuple[str, ...]] | None = None
+    """Rank and target modules of LoRA; None trains the weights."""
 
     def __str__(self) -> str:
         layout = self.layout
@@ -65,6 +68,7 @@ class Configuration:
                 ("bf16 states", layout.optimizer_states == "bf16"),
                 ("optimizer on the host", layout.offload_optimizer != "none"),
                 ("parameters on the host", layout.offload_parameters != "none"),
+                (self._adapted(), self.adapters is not None),
             )
             if wanted
         ]
@@ -75,6 +79,10 @@ class Configuration:
                 *(f", {extra}" for extra in extras),
             ]
         ).replace(" ,", ",")
+
+    def _adapted(self) -> str:
+        rank, targets = self.adapters or (0, ())
+        return f"LoRA {rank} of {len(targets)}"
 
     def model_plan(self) -> ModelPlan:
         """Return the network."""
@@ -95,7 +103,12 @@ class Configuration:
             "experts": experts,
             "experts_per_token": shape.get("top", 0),
         }
-        return plan_model(spec, shape["V"], self.sequence_length)
+        model = plan_model(spec, shape["V"], self.sequence_length)
+        if self.adapters is None:
+            return model
+        rank, targets = self.adapters
+        train = {"lora_rank": rank, "lora_alpha": 32.0, "lora_target_modules": targets}
+        return adapted(model, train, starts_from_weights=True)
 
 
 def configuration(
@@ -109,6 +122,7 @@ def configuration(
     **more: Any,
 ) -> Configuration:
     """Return a configuration; `more` are fields of Layout."""
+    adapters = more.pop("adapters", None)
     layout = Layout(
         zero_stage=stage,
         micro_batch_sequences=micro,
@@ -119,10 +133,11 @@ def configuration(
         bucket_bytes=more.pop("bucket_bytes", 100_000_000),
         **more,
     )
-    return Configuration(model, layout, world, length)
+    return Configuration(model, layout, world, length, adapters)
 
 
 _NARROW = {"optimizer_states": "bf16"}
+_ACCUMULATED = {"gradient_accumulation_steps": 2}
 _OPTIMIZER = {"offload_optimizer": "cpu"}
 _BOTH = {"offload_optimizer": "cpu", "offload_parameters": "cpu"}
 
@@ -246,6 +261,21 @@ _ROWS: list[tuple[Any, ...]] = [
     ("Qwen3 MoE 0.5B", 3, "bf16", "selective", 1024, 8, 4),
     ("Qwen3 30B-A3B", 3, "bf16", "full", 4096, 2, 64),
     ("Qwen3 30B-A3B", 2, "bf16", "full", 4096, 1, 128),
+]
+
+_ROWS += [
+    ("20M", 0, "fp32", "none", 1024, 8, 2, {"adapters": (8, ATTENTION + FEED_FORWARD)}),
+    ("125M", 1, "bf16", "none", 1024, 4, 1, {"adapters": (16, ATTENTION + FEED_FORWARD)}),
+    ("125M", 2, "bf16", "none", 1024, 2, 8, _ACCUMULATED | {"adapters": (8, ("q_proj", "v_proj"))}),
+    ("350M", 2, "bf16", "selective", 2048, 4, 8, {"adapters": (64, ATTENTION + FEED_FORWARD)}),
+    ("20M", 3, "bf16", "none", 1024, 2, 8, {"adapters": (16, ATTENTION + FEED_FORWARD)}),
+    ("20M", 2, "bf16", "full", 1024, 2, 2, {"adapters": (16, ATTENTION + FEED_FORWARD)}),
+    ("125M", 3, "bf16", "full", 1024, 2, 8, {"adapters": (64, ATTENTION)}),
+    ("1B", 3, "bf16", "none", 2048, 2, 8, {"adapters": (16, ATTENTION)}),
+    ("7B", 3, "bf16", "full", 4096, 2, 8, {"adapters": (64, ATTENTION + FEED_FORWARD)}),
+    ("7B", 1, "bf16", "full", 4096, 1, 1, {"adapters": (16, ATTENTION + FEED_FORWARD)}),
+    ("MoE 0.5B", 2, "bf16", "none", 2048, 2, 8, {"adapters": (16, ATTENTION)}),
+    ("Qwen3 0.6B", 2, "bf16", "full", 8192, 4, 8, {"loss_chunks": 16, "adapters": (16, FEED_FORWARD)}),
 ]
 
 CONFIGURATIONS = [configuration(*row[:7], **(row[7] if len(row) > 7 else {})) for row in _ROWS]

@@ -44,6 +44,7 @@ from transformers.models.qwen2 import modeling_qwen2
 from transformers.models.qwen3 import modeling_qwen3
 from transformers.models.qwen3_moe import modeling_qwen3_moe
 
+from forge.engine.lora import add_adapters
 from forge.engine.loss import compute_loss_inside, computes_its_loss, micro_batch_loss
 from forge.engine.model import build_config, checkpoint_activations
 from forge.engine.optimizer import build_optimizer
@@ -277,6 +278,9 @@ def measure(
             network = transformers.AutoModelForCausalLM.from_config(
                 build_config(model, layout.attention), dtype=DTYPES[layout.precision]
             )
+        if model.lora_rank:
+            with on_device:
+                add_adapters(network, model, seed=0)
         checkpoint_activations(network, layout.activation_checkpointing)
         if computes_its_loss(model, layout.loss_chunks):
             compute_loss_inside(network, layout.loss_chunks)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from forge.plan.lora import with_adapters
 from forge.plan.stages import NOT_OF_CORPUS
 from forge.plan.types import (
     PLAN_FORMAT,
@@ -130,7 +131,7 @@ def tiny_plan(
     """
     shape = _MODEL | dict(model or {})
     total, active = _parameter_counts(shape)
-    the_model = ModelPlan(**({"parameters": total, "active_parameters": active} | shape))
+    the_model = with_adapters(ModelPlan(**({"parameters": total, "active_parameters": active} | shape)))
     places = _LAYOUT | dict(layout or {})
     places.setdefault("world_size", places["nodes"] * places["processes_per_node"])
     the_layout = LayoutPlan(**places)
@@ -199,13 +200,23 @@ def corpus_defaults() -> dict[str, Any]:
     return {key: node["default"] for key, node in properties.items() if key not in NOT_OF_CORPUS}
 
 
-TOKENS: dict[str, Any] = {"packing": "concatenate", "sequence_length": None, "source_weights": None}
+TOKENS: dict[str, Any] = {
+    "task": "pretrain",
+    "packing": "concatenate",
+    "sequence_length": None,
+    "source_weights": None,
+}
 
 
 def tokenizer_defaults() -> dict[str, Any]:
     """Return what the tokenizer stage is given where a spec says nothing of `tokenizer`."""
     properties = load_schema_file("tokenizer")["properties"]
-    return {key: node["default"] for key, node in properties.items()} | {"given_sha256": None, "seed": 7}
+    return {key: node["default"] for key, node in properties.items()} | {
+        "given_sha256": None,
+        "given_config_sha256": [None, None],
+        "chat": False,
+        "seed": 7,
+    }
 
 
 def default_stages(model: ModelPlan) -> tuple[StagePlan, ...]:

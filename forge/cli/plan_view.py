@@ -70,6 +70,14 @@ def _facts(compiled: Compiled) -> Table:
     )
     for source in plan.initial_weights:
         table.add_row("starts from", f"{source.path} ({size(source.bytes)}, {source.sha256[:12]})")
+    if schedule.task != "pretrain":
+        table.add_row("task", f"{schedule.task}: the answers in conversations are learnt")
+    if model.lora_rank:
+        table.add_row(
+            "adapters",
+            f"LoRA of rank {model.lora_rank} in {', '.join(model.lora_target_modules)}: "
+            f"{count(model.trainable_parameters)} parameters learn, the others are frozen",
+        )
     table.add_row("hardware", _hardware(plan))
     table.add_row("layout", _layout(plan))
     table.add_row(

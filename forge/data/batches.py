@@ -112,7 +112,7 @@ def read_batch(
 
     Args:
         batch: what to read.
-        parameters: `max_file_bytes`, `metadata_allow` and `ocr` of the spec.
+        parameters: `max_file_bytes`, `metadata_allow`, `ocr` and `records` of the lake stage.
         on_unit: told the place of the file in the batch, the path below it and the bytes of what is read next.
         failed: by place and path below the file, what must not be read again, and why.
         may_risk: see `forge.data.reading.FileReader`.
@@ -154,6 +154,7 @@ def _items(
             {inside: why for (at, inside), why in failed.items() if at == place},
             may_risk,
             parameters.get("ocr", False),
+            parameters.get("records", "text"),
         )
 
     if batch.export_root is not None:

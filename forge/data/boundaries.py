@@ -19,8 +19,17 @@ def document_positions(ids: npt.NDArray[np.int64], bos_id: int, eos_id: int) -> 
     """
     begins = ids == bos_id
     begins[:, 1:] |= ids[:, :-1] == eos_id
+    return positions_from(begins)
+
+
+def positions_from(begins: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Return each token's place in its document, told where documents begin; both [rows, length].
+
+    One begins at the beginning of a row, whatever is said of it.
+    """
+    begins = begins.copy()
     begins[:, :1] = True
-    place = np.arange(ids.shape[1], dtype=np.int64)
+    place = np.arange(begins.shape[1], dtype=np.int64)
     return place - np.maximum.accumulate(np.where(begins, place, 0), axis=1)
 
 

@@ -11,11 +11,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as parquet
 
+from forge.data.boundaries import document_positions, positions_from
 from forge.data.shuffle import permute
 from forge.errors import StageError
 
 IGNORED = -100
 """A target that is not learnt: what PyTorch's cross-entropy leaves out."""
+
+LEARNT = 1
+"""Bit of a label: the token is of an answer, a target of the training."""
+BEGINS = 2
+"""Bit of a label: a conversation, or padding, begins at the token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,8 @@ class TokenShard:
     packed_length: int | None = None
     """Tokens in a sequence, where documents were packed by best fit."""
     pad_id: int | None = None
+    labels: npt.NDArray[np.uint8] | None = None
+    """Of conversations: LEARNT and BEGINS of each token, [len(self)]; None of documents."""
 
     @property
     def packed(self) -> bool:
@@ -40,11 +48,12 @@ class TokenShard:
         Raises:
             StageError: a file is not there, or the tokens are not as many as `tokens.json` says.
         """
-        path = folder / f"{split}.bin"
+        path, labels_path = folder / f"{split}.bin", folder / f"{split}.labels.bin"
         remedy = "delete this folder and run again"
         try:
             facts = json.loads((folder / "tokens.json").read_text(encoding="utf-8"))
             stored_bytes = path.stat().st_size
+            label_bytes = labels_path.stat().st_size if facts.get("labels") else None
         except (OSError, ValueError) as error:
             raise StageError(f"{folder}: not a whole tokens artifact ({error}): {remedy}") from None
         dtype = np.dtype(facts["dtype"]).newbyteorder("<")
@@ -53,11 +62,19 @@ class TokenShard:
             raise StageError(
                 f"{path}: has {stored_bytes} bytes, {count} tokens need {count * dtype.itemsize}: {remedy}"
             )
+        if label_bytes not in (None, count):
+            raise StageError(f"{labels_path}: has {label_bytes} bytes, {count} tokens need {count}: {remedy}")
         if count == 0:
             return cls(np.empty(0, dtype))
-        packed_length = facts.get("packed_length") if split == "train" else None
+        # Of documents only those trained on are packed.
+        packed = split == "train" or label_bytes is not None
         # A plain view: indexing np.memmap itself costs twice as much.
-        return cls(np.asarray(np.memmap(path, dtype=dtype, mode="r")), packed_length, facts.get("pad_id"))
+        return cls(
+            np.asarray(np.memmap(path, dtype=dtype, mode="r")),
+            facts.get("packed_length") if packed else None,
+            facts.get("pad_id"),
+            None if label_bytes is None else np.asarray(np.memmap(labels_path, dtype=np.uint8, mode="r")),
+        )
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -106,7 +123,8 @@ def load_batch(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return (inputs, targets), both int64 [len(indices), sequence_length]; targets are inputs one token later.
 
-    In a packed shard a target that is padding, or the first token of another sequence, is IGNORED.
+    In a packed shard a target that is padding, or the first token of another sequence, is IGNORED; of conversations
+    every target that is not of an answer.
 
     Raises:
         StageError: the shard was packed for another sequence length.
@@ -115,13 +133,43 @@ def load_batch(
         raise StageError(
             f"train: the tokens are packed for sequences of {shard.packed_length}, not {sequence_length}: compile again"
         )
-    starts = np.asarray(indices, dtype=np.int64)[:, None] * sequence_length
-    rows = shard.tokens[starts + np.arange(sequence_length + 1)].astype(np.int64)
-    targets = np.ascontiguousarray(rows[:, 1:])
+    places = _places(indices, sequence_length)
+    rows = shard.tokens[places].astype(np.int64)
+    targets = rows[:, 1:].copy()  # of a single row a view would do, and the inputs would be changed with it
     if shard.packed:
         targets[:, -1] = IGNORED
         targets[targets == shard.pad_id] = IGNORED
+    if shard.labels is not None:
+        targets[shard.labels[places[:, 1:]] & LEARNT == 0] = IGNORED
     return np.ascontiguousarray(rows[:, :-1]), targets
+
+
+def batch_positions(
+    shard: TokenShard,
+    indices: npt.NDArray[np.int64],
+    inputs: npt.NDArray[np.int64],
+    bos_id: int,
+    eos_id: int,
+) -> npt.NDArray[np.int64]:
+    """Return each input's place in its document or conversation, int64 like `inputs`, which `load_batch` returned."""
+    if shard.labels is None:
+        return document_positions(inputs, bos_id, eos_id)
+    length = inputs.shape[1]
+    return positions_from(shard.labels[_places(indices, length)[:, :-1]] & BEGINS != 0)
+
+
+def learnt_targets(shard: TokenShard, indices: npt.NDArray[np.int64], sequence_length: int) -> int | None:
+    """Return how many targets of these sequences are learnt; None of documents, where it is all but padding."""
+    if shard.labels is None:
+        return None
+    # The last target of a packed sequence is the first token of another.
+    return int(np.count_nonzero(shard.labels[_places(indices, sequence_length)[:, 1:-1]] & LEARNT))
+
+
+def _places(indices: npt.NDArray[np.int64], sequence_length: int) -> npt.NDArray[np.int64]:
+    """Return where the inputs and targets of sequences are in the stream, [len(indices), sequence_length + 1]."""
+    starts = np.asarray(indices, dtype=np.int64)[:, None] * sequence_length
+    return starts + np.arange(sequence_length + 1)
 
 
 @dataclass(frozen=True, slots=True)

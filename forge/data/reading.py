@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from forge.data import conversations
 from forge.data.formats.items import (
     MAX_DEPTH,
     Budget,
@@ -17,6 +18,7 @@ from forge.data.formats.items import (
     Document,
     Item,
     Member,
+    Records,
     Skipped,
     Unreadable,
     Within,
@@ -58,12 +60,14 @@ class FileReader:
         failed: Mapping[str, tuple[str, str]],
         may_risk: bool,
         ocr: bool = False,
+        records: Records = "text",
     ) -> None:
-        """Args: see `data.schema.json` for the first two and the last.
+        """Args: see `data.schema.json` for the first two and `ocr`.
 
         on_unit: told before each file inside the file.
         failed: by path below the file, what must not be read again, and why: it brought a process down.
         may_risk: False raises `NeedsWorker` on formats that may take the process with them.
+        records: what is wanted of the source; anything else is set aside.
         """
         self._max_file_bytes = max_file_bytes
         self._allow = dict(allow)
@@ -71,6 +75,7 @@ class FileReader:
         self._failed = failed
         self._may_risk = may_risk
         self._ocr = ocr
+        self._records: Records = records
         self.files = 0
         self.files_with_documents = 0
 
@@ -86,7 +91,8 @@ class FileReader:
             NeedsWorker: see the constructor.
             OutOfMemory: as it says.
         """
-        content = Content(name, where, size_bytes, Budget(size_bytes, self._max_file_bytes), self._ocr)
+        budget = Budget(size_bytes, self._max_file_bytes)
+        content = Content(name, where, size_bytes, budget, self._ocr, self._records)
         if size_bytes <= SMALL_BYTES:
             try:
                 content = dataclasses.replace(content, where=self._guarded(where.read_bytes))
@@ -175,7 +181,10 @@ class FileReader:
             return
         name = f"{outer.name}/{member.name}"
         yield from self._file(
-            Content(name, raw, len(raw), outer.budget, self._ocr), path, depth, member.modified
+            dataclasses.replace(outer, name=name, where=raw, size_bytes=len(raw)),
+            path,
+            depth,
+            member.modified,
         )
 
     def _items(self, content: Content) -> Iterator[Item]:
@@ -215,6 +224,8 @@ class FileReader:
         """Return `item`, or why its document is not wanted."""
         if isinstance(item, Skipped):
             return item
+        if self._records == "conversation" and item.mime != conversations.MIME:
+            return Skipped(item.part, "no conversation", f"it is {item.mime}, conversations are JSON Lines")
         if not item.text.strip():
             return Skipped(item.part, "empty", "no text but white space")
         found = refusal(item.metadata, self._allow)

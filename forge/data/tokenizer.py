@@ -11,6 +11,8 @@ from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
+from forge.data.chat_template import DEFAULT_TEMPLATE, ChatEncoder
+from forge.data.conversations import NoConversation
 from forge.data.corpus_rows import corpus_rows, split_bytes
 from forge.data.encoding import load_tokenizer
 from forge.errors import StageError
@@ -51,7 +53,7 @@ def train_tokenizer(
     With `path` nothing is learnt: the tokenizer there is taken. Otherwise it is learnt from a sample of about
     `sample_bytes`, chosen by a hash of `seed` and document_id; the held-out split is not looked at. The same corpus
     gives the same bytes, on any number of threads. The summary says how many bytes a token has in the held-out split,
-    and with the tokenizer in `reference` for comparison.
+    and with the tokenizer in `reference` for comparison. With `chat` there is a chat template, its own or forge's.
 
     Raises:
         StageError: the kind or pattern is unknown, the corpus does not support so many tokens, or the tokenizer given
@@ -61,6 +63,8 @@ def train_tokenizer(
         summary = _take_given(Path(parameters["path"]), parameters["vocab_size"], out)
     else:
         summary = _train(corpus, parameters, out, progress)
+    if parameters["chat"]:
+        _add_chat_template(out)
     summary["held_out_bytes_per_token"] = _bytes_per_token(corpus, load_tokenizer(out))
     if parameters["reference"] is not None:
         reference = load_tokenizer(Path(parameters["reference"]))
@@ -191,12 +195,37 @@ def _take_given(folder: Path, vocab_size: int, out: Path) -> dict[str, Any]:
     config: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast"} | {
         f"{role}_token": name for role, name in names.items()
     }
+    template = folder / "chat_template.jinja"  # where newer writers put it
+    if not given.get("chat_template") and template.is_file():
+        given["chat_template"] = template.read_text(encoding="utf-8")
     config |= {key: given[key] for key in ("additional_special_tokens", "chat_template") if given.get(key)}
     config["clean_up_tokenization_spaces"] = False
     (out / "tokenizer_config.json").write_text(
         json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
     )
     return {"vocab_size": found, "kind": "given", "path": str(folder)}
+
+
+def _add_chat_template(folder: Path) -> None:
+    """Give a tokenizer that has no chat template the one of forge; make what ends an answer its EOS.
+
+    Tokenizers of base models come with templates whose turns end with another token, where servers would not stop.
+
+    Raises:
+        StageError: the template cannot say a question and its answer.
+    """
+    path = folder / "tokenizer_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config.setdefault("chat_template", DEFAULT_TEMPLATE)
+    path.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    try:
+        config["eos_token"] = ChatEncoder(folder).answer_end()
+    except NoConversation as error:
+        raise StageError(
+            f"tokenizer: chat_template: cannot say a question and its answer ({error}): mend it in tokenizer.path, or "
+            "remove it there to have forge's own"
+        ) from None
+    path.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _token_name(value: Any) -> str | None:

@@ -1,4 +1,4 @@
-"""The tokens stage: the corpus as flat token files, each document between BOS and EOS."""
+"""The tokens stage: the corpus as flat token files, each document between BOS and EOS, or each a conversation."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
+from forge.data.chat_template import ChatEncoder
+from forge.data.chat_tokens import Note, encode_conversations, labelled, padding
 from forge.data.corpus_rows import CorpusRow, corpus_rows, split_bytes
 from forge.data.encoding import Encoder, SpecialIds
 from forge.data.engine import LOCAL, Engine
@@ -24,6 +26,7 @@ from forge.data.journal import JournalledFile
 from forge.data.mixture import mixed
 from forge.data.packing import Packing, best_fit, concatenate
 from forge.data.workers import make_pool, map_in_order
+from forge.errors import StageError
 from forge.files import link_or_copy, work_folder
 from forge.progress import Progress
 
@@ -45,6 +48,16 @@ SCHEMA = pa.schema(
 )
 
 
+SET_ASIDE = pa.schema(
+    [
+        pa.field("document_id", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("detail", pa.string(), nullable=False),
+    ]
+)
+
+
 @dataclass
 class _Encoded:
     """The documents of a split, encoded one after the other in corpus order."""
@@ -53,14 +66,24 @@ class _Encoded:
     document_ids: list[str] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
     lengths: array[int] = field(default_factory=lambda: array("q"))
+    predicted: array[int] = field(default_factory=lambda: array("q"))
+    """Tokens that stand for `bytes`."""
     bytes: array[int] = field(default_factory=lambda: array("q"))
+    set_aside: list[tuple[str, str, str, str]] = field(default_factory=list)
+    """Rows of SET_ASIDE."""
 
-    def add(self, block: list[CorpusRow], lengths: list[int]) -> int:
-        """Add documents and how many tokens each has; return their bytes."""
-        self.lengths.extend(lengths)
-        self.document_ids.extend(row.document_id for row in block)
-        self.sources.extend(row.source for row in block)
-        self.bytes.extend(row.bytes for row in block)
+    def add(self, block: list[CorpusRow], notes: list[Note]) -> int:
+        """Add documents and what was noted of each; return the bytes of their text."""
+        for row, note in zip(block, notes, strict=True):
+            if isinstance(note[0], str):
+                self.set_aside.append((row.document_id, row.split, note[0], str(note[1])))
+                continue
+            tokens, predicted, size = (int(number) for number in note)
+            self.lengths.append(tokens)
+            self.predicted.append(predicted)
+            self.bytes.append(size)
+            self.document_ids.append(row.document_id)
+            self.sources.append(row.source)
         return sum(row.bytes for row in block)
 
 
@@ -76,6 +99,10 @@ def build_tokens(
 ) -> dict[str, Any]:
     """Encode both splits of `corpus`; write train.bin, held_out.bin, documents.parquet and tokens.json to `out`.
 
+    With task `sft` a document is a conversation: both splits are packed, <split>.labels.bin says of each token by
+    LEARNT and BEGINS whether it is of an answer and whether a conversation begins at it, `bytes` are those of the
+    answers, and set_aside.parquet has what is longer than a sequence or what the chat template cannot render.
+
     A .bin file is `[BOS document EOS]*` in corpus order, little-endian uint16, or uint32 for a vocabulary over 65,535.
     With packing `best_fit` train.bin is sequences of `sequence_length` tokens, each of whole documents and then PAD,
     and one PAD at the very end. `source_weights` say how often each source's tokens are in train.bin.
@@ -86,7 +113,7 @@ def build_tokens(
     Args:
         corpus: a corpus artifact.
         tokenizer: a tokenizer artifact.
-        parameters: the tokens stage's: packing, sequence_length, source_weights.
+        parameters: the tokens stage's: task, packing, sequence_length, source_weights.
         out: an empty folder.
         progress: told of bytes.
         workers: processes; None takes all cores where there is enough to do. The bytes are the same.
@@ -94,83 +121,112 @@ def build_tokens(
         engine: what carries out the tasks.
 
     Raises:
-        StageError: the corpus or the tokenizer cannot be read.
+        StageError: the corpus or the tokenizer cannot be read, or no conversation of a split is left.
     """
     encoder = Encoder(tokenizer)
     dtype = np.dtype("<u2" if encoder.vocab_size <= 65_535 else "<u4")
+    chat = parameters["task"] != "pretrain"
+    how = _How(tokenizer, labelled(dtype) if chat else dtype, parameters["sequence_length"] if chat else None)
     total_bytes = sum(split_bytes(corpus, split) for split in SPLITS)
     progress.start(total_bytes, "bytes")
     packed_length = parameters["sequence_length"] if parameters["packing"] == "best_fit" else None
     with work_folder(work, out) as parts:
         with make_pool(workers, total_bytes, engine) as pool:
             splits = {
-                split: _encode(
-                    pool, encoder, tokenizer, corpus, split, parts / f"{split}.bin", dtype, progress
-                )
-                for split in SPLITS
+                split: _encode(pool, how, corpus, split, parts / f"{split}.bin", progress) for split in SPLITS
             }
+        if chat:
+            _check_left(splits)
         train = splits["train"]
         order = _order(train, parameters["source_weights"])
         packings = {
             "train": _pack(train, order, packed_length),
-            "held_out": concatenate(np.array(splits["held_out"].lengths, np.int64)),
+            "held_out": _pack(
+                splits["held_out"], _all_of(splits["held_out"]), packed_length if chat else None
+            ),
         }
         if packed_length is not None or parameters["source_weights"] is not None:
-            _lay_out(train, out, order, packings["train"], packed_length, encoder.special, dtype)
+            _lay_out(
+                train, out / "train.bin", order, packings["train"], packed_length, encoder.special, how.dtype
+            )
+        if chat:
+            held_out = splits["held_out"]
+            _lay_out(
+                held_out,
+                out / "held_out.bin",
+                _all_of(held_out),
+                packings["held_out"],
+                packed_length,
+                encoder.special,
+                how.dtype,
+            )
+            _separate_labels(out, dtype)
+            _write_set_aside(splits, out)
         for split, encoded in splits.items():
             if not (out / f"{split}.bin").exists():
                 link_or_copy(encoded.path, out / f"{split}.bin")
     with parquet.ParquetWriter(out / "documents.parquet", SCHEMA, compression="zstd") as writer:
         for split, encoded in splits.items():
-            places = order if split == "train" else np.arange(len(encoded.lengths))
+            places = order if split == "train" else _all_of(encoded)
             writer.write_table(_documents(encoded, places, packings[split], split))
-    facts = _facts(splits, packings, packed_length, encoder, dtype, out)
+    facts = _facts(splits, packed_length, encoder, dtype, chat, out)
     (out / "tokens.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     return facts | _counts(splits, packings, order, packed_length)
 
 
+@dataclass(frozen=True, slots=True)
+class _How:
+    """How documents are encoded; the same in every process."""
+
+    tokenizer: Path
+    dtype: np.dtype[Any]
+    """Of a token, or of a token and its label."""
+    longest_tokens: int | None
+    """Of a conversation; None for documents."""
+
+
 def _encode(
-    pool: Executor | None,
-    encoder: Encoder,
-    tokenizer: Path,
-    corpus: Path,
-    split: str,
-    path: Path,
-    dtype: np.dtype[Any],
-    progress: Progress,
+    pool: Executor | None, how: _How, corpus: Path, split: str, path: Path, progress: Progress
 ) -> _Encoded:
     encoded = _Encoded(path)
     blocks = _blocks(corpus_rows(corpus, split))
     with JournalledFile(path) as file:
-        for lengths, block in zip(file.noted, blocks, strict=False):
-            progress.resume(encoded.add(block, lengths))
-        done: Iterator[tuple[list[CorpusRow], tuple[bytes, list[int]]]]
+        for notes, block in zip(file.noted, blocks, strict=False):
+            progress.resume(encoded.add(block, notes))
+        done: Iterator[tuple[list[CorpusRow], tuple[bytes, list[Note]]]]
         if pool is None:
-            done = ((block, _with_borders(encoder, _texts(block), dtype)) for block in blocks)
+            done = ((block, encode_block(how, _texts(block))) for block in blocks)
         else:
-            done = map_in_order(pool, encode_block, blocks, lambda block: (tokenizer, _texts(block), dtype))
-        for block, (content, lengths) in done:
-            file.append(content, lengths)
-            progress.advance(encoded.add(block, lengths))
+            done = map_in_order(pool, encode_block, blocks, lambda block: (how, _texts(block)))
+        for block, (content, notes) in done:
+            file.append(content, notes)
+            progress.advance(encoded.add(block, notes))
     return encoded
 
 
-def encode_block(tokenizer: Path, texts: list[str], dtype: np.dtype[Any]) -> tuple[bytes, list[int]]:
-    """Return the tokens of `texts` and how many each has; in a worker, which keeps the tokenizer loaded."""
-    if tokenizer not in _LOADED:
+def encode_block(how: _How, texts: list[str]) -> tuple[bytes, list[Note]]:
+    """Return the tokens of `texts` and a note of each; in a worker, which keeps the tokenizer loaded."""
+    if how not in _LOADED:
         _LOADED.clear()
-        _LOADED[tokenizer] = Encoder(tokenizer)
-    return _with_borders(_LOADED[tokenizer], texts, dtype)
+        _LOADED[how] = Encoder(how.tokenizer) if how.longest_tokens is None else ChatEncoder(how.tokenizer)
+    encoder = _LOADED[how]
+    if isinstance(encoder, ChatEncoder):
+        assert how.longest_tokens is not None
+        return encode_conversations(encoder, texts, how.dtype, how.longest_tokens)
+    return _with_borders(encoder, texts, how.dtype)
 
 
-_LOADED: dict[Path, Encoder] = {}
+_LOADED: dict[_How, Encoder | ChatEncoder] = {}
 
 
-def _with_borders(encoder: Encoder, texts: list[str], dtype: np.dtype[Any]) -> tuple[bytes, list[int]]:
+def _with_borders(encoder: Encoder, texts: list[str], dtype: np.dtype[Any]) -> tuple[bytes, list[Note]]:
     bos, eos = (np.array([one], np.uint32) for one in (encoder.special.bos, encoder.special.eos))
     ids = encoder.encode(texts)
     pieces = [piece for one in ids for piece in (bos, one, eos)]
-    return np.concatenate(pieces).astype(dtype).tobytes(), [len(one) + 2 for one in ids]
+    notes: list[Note] = [
+        (len(one) + 2, len(one), len(text.encode())) for one, text in zip(ids, texts, strict=True)
+    ]
+    return np.concatenate(pieces).astype(dtype).tobytes(), notes
 
 
 def _texts(block: list[CorpusRow]) -> list[str]:
@@ -190,6 +246,10 @@ def _blocks(rows: Iterator[CorpusRow]) -> Iterator[list[CorpusRow]]:
         yield block
 
 
+def _all_of(encoded: _Encoded) -> npt.NDArray[np.int64]:
+    return np.arange(len(encoded.lengths))
+
+
 def _order(train: _Encoded, weights: dict[str, float] | None) -> npt.NDArray[np.int64]:
     """Return which documents the training stream has, in order."""
     lengths = np.array(train.lengths, np.int64)
@@ -202,21 +262,21 @@ def _pack(train: _Encoded, order: npt.NDArray[np.int64], packed_length: int | No
 
 
 def _lay_out(
-    train: _Encoded,
-    out: Path,
+    split: _Encoded,
+    path: Path,
     order: npt.NDArray[np.int64],
     packing: Packing,
     packed_length: int | None,
     special: SpecialIds,
     dtype: np.dtype[Any],
 ) -> None:
-    """Write train.bin with its pieces where `packing` puts them, PAD between."""
-    encoded = train.path
-    lengths = np.array(train.lengths, np.int64)
+    """Write the tokens of `split` to `path`, its pieces where `packing` puts them, PAD between."""
+    encoded = split.path
+    lengths = np.array(split.lengths, np.int64)
     begins = (np.cumsum(lengths) - lengths)[order]
     flat = np.fromfile(encoded, dtype, 0) if not encoded.stat().st_size else np.memmap(encoded, dtype, "r")
     end = packing.sequences * packed_length + 1 if packed_length else int(packing.tokens.sum())
-    with (out / "train.bin").open("wb") as file:
+    with path.open("wb") as file:
         written = 0
         pieces = zip(packing.document, packing.offset, packing.start, packing.tokens, strict=True)
         for document, offset, start, tokens in pieces:
@@ -229,7 +289,9 @@ def _lay_out(
 
 def _pad(file: BinaryIO, count: int, pad: int, dtype: np.dtype[Any]) -> None:
     if count:
-        file.write(np.full(count, pad, dtype).tobytes())
+        # Labels, where there are any, are 0 but for the first: padding is no part of the conversation before it.
+        filling = np.full(count, pad, dtype) if dtype.names is None else padding(count, pad, dtype)
+        file.write(filling.tobytes())
 
 
 def _documents(encoded: _Encoded, order: npt.NDArray[np.int64], packing: Packing, split: str) -> pa.Table:
@@ -243,12 +305,46 @@ def _documents(encoded: _Encoded, order: npt.NDArray[np.int64], packing: Packing
     return pa.table(columns, schema=SCHEMA)
 
 
+def _check_left(splits: dict[str, _Encoded]) -> None:
+    """Raise StageError where a split has no conversation left."""
+    for split, encoded in splits.items():
+        if not encoded.lengths:
+            counts = Counter(reason for _, _, reason, _ in encoded.set_aside)
+            why = ", ".join(f"{count} {reason}" for reason, count in counts.most_common()) or "there is none"
+            raise StageError(
+                f"tokens: no conversation is left to put into {split} ({why}): raise train.sequence_length or "
+                "data.held_out_fraction, or give other conversations"
+            )
+
+
+def _separate_labels(out: Path, dtype: np.dtype[Any]) -> None:
+    """Write the labels in <split>.bin to <split>.labels.bin, and leave the tokens."""
+    for split in SPLITS:
+        both = out / f"{split}.bin"
+        marked = np.memmap(both, labelled(dtype), "r")
+        tokens = out / f"{split}.tokens"
+        with tokens.open("wb") as ids, (out / f"{split}.labels.bin").open("wb") as labels:
+            for first in range(0, len(marked), COPY_TOKENS):
+                some = marked[first : first + COPY_TOKENS]
+                ids.write(some["id"].tobytes())
+                labels.write(some["label"].tobytes())
+        del marked
+        tokens.replace(both)
+
+
+def _write_set_aside(splits: dict[str, _Encoded], out: Path) -> None:
+    rows = [row for encoded in splits.values() for row in encoded.set_aside]
+    columns: list[Any] = list(zip(*rows, strict=True)) if rows else [()] * len(SET_ASIDE)
+    arrays = [pa.array(values, pa.string()) for values in columns]
+    parquet.write_table(pa.table(arrays, schema=SET_ASIDE), out / "set_aside.parquet", compression="zstd")
+
+
 def _facts(
     splits: dict[str, _Encoded],
-    packings: dict[str, Packing],
     packed_length: int | None,
     encoder: Encoder,
     dtype: np.dtype[Any],
+    labels: bool,
     out: Path,
 ) -> dict[str, Any]:
     facts: dict[str, Any] = {"dtype": dtype.name}
@@ -259,10 +355,15 @@ def _facts(
         }
     if packed_length is not None:
         facts["packed_length"] = packed_length
+    if labels:
+        facts["labels"] = True
+        facts |= {f"{split}_learnt_tokens": sum(encoded.predicted) for split, encoded in splits.items()}
     digests = {}
-    for split in splits:
-        with (out / f"{split}.bin").open("rb") as file:
-            digests[f"{split}.bin"] = hashlib.file_digest(file, "sha256").hexdigest()
+    for name in (
+        f"{split}{end}" for split in splits for end in ((".bin", ".labels.bin") if labels else (".bin",))
+    ):
+        with (out / name).open("rb") as file:
+            digests[name] = hashlib.file_digest(file, "sha256").hexdigest()
     return facts | {
         "vocab_size": encoder.vocab_size,
         "bos_id": encoder.special.bos,
@@ -280,18 +381,19 @@ def _counts(
 ) -> dict[str, Any]:
     counts: dict[str, Any] = {}
     for split, encoded in splits.items():
-        count = len(encoded.lengths)
         counts |= {
-            f"{split}_documents": count,
+            f"{split}_documents": len(encoded.lengths),
             # What a text costs without its BOS and EOS: comparable across document lengths.
-            f"{split}_bytes_per_token": sum(encoded.bytes) / max(1, sum(encoded.lengths) - 2 * count),
+            f"{split}_bytes_per_token": sum(encoded.bytes) / max(1, sum(encoded.predicted)),
         }
+    if aside := Counter(reason for encoded in splits.values() for _, _, reason, _ in encoded.set_aside):
+        counts["set_aside"] = dict(aside.most_common())
     train, packing = splits["train"], packings["train"]
     tokens: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
     read: Counter[str] = Counter()
-    for source, length, size in zip(train.sources, train.lengths, train.bytes, strict=True):
-        tokens[source] += length - 2
+    for source, predicted, size in zip(train.sources, train.predicted, train.bytes, strict=True):
+        tokens[source] += predicted
         sizes[source] += size
     for place in order.tolist():
         read[train.sources[place]] += train.lengths[place]

@@ -8,7 +8,14 @@ from typing import NamedTuple
 
 import torch
 
-from forge.data.loading import TokenShard, batch_sequence_indices, load_batch, sequence_count
+from forge.data.loading import (
+    TokenShard,
+    batch_positions,
+    batch_sequence_indices,
+    learnt_targets,
+    load_batch,
+    sequence_count,
+)
 from forge.engine.documents import Documents
 from forge.plan.types import Plan
 
@@ -29,6 +36,8 @@ class MicroBatch(NamedTuple):
     """int64 [micro-batch, sequence length]."""
     targets: torch.Tensor
     documents: Documents
+    learnt_targets: float | None
+    """Targets of the step that are learnt, a mean over all its micro-batches; None: of each its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +59,18 @@ class RankBatches:
         batch = batch_sequence_indices(
             step, schedule.global_batch_sequences, sequence_count(len(self.shard), length), self.plan.seed
         )
+        learnt = learnt_targets(self.shard, batch, length)
+        micro_batches = layout.gradient_accumulation_steps * layout.world_size
         for accumulation in range(layout.gradient_accumulation_steps):
             positions = rank_positions(
                 accumulation, self.rank, layout.world_size, layout.micro_batch_sequences
             )
-            inputs, targets = load_batch(self.shard, batch[positions.start : positions.stop], length)
+            indices = batch[positions.start : positions.stop]
+            inputs, targets = load_batch(self.shard, indices, length)
+            places = batch_positions(self.shard, indices, inputs, self.bos_id, self.eos_id)
             yield MicroBatch(
                 torch.from_numpy(inputs).to(self.device),
                 torch.from_numpy(targets).to(self.device),
-                Documents.find(inputs, self.bos_id, self.eos_id, self.device),
+                Documents.at(places, self.device),
+                None if learnt is None else max(learnt, 1) / micro_batches,
             )

@@ -215,7 +215,7 @@ class CheckpointSaver:
         """Make the folder to write to; return why that can't be."""
         try:
             clear_leftovers(self._folder)
-            if problem := space_problem(self._folder, step, self._plan.model.parameters):
+            if problem := space_problem(self._folder, step, self._plan.model.trainable_parameters):
                 return problem
             temporary_checkpoint(self._folder, step).mkdir()
         except OSError as error:

@@ -52,9 +52,13 @@ class Documents:
     @classmethod
     def find(cls, ids: npt.NDArray[np.int64], bos_id: int, eos_id: int, device: torch.device) -> Documents:
         """Return the documents of the sequences `ids`, int64 [rows, length]."""
-        positions = document_positions(ids, bos_id, eos_id)
+        return cls.at(document_positions(ids, bos_id, eos_id), device)
+
+    @classmethod
+    def at(cls, positions: npt.NDArray[np.int64], device: torch.device) -> Documents:
+        """Return the documents in which each token has the place that `positions`, int64 [rows, length], say."""
         spans = document_spans(positions)
-        ends = [0, *(row * ids.shape[1] + end for row, _, end in spans)]
+        ends = [0, *(row * positions.shape[1] + end for row, _, end in spans)]
         return cls(
             torch.from_numpy(positions).to(device),
             spans,

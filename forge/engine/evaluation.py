@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from forge.data.loading import IGNORED, TokenShard, load_batch, sequence_count
+from forge.data.loading import (
+    IGNORED,
+    TokenShard,
+    batch_positions,
+    learnt_targets,
+    load_batch,
+    sequence_count,
+)
 from forge.engine.batches import rank_positions
 from forge.engine.distributed import Place, sum_over_ranks
 from forge.engine.documents import Documents
@@ -47,7 +54,8 @@ class HeldOut:
     @property
     def tokens(self) -> int:
         """Predicted tokens."""
-        return self.sequences * self.sequence_length
+        learnt = learnt_targets(self.shard, np.arange(self.sequences), self.sequence_length)
+        return self.sequences * self.sequence_length if learnt is None else learnt
 
 
 @torch.no_grad()
@@ -65,17 +73,19 @@ def held_out_loss(engine: Any, plan: Plan, held_out: HeldOut, place: Place) -> f
     for turn in range(math.ceil(held_out.sequences / (micro_batch * place.world_size))):
         wanted = np.array(rank_positions(turn, place.rank, place.world_size, micro_batch))
         counts = wanted < held_out.sequences
-        inputs, targets = load_batch(held_out.shard, np.where(counts, wanted, 0), held_out.sequence_length)
+        indices = np.where(counts, wanted, 0)
+        inputs, targets = load_batch(held_out.shard, indices, held_out.sequence_length)
         targets[~counts] = IGNORED
+        places = batch_positions(held_out.shard, indices, inputs, held_out.bos_id, held_out.eos_id)
         losses = micro_batch_loss(
             engine,
             torch.from_numpy(inputs).to(place.device),
             torch.from_numpy(targets).to(place.device),
             plan.model,
             layout.loss_chunks,
-            Documents.find(inputs, held_out.bos_id, held_out.eos_id, place.device),
+            Documents.at(places, place.device),
         )
-        if some := int(counts.sum()) * held_out.sequence_length:
+        if some := int((targets != IGNORED).sum()):
             nats += float(losses.cross_entropy) * some
             tokens += some
     engine.train()

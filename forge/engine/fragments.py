@@ -132,13 +132,18 @@ _Found = tuple[str, tuple[int, ...], int, torch.Tensor, int, int]
 """Name, shape, first element, flat buffer, offset in it, elements."""
 
 
+def _trained(engine: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the parameters that the optimizer works on; frozen ones are read again from where they came from."""
+    return ((name, each) for name, each in engine.module.named_parameters() if each.requires_grad)
+
+
 def _whole(engine: Any) -> Iterator[_Found]:
-    for name, parameter in engine.module.named_parameters():
+    for name, parameter in _trained(engine):
         yield name, tuple(parameter.shape), 0, parameter, 0, parameter.numel()
 
 
 def _partitioned(engine: Any) -> Iterator[_Found]:
-    for name, parameter in engine.module.named_parameters():
+    for name, parameter in _trained(engine):
         mapping = parameter._hp_mapping
         if mapping is None:  # another rank's
             continue
@@ -149,7 +154,7 @@ def _partitioned(engine: Any) -> Iterator[_Found]:
 
 def _sharded(engine: Any) -> Iterator[_Found]:
     optimizer = engine.optimizer
-    for name, parameter in engine.module.named_parameters():
+    for name, parameter in _trained(engine):
         group, offset, share = optimizer.grad_position[optimizer.get_param_id(parameter)]
         start = share * optimizer._get_param_partition_rank(parameter)
         numel = min(share, parameter.ds_numel - start)  # the last shares are padded

@@ -238,6 +238,7 @@ def _one_step(training: Training, step: int, save_failed: bool) -> StepOutcome:
             plan.layout.loss_chunks,
             batch.documents,
             plan.schedule.z_loss,
+            batch.learnt_targets,
         )
         engine.backward(losses.total)
         loss_sum += losses.cross_entropy

@@ -21,7 +21,8 @@ class MicroBatchLoss(NamedTuple):
     total: torch.Tensor
     """To differentiate."""
     cross_entropy: torch.Tensor
-    """Nats a token, a mean over all targets but those that are IGNORED (padding); no other term is in it."""
+    """Nats a token, the sum over all targets but those that are IGNORED, divided by how many are learnt; no other term
+    is in it."""
     expert_counts: torch.Tensor | None
     """Tokens sent to each expert, fp32 [layers, experts]; None for a dense model."""
 
@@ -39,6 +40,7 @@ def micro_batch_loss(
     loss_chunks: int = 1,
     documents: Documents | None = None,
     z_loss: float = 0.0,
+    learnt_targets: float | None = None,
 ) -> MicroBatchLoss:
     """Return the losses of a micro-batch, taken on fp32 logits.
 
@@ -55,13 +57,19 @@ def micro_batch_loss(
         loss_chunks: pieces of the micro-batch whose logits exist at a time.
         documents: those in the inputs.
         z_loss: its coefficient.
+        learnt_targets: what to divide sums over targets by; None: how many are learnt here. Where micro-batches differ
+            in that, one number for all of a step gives every target the same weight, however the batch is cut.
     """
     options = documents.options() if documents is not None else {}
     if not computes_its_loss(model, loss_chunks):
         output = network(input_ids=inputs, use_cache=False, **options)
-        total, cross_entropy = _means(*cross_entropy_sums(output.logits, targets, z_loss), targets)
+        total, cross_entropy = _means(
+            *cross_entropy_sums(output.logits, targets, z_loss), targets, learnt_targets
+        )
         return MicroBatchLoss(total, cross_entropy, None)
-    total, cross_entropy, router_logits = network(input_ids=inputs, targets=targets, z_loss=z_loss, **options)
+    total, cross_entropy, router_logits = network(
+        input_ids=inputs, targets=targets, z_loss=z_loss, learnt_targets=learnt_targets, **options
+    )
     if not model.experts:
         return MicroBatchLoss(total, cross_entropy, None)
     real = inputs.flatten() != network.module.config.pad_token_id
@@ -88,6 +96,7 @@ def _forward_to_loss(
     input_ids: torch.Tensor,
     targets: torch.Tensor,
     z_loss: float,
+    learnt_targets: float | None,
     **options: Any,
 ) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, ...]]:
     """Return (mean loss, mean cross-entropy, router logits of each layer, none of a dense model)."""
@@ -98,7 +107,8 @@ def _forward_to_loss(
     router_logits = output.router_logits if has_experts else ()
     if loss_chunks == 1:
         logits = network.lm_head(output.last_hidden_state)
-        return *_means(*cross_entropy_sums(logits, targets, z_loss), targets), router_logits
+        means = _means(*cross_entropy_sums(logits, targets, z_loss), targets, learnt_targets)
+        return *means, router_logits
     hidden, flat_targets = output.last_hidden_state.flatten(0, 1), targets.flatten()
     total = entropy = torch.zeros((), dtype=torch.float32, device=hidden.device)
     pieces = zip(hidden.chunk(loss_chunks), flat_targets.chunk(loss_chunks), strict=True)
@@ -107,7 +117,7 @@ def _forward_to_loss(
             _chunk_loss, network.lm_head, some_hidden, some_targets, z_loss, use_reentrant=False
         )
         total, entropy = total + some_total, entropy + some_entropy
-    return *_means(total, entropy, targets), router_logits
+    return *_means(total, entropy, targets, learnt_targets), router_logits
 
 
 def _chunk_loss(
@@ -117,7 +127,7 @@ def _chunk_loss(
 
 
 def _means(
-    total: torch.Tensor, entropy: torch.Tensor, targets: torch.Tensor
+    total: torch.Tensor, entropy: torch.Tensor, targets: torch.Tensor, learnt_targets: float | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    learnt = (targets != IGNORED).sum()
+    learnt = (targets != IGNORED).sum() if learnt_targets is None else learnt_targets
     return total / learnt, entropy.detach() / learnt

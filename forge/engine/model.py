@@ -10,6 +10,7 @@ import transformers
 
 from forge.engine.documents import WITHIN_DOCUMENTS
 from forge.engine.initial_weights import initialize_weights
+from forge.engine.lora import add_adapters
 from forge.engine.pretrained_weights import load_weights
 from forge.engine.selective import keep_products
 from forge.plan.types import ModelPlan
@@ -112,6 +113,8 @@ def build_model(
         initialize_weights(network, model.initializer_std, seed)
         with torch.no_grad():
             network.get_input_embeddings().weight[pad_id].zero_()
+    if model.lora_rank:
+        add_adapters(network, model, seed)
     checkpoint_activations(network, activation_checkpointing)
     return network.train()
 

@@ -21,6 +21,7 @@ def build_optimizer(plan: Plan, network: torch.nn.Module) -> torch.optim.Optimiz
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": schedule.weight_decay},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
+    groups = [group for group in groups if group["params"]]  # of adapters there are no vectors
     options: dict[str, Any] = {
         "lr": schedule.learning_rate,
         "betas": (schedule.adam_beta1, schedule.adam_beta2),

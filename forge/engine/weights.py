@@ -10,16 +10,26 @@ import torch
 import transformers
 
 from forge.engine.distributed import Place
+from forge.engine.lora import merged, write_adapter
 from forge.engine.model import build_config
 from forge.plan.types import Plan
+
+ADAPTER_FOLDER = "adapter"
 
 _SHARD_SIZE = "5GB"
 
 
 def save_weights(engine: Any, plan: Plan, out: Path, place: Place) -> None:
-    """Write config.json and model*.safetensors to `out`, in the precision the plan trains in; all ranks call it."""
+    """Write config.json and model*.safetensors to `out`, in the precision the plan trains in; all ranks call it.
+
+    Adapters are merged into the weights, and also written by themselves to `out`/adapter.
+    """
     weights = gather_weights(engine, plan, place)
     if place.rank == 0:
+        if plan.model.lora_rank:
+            base = next((Path(source.path).name for source in plan.initial_weights), None)
+            write_adapter(weights, plan.model, base, out / ADAPTER_FOLDER)
+            weights = merged(weights, plan.model)
         write_transformers_folder(weights, plan, out)
     torch.distributed.barrier()
 

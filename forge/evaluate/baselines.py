@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from forge.data.loading import TokenShard
+from forge.data.loading import LEARNT, TokenShard
 from forge.progress import Progress
 
 COUNT_BLOCK_TOKENS = 1 << 22
@@ -27,12 +27,14 @@ def unigram_bits(
 ) -> float:
     """Return the bits a token unigram needs for tokens 1 .. `tokens` - 1 of the held-out stream.
 
-    The unigram is the counts of the training stream with one added to each of the `vocab_size` tokens (Laplace).
+    The unigram is the counts of the training stream with one added to each of the `vocab_size` tokens (Laplace). Of
+    conversations it is answers that count, in both.
     """
     progress.start(len(train) + tokens - 1, "tokens")
+    seen = len(train) if train.labels is None else int(np.count_nonzero(train.labels & LEARNT))
     counts = _count(train, 0, len(train), vocab_size, progress)
     wanted = _count(held_out, 1, tokens, vocab_size, progress)
-    log2_probability = np.log2(counts + 1.0) - math.log2(len(train) + vocab_size)
+    log2_probability = np.log2(counts + 1.0) - math.log2(seen + vocab_size)
     return float(-(wanted * log2_probability).sum())
 
 
@@ -51,6 +53,9 @@ def _count(shard: TokenShard, first: int, last: int, vocab_size: int, progress: 
     counts = np.zeros(vocab_size, dtype=np.int64)
     for start in range(first, last, COUNT_BLOCK_TOKENS):
         length = min(COUNT_BLOCK_TOKENS, last - start)
-        counts += np.bincount(shard.window(start, length), minlength=vocab_size)
+        some = shard.window(start, length)
+        if shard.labels is not None:
+            some = some[shard.labels[start : start + length] & LEARNT != 0]
+        counts += np.bincount(some, minlength=vocab_size)
         progress.advance(length)
     return counts

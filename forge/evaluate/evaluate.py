@@ -13,6 +13,8 @@ import torch
 import transformers
 from tokenizers import Tokenizer
 
+from forge.data.chat_template import ChatEncoder
+from forge.data.conversations import Message
 from forge.data.corpus_rows import corpus_rows, split_bytes
 from forge.data.loading import TokenShard
 from forge.errors import StageError
@@ -31,7 +33,8 @@ def evaluate_model(
     """Measure the model in `train` on held-out documents, write `out`/evaluation.json and return its content.
 
     Bits per byte = summed loss in bits / UTF-8 bytes of the measured documents. The sum includes what it costs to
-    predict where documents begin and end, so text of the same corpus compares across tokenizers.
+    predict where documents begin and end, so text of the same corpus compares across tokenizers. Of conversations only
+    answers, with their ends, are predicted and counted; a prompt is what a user says, and the sample the answer.
 
     Raises:
         StageError: nothing is held out, the limit is below the first document, a prompt is too long, the loss is
@@ -40,8 +43,8 @@ def evaluate_model(
     parameters = plan.stage("evaluate").parameters
     facts = json.loads((tokens / "tokens.json").read_text(encoding="utf-8"))
     stream = TokenShard.open(tokens, "held_out")
-    held_out = select_held_out(tokens, len(stream), parameters["held_out_max_tokens"])
-    text = held_out_text(corpus, held_out)
+    held_out = select_held_out(tokens, stream, parameters["held_out_max_tokens"])
+    text = held_out_text(corpus, held_out, stream.labels is not None)
     model = _load(train, plan.layout.device)
 
     progress.note(f"measuring {held_out.tokens} of {len(stream)} held-out tokens")
@@ -55,13 +58,13 @@ def evaluate_model(
         facts["eos_id"],
         progress,
     )
-    loss_nats = nats / (held_out.tokens - 1)
+    loss_nats = nats / max(held_out.predicted_tokens, 1)
     result = {
         "held_out_loss_nats_per_token": loss_nats,
         "held_out_perplexity": math.exp(loss_nats),
         "held_out_bits_per_byte": nats / math.log(2) / held_out.bytes,
         "held_out_tokens": held_out.tokens,
-        "held_out_predicted_tokens": held_out.tokens - 1,
+        "held_out_predicted_tokens": held_out.predicted_tokens,
         "held_out_bytes": held_out.bytes,
         "held_out_documents": len(held_out.document_ids),
         "held_out_tokens_available": len(stream),
@@ -88,6 +91,7 @@ def _load(train: Path, device: str) -> Any:
 def _samples(plan: Plan, model: Any, folder: Path, eos_id: int, progress: Progress) -> list[dict[str, str]]:
     parameters = plan.stage("evaluate").parameters
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    chat = None if plan.schedule.task == "pretrain" else ChatEncoder(folder)
     progress.start(len(parameters["prompts"]), "prompts")
     samples = []
     for prompt in parameters["prompts"]:
@@ -95,6 +99,7 @@ def _samples(plan: Plan, model: Any, folder: Path, eos_id: int, progress: Progre
             model,
             tokenizer,
             prompt,
+            prompt_ids=None if chat is None else chat.opening([Message("user", prompt)]),
             eos_id=eos_id,
             context_tokens=plan.model.max_sequence_length,
             sample_tokens=parameters["sample_tokens"],

@@ -8,9 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow.compute as compute
 import pyarrow.parquet as parquet
 
+from forge.data.loading import LEARNT, TokenShard
 from forge.errors import StageError
 
 
@@ -22,16 +24,18 @@ class HeldOut:
     """In the order of the stream."""
     tokens: int
     """With the tokens that mark where documents begin and end."""
+    predicted_tokens: int
+    """Of them, those that are predicted: all but the first, or those of answers."""
     bytes: int
-    """UTF-8 bytes of the documents' text."""
+    """UTF-8 bytes of what is predicted: the documents' text, or the answers."""
 
 
-def select_held_out(tokens: Path, stream_tokens: int, max_tokens: int) -> HeldOut:
+def select_held_out(tokens: Path, stream: TokenShard, max_tokens: int) -> HeldOut:
     """Return the longest run of whole documents from the start of the stream that has at most `max_tokens` tokens.
 
     Args:
         tokens: a tokens artifact, read for its `documents.parquet`.
-        stream_tokens: length of the held-out stream.
+        stream: its held-out tokens.
         max_tokens: limit, in tokens.
 
     Raises:
@@ -48,8 +52,8 @@ def select_held_out(tokens: Path, stream_tokens: int, max_tokens: int) -> HeldOu
             "evaluate: no held-out document: raise data.held_out_fraction or give more documents"
         )
     # A document ends where the next one starts: true whether or not its own count includes the boundary tokens.
-    ends = [*starts[1:], stream_tokens]
-    if starts[0] != 0 or starts[-1] >= stream_tokens or len(set(starts)) != len(starts):
+    ends = [*starts[1:], len(stream)]
+    if starts[0] != 0 or starts[-1] >= len(stream) or len(set(starts)) != len(starts):
         raise StageError(
             f"evaluate: {tokens}: documents.parquet does not describe held_out.bin: delete this folder and run again"
         )
@@ -59,8 +63,11 @@ def select_held_out(tokens: Path, stream_tokens: int, max_tokens: int) -> HeldOu
             f"evaluate.held_out_max_tokens: {max_tokens} ends inside the first held-out document: "
             f"set at least {ends[0]}"
         )
+    measured = ends[count - 1]
+    learnt = None if stream.labels is None else np.count_nonzero(stream.labels[1:measured] & LEARNT)
     return HeldOut(
         document_ids=tuple(table["document_id"].to_pylist()[:count]),
-        tokens=ends[count - 1],
+        tokens=measured,
+        predicted_tokens=measured - 1 if learnt is None else int(learnt),
         bytes=sum(table["bytes"].to_pylist()[:count]),
     )

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import torch
 
-from forge.data.boundaries import document_positions
-from forge.data.loading import TokenShard
+from forge.data.boundaries import document_positions, positions_from
+from forge.data.loading import BEGINS, IGNORED, LEARNT, TokenShard
 from forge.errors import StageError
 from forge.progress import Progress
 
@@ -24,7 +24,7 @@ def stream_loss_nats(
     eos_id: int,
     progress: Progress,
 ) -> float:
-    """Return the summed cross-entropy, in nats, of tokens 1 .. `tokens` - 1 of the stream.
+    """Return the summed cross-entropy, in nats, of tokens 1 .. `tokens` - 1 of the stream, or of the answers in it.
 
     The stream is cut into windows of `sequence_length` inputs; the last token of a window is the first input of
     the next, so each token but the first is predicted exactly once. A token is predicted from those before it in its
@@ -52,12 +52,22 @@ def stream_loss_nats(
     for start, rows, length in window_blocks(predicted, sequence_length, batch_sequences):
         flat = np.asarray(shard.window(start, rows * length + 1), dtype=np.int64)
         ids = flat[:-1].reshape(rows, length)
-        positions = torch.from_numpy(document_positions(ids, bos_id, eos_id)).to(device)
+        targets = flat[1:].copy()
+        if shard.labels is None:
+            places = document_positions(ids, bos_id, eos_id)
+        else:
+            labels = shard.labels[start : start + rows * length + 1]
+            places = positions_from((labels[:-1] & BEGINS != 0).reshape(rows, length))
+            targets[labels[1:] & LEARNT == 0] = IGNORED
+        positions = torch.from_numpy(places).to(device)
         logits = model(
             input_ids=torch.from_numpy(ids).to(device), position_ids=positions, use_cache=False
         ).logits
         losses = torch.nn.functional.cross_entropy(
-            logits.flatten(0, 1).float(), torch.from_numpy(flat[1:]).to(device), reduction="none"
+            logits.flatten(0, 1).float(),
+            torch.from_numpy(targets).to(device),
+            reduction="none",
+            ignore_index=IGNORED,
         )
         total_nats += float(losses.double().sum())
         progress.advance(rows * length)

@@ -18,6 +18,7 @@ def continue_prompt(
     tokenizer: Tokenizer,
     prompt: str,
     *,
+    prompt_ids: list[int] | None = None,
     eos_id: int,
     context_tokens: int,
     sample_tokens: int,
@@ -32,6 +33,7 @@ def continue_prompt(
         model: a causal language model of transformers.
         tokenizer: the trained tokenizer; its post-processor begins the prompt.
         prompt: any text.
+        prompt_ids: how it is put to the model; None: as the beginning of a document.
         eos_id: id of the token that ends a document.
         context_tokens: longest sequence the model was trained on.
         sample_tokens: most tokens to write.
@@ -41,7 +43,8 @@ def continue_prompt(
     Raises:
         StageError: the prompt leaves no room in the context.
     """
-    prompt_ids = tokenizer.encode(prompt).ids
+    if prompt_ids is None:
+        prompt_ids = tokenizer.encode(prompt).ids
     room_tokens = min(sample_tokens, context_tokens - len(prompt_ids))
     if room_tokens < 1:
         raise StageError(

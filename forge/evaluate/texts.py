@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from forge.data.conversations import ANSWERS, from_text
 from forge.data.corpus_rows import corpus_rows
 from forge.errors import StageError
 from forge.evaluate.held_out import HeldOut
 
 
-def held_out_text(corpus: Path, held_out: HeldOut) -> bytes:
-    """Return the UTF-8 text of the measured documents, in stream order, nothing between them.
+def predicted_text(text: str, conversations: bool) -> str:
+    """Return what a model is to predict of a document of the corpus: its text, or the answers of a conversation."""
+    if not conversations:
+        return text
+    return "".join(message.content for message in from_text(text) if message.role == ANSWERS)
+
+
+def held_out_text(corpus: Path, held_out: HeldOut, conversations: bool) -> bytes:
+    """Return the UTF-8 text of the measured documents, or the answers in them, in stream order, nothing between them.
 
     Raises:
         StageError: the corpus lacks one of them, or their bytes are not those the tokens were made from.
@@ -18,7 +26,7 @@ def held_out_text(corpus: Path, held_out: HeldOut) -> bytes:
     remedy = "evaluate with the corpus the tokens were made from"
     wanted = set(held_out.document_ids)
     rows = (row for row in corpus_rows(corpus, "held_out") if row.document_id in wanted)
-    texts = {row.document_id: row.text.encode() for row in rows}
+    texts = {row.document_id: predicted_text(row.text, conversations).encode() for row in rows}
     if absent := wanted - set(texts):
         raise StageError(f"evaluate: {corpus}: lacks document {min(absent)} of the tokens: {remedy}")
     text = b"".join(texts[identifier] for identifier in held_out.document_ids)

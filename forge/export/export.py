@@ -8,6 +8,7 @@ out/export.json   of what plan and data it is, with what it was made, what was p
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +30,7 @@ from forge.export.proof import prove_gguf, prove_hf
 from forge.plan.types import Plan
 from forge.progress import Progress
 
-HF_FOLDER, GGUF_FOLDER = "hf", "gguf"
+HF_FOLDER, GGUF_FOLDER, ADAPTER_FOLDER = "hf", "gguf", "adapter"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ class Trained:
 
 def export_model(plan: Plan, trained: Trained, out: Path, progress: Progress) -> dict[str, Any]:
     """Write what `export.formats` asks for and `out`/export.json, prove it, and return export.json's content.
+
+    Where adapters were trained the weights have them merged, and `out`/adapter has them as peft reads them.
 
     Raises:
         StageError: the model or tokenizer cannot be expressed, or the proof cannot run (nothing is written), or the
@@ -78,6 +81,8 @@ def export_model(plan: Plan, trained: Trained, out: Path, progress: Progress) ->
             (out / GGUF_FOLDER / "Modelfile").write_text(text, encoding="utf-8")
         sums[GGUF_FOLDER] = write_checksums(out / GGUF_FOLDER, hashes)
         proof[GGUF_FOLDER] = _prove_gguf_files(plan, kinds, pre_tokenizer, trained, out, progress)
+    if (trained.train / ADAPTER_FOLDER).is_dir():  # what of the merged weights was learnt
+        shutil.copytree(trained.train / ADAPTER_FOLDER, out / ADAPTER_FOLDER)
     for name, figures in proof.items():
         versions |= figures.pop("versions")
         open_to_readers(out / name)

@@ -13,7 +13,7 @@ pipeline_tag: text-generation
 
 # {name}
 
-A {family} language model of {parameters:,} parameters{active}, trained from scratch by forge {forge_version}
+A {family} language model of {parameters:,} parameters{active}, {start} by forge {forge_version}
 (plan `{plan_id}`).
 
 ```python
@@ -21,7 +21,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 model, tokenizer = AutoModelForCausalLM.from_pretrained("."), AutoTokenizer.from_pretrained(".")
 ```
 
-It continues text. It was not taught to follow instructions or to chat, and what it states is not checked.
+{use} What it states is not checked.
 
 ## Training
 
@@ -58,6 +58,13 @@ Measured on {held_out_tokens:,} tokens ({held_out_bytes:,} bytes, {held_out_docu
 LICENSE = "Not stated yet. The owner of the training documents states it here."
 
 
+CONTINUES = "It continues text. It was not taught to follow instructions or to chat."
+ANSWERS = (
+    "It answers in conversations, put to it by its chat template (`tokenizer.apply_chat_template`). Only answers were "
+    "learnt, and only those are measured below."
+)
+
+
 def model_card(plan: Plan, dtype: str, evaluation: dict[str, Any] | None, steps: int) -> str:
     """Return the card's Markdown. It holds counts and measurements, never a path, a prompt or a document's text.
 
@@ -81,6 +88,8 @@ def model_card(plan: Plan, dtype: str, evaluation: dict[str, Any] | None, steps:
         hidden_size=model.hidden_size,
         vocab_size=model.vocab_size,
         dtype=dtype,
+        use=CONTINUES if plan.schedule.task == "pretrain" else ANSWERS,
+        start="trained from scratch" if not plan.initial_weights else "trained further from other weights",
         held_out="" if evaluation is None else _held_out(evaluation),
         licence=LICENSE,
     )

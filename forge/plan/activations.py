@@ -68,10 +68,28 @@ def layer_saved(model: ModelPlan, precision: str, attention: str) -> Size:
     w = WIDTH_BYTES[precision]
     return total(
         Size(token=2 * _norm_saved(model, precision)),
+        Size(token=_adapters_saved(model, w)),
         Size(token=_head_norms_saved(model, w)),
         _attention_saved(model, w, attention),
         _feed_forward_saved(model, w),
     )
+
+
+def _adapters_saved(model: ModelPlan, w: int) -> int:
+    """Bytes a token that adapters change: what A makes is kept for B, and what only frozen weights need is not.
+
+    A frozen scale needs no normalised input, and a frozen matrix no input, unless the adapter beside it does.
+    """
+    if not model.lora_rank:
+        return 0
+    targets = set(model.lora_target_modules)
+    kept = w * model.lora_rank * len(targets) - 2 * w * model.hidden_size
+    for group in (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj")):
+        if not targets & set(group):
+            kept -= w * model.hidden_size
+    if "down_proj" not in targets and not model.experts:
+        kept -= w * model.intermediate_size
+    return kept
 
 
 def _head_norms_saved(model: ModelPlan, w: int) -> int:
@@ -134,9 +152,15 @@ def outside_layers(model: ModelPlan, precision: str, attention: str, checkpointi
     """Return what is kept besides the layers: final norm, input of the head, rotary tables, token ids."""
     w = WIDTH_BYTES[precision]
     norm = _norm_saved(model, precision)
+    if model.lora_rank:
+        norm -= 2 * w * model.hidden_size  # neither the final norm's scale nor the head is learnt
     ids = 16
     rotary = 2 * w * model.head_dim
     if checkpointing == "none":
+        if model.lora_rank:
+            norm -= (
+                4 * model.hidden_size + 4
+            )  # nothing before the first adapter is learnt: its norm keeps no input
         return Size(token=norm + ids, position=rotary)
     mask = w if attention == "eager" else 0  # held by each layer to be run again
     return Size(token=norm + ids, position=rotary + 8, score=mask)

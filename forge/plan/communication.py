@@ -118,7 +118,7 @@ def zero_exchange(
     replicas = max(world // shard, 1)
     width = 4 if layout.precision == "fp32" else 2
     weights = float(width * model.parameters)
-    gradients = max(framework.gradient_bytes, width) * model.parameters
+    gradients = max(framework.gradient_bytes, width) * model.trainable_parameters
     bucket = max(layout.bucket_bytes, 1)
     buckets = math.ceil(weights / bucket)
 

@@ -12,6 +12,7 @@ from forge.plan.disk import disk_items
 from forge.plan.engine_limits import not_carried_out
 from forge.plan.hardware import Hardware, resolve_hardware
 from forge.plan.host_memory import host_memory_items
+from forge.plan.lora import adapted
 from forge.plan.lowering import deepspeed_config
 from forge.plan.machine import Machine
 from forge.plan.memory import checkpoint_bytes
@@ -32,6 +33,7 @@ from forge.plan.remedies import smallest_changes
 from forge.plan.schedule import checkpoints_kept, evaluation_time_s, plan_schedule
 from forge.plan.search import Candidate, choose_layout, usable_memory_bytes, why_nothing_fits
 from forge.plan.stages import plan_stages
+from forge.plan.task import check_task
 from forge.plan.time import checkpoint_stall_s
 from forge.plan.types import (
     PLAN_FORMAT,
@@ -115,6 +117,7 @@ def _compile(
     sources: tuple[SourcePlan, ...],
     initial: InitialWeights | None,
 ) -> Plan:
+    check_task(spec)
     train, engine = spec["train"], spec["engine"]
     model = _model(spec, initial)
     choice = choose_layout(model, resolve_hardware(spec["hardware"], hardware_name, machine), engine, train)
@@ -173,7 +176,8 @@ def _compile(
 def _model(spec: dict[str, Any], initial: InitialWeights | None) -> ModelPlan:
     """Return the network; one that is trained further may have more rows than its tokenizer has entries."""
     vocab_size = initial.vocab_size if initial else spec["tokenizer"]["vocab_size"]
-    return plan_model(spec["model"], vocab_size, spec["train"]["sequence_length"])
+    model = plan_model(spec["model"], vocab_size, spec["train"]["sequence_length"])
+    return adapted(model, spec["train"], initial is not None)
 
 
 def _schedule(

@@ -33,9 +33,11 @@ def cpu_step(model: ModelPlan, layout: Layout, hardware: Hardware, sequence_leng
     again = 1 / 3 if layout.activation_checkpointing == "full" else 0.0
     world = hardware.world_size
     width = 4 if layout.precision == "fp32" else 2
-    volume = (3 if layout.zero_stage == 3 else 2) * width * model.parameters * (world - 1) / world
+    # Reduced gradients and gathered weights: of stage 3 all weights in either pass, else those that changed.
+    gathered = 2 * model.parameters if layout.zero_stage == 3 else model.trainable_parameters
+    volume = width * (model.trainable_parameters + gathered) * (world - 1) / world
     transfer = volume / hardware.link_bytes_per_s
-    owned = model.parameters / (world if layout.zero_stage >= 1 else 1)
+    owned = model.trainable_parameters / (world if layout.zero_stage >= 1 else 1)
     return StepTime(
         matmul_s=matmul,
         attention_s=attention,

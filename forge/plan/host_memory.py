@@ -13,7 +13,7 @@ from forge.plan.hardware import Hardware
 from forge.plan.layout import Layout
 from forge.plan.memory import MOMENTS, checkpoint_bytes, memory_items
 from forge.plan.types import MemoryItem, ModelPlan
-from forge.plan.weights import weights_of
+from forge.plan.weights import trained_weights
 
 CUDA_PROCESS_BYTES = int(2.5 * 1024**3)
 """Resident memory of a worker with the CUDA libraries loaded; an allowance, not measured here."""
@@ -90,7 +90,7 @@ def offloaded_bytes(model: ModelPlan, layout: Layout, world: int) -> tuple[float
     (CachingHostAllocator), and DeepSpeed pins all but the moments.
     """
     w, width = WIDTH_BYTES[layout.precision], WIDTH_BYTES[layout.optimizer_states]
-    owned = model.parameters / (world if layout.zero_stage >= 1 else 1)
+    owned = model.trainable_parameters / (world if layout.zero_stage >= 1 else 1)
     states, pinned_buffers = 0.0, []
     if layout.offload_optimizer == "cpu":
         states += MOMENTS * width * owned
@@ -109,7 +109,7 @@ def offloaded_bytes(model: ModelPlan, layout: Layout, world: int) -> tuple[float
 
 
 def _largest_weight(model: ModelPlan) -> int:
-    weights = weights_of(model)
+    weights = trained_weights(model)
     return max(weights.embedding, *weights.layer_matrices)
 
 

@@ -26,11 +26,12 @@ from forge.plan.activations import (
     logits,
     outside_layers,
 )
-from forge.plan.gathered import Gathered, gathered_elements
+from forge.plan.gathered import PERSISTENT_HIDDEN_SIZES, Gathered, gathered_elements
 from forge.plan.hardware import Hardware
 from forge.plan.layout import Layout
+from forge.plan.lora import adapter_matrices
 from forge.plan.types import MemoryItem, ModelPlan
-from forge.plan.weights import Weights, weights_of
+from forge.plan.weights import Weights, trained_weights, weights_of
 
 BYTES = WIDTH_BYTES
 
@@ -160,7 +161,7 @@ def state_bytes(model: ModelPlan, layout: Layout, world_size: int) -> int:
     )
     kept = layout.bucket_bytes if layout.zero_stage == 3 else 0
     if layout.offload_optimizer != "none" and layout.zero_stage < 3:
-        kept = BYTES[layout.precision] * _largest_weight(weights_of(model))
+        kept = BYTES[layout.precision] * _largest_weight(trained_weights(model))
     parameters = states.parameters
     if layout.offload_parameters != "none":
         parameters = BYTES[layout.precision] * weights_of(model).vectors
@@ -169,7 +170,7 @@ def state_bytes(model: ModelPlan, layout: Layout, world_size: int) -> int:
 
 def checkpoint_bytes(model: ModelPlan) -> int:
     """Return the size of one checkpoint: fp32 weights and both moments in every layout (`forge.engine.fragments`)."""
-    return 4 * (1 + MOMENTS) * model.parameters
+    return 4 * (1 + MOMENTS) * model.trainable_parameters
 
 
 def _outside(allocated: int, hardware: Hardware) -> tuple[MemoryItem, ...]:
@@ -216,15 +217,23 @@ class _States(NamedTuple):
 def _states(
     model: ModelPlan, precision: str, optimizer_states: str, stage: int, world: int, offload: str
 ) -> _States:
-    w, parameters, width = BYTES[precision], model.parameters, BYTES[optimizer_states]
+    w, width = BYTES[precision], BYTES[optimizer_states]
+    parameters, trained = model.parameters + model.adapter_parameters, model.trainable_parameters
     if stage == 0:
-        return _States(w * parameters, 0, MOMENTS * width * parameters)
-    optimizer = 0.0 if offload != "none" else (1 + MOMENTS) * width * parameters / world
+        return _States(w * parameters, 0, MOMENTS * width * trained)
+    optimizer = 0.0 if offload != "none" else (1 + MOMENTS) * width * trained / world
     if stage < 3:
         return _States(w * parameters, 0, optimizer)
-    whole = weights_of(model).vectors * (1 - 1 / world)
-    gradients = 0.0 if offload != "none" else w * parameters / world
+    whole = (weights_of(model).vectors + _small_adapters(model)) * (1 - 1 / world)
+    gradients = 0.0 if offload != "none" else w * trained / world
     return _States(w * (parameters / world + whole), gradients, optimizer)
+
+
+def _small_adapters(model: ModelPlan) -> int:
+    """Return the elements of adapters that stage 3 does not shard, because they are small."""
+    least = PERSISTENT_HIDDEN_SIZES * model.hidden_size
+    sizes = (size for pair in adapter_matrices(model) for size in pair)
+    return model.layers * sum(size for size in sizes if size < least)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -245,13 +254,13 @@ def _moments(
 ) -> tuple[Moment, ...]:
     """Return the moments of a step, for any micro-batch and sequence length."""
     w = BYTES[precision]
-    weights = weights_of(model)
+    weights = trained_weights(model)
     states = _states(model, precision, optimizer_states, stage, world, offload_optimizer)
     parameters = states.parameters
     if hpz_partition_size > 1 and stage == 3:
         parameters += w * model.parameters / hpz_partition_size
     if offload_parameters != "none" and stage == 3:
-        parameters = w * weights.vectors
+        parameters = w * weights_of(model).vectors
     offloads = offload_optimizer != "none"
     casts = BYTES[optimizer_states] != w
     gradients = _Gradients(weights, model.layers, w, stage, world, bucket_bytes, accumulates, offloads, casts)

@@ -46,10 +46,12 @@ def _parameters(model: ModelPlan) -> tuple[int, int]:
 def matmul_flops_per_token(model: ModelPlan) -> float:
     """Return FLOPs of a forward and backward pass for one token, attention scores left out: 6 N (Kaplan 2020, §2.1).
 
-    N counts the active weights of matrix products: the output layer, not the input embedding's look-up.
+    N counts the active weights of matrix products: the output layer, not the input embedding's look-up. Where they are
+    frozen their gradients are not taken, which leaves 4 N, and 6 for each weight of an adapter.
     """
     look_up_only = 0 if model.tied_embeddings else model.vocab_size * model.hidden_size
-    return 6.0 * (model.active_parameters - look_up_only)
+    products = model.active_parameters - look_up_only
+    return 4.0 * products + 6.0 * model.adapter_parameters if model.lora_rank else 6.0 * products
 
 
 def attention_flops_per_token(model: ModelPlan, sequence_length: int) -> float:

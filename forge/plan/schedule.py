@@ -55,6 +55,7 @@ def plan_schedule(
         keep_every_steps=train["keep_every_steps"] or 0,
         evaluate_every_steps=train["evaluate_every_steps"] or 0,
         evaluate_tokens=train["evaluate_tokens"],
+        task=train["task"],
     )
 
 

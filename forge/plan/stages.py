@@ -60,6 +60,7 @@ def plan_stages(
             "metadata_allow": data["metadata_allow"] or {},
             "max_file_bytes": data["max_file_bytes"],
             "ocr": data["ocr"],
+            "records": "text" if schedule.task == "pretrain" else "conversation",
         },
         "corpus": {
             **{key: value for key, value in data.items() if key not in NOT_OF_CORPUS},
@@ -69,15 +70,21 @@ def plan_stages(
         "tokenizer": spec["tokenizer"]
         | {
             "given_sha256": _sha256(f"{spec['tokenizer']['path']}/tokenizer.json"),
+            "given_config_sha256": [
+                _sha256(f"{spec['tokenizer']['path']}/{name}")
+                for name in ("tokenizer_config.json", "chat_template.jinja")
+            ],
+            "chat": schedule.task != "pretrain",
             "seed": spec["seed"],
         },
         "tokens": {
+            "task": schedule.task,
             "packing": data["packing"],
             "sequence_length": schedule.sequence_length if data["packing"] == "best_fit" else None,
             "source_weights": _weights(data["source_weights"], sources),
         },
         "train": {
-            "model": asdict(model),
+            "model": asdict(model) | {"lora_target_modules": list(model.lora_target_modules)},
             "layout": asdict(layout),
             "schedule": asdict(schedule),
             "deepspeed": deepspeed,

@@ -225,6 +225,10 @@ class StepTimer:
         width_ratio = 2 if layout.precision == "fp32" else 1
         linear_forward, linear_backward, last_product = self._linear(layout, tokens)
         head = self._products(layout, tokens, model.hidden_size, model.vocab_size)
+        if model.lora_rank:
+            # Of frozen weights there is no gradient: the backward pass is the product for the input alone. What the
+            # adapters take is left out.
+            linear_backward, head = linear_backward / 2, head * 2 / 3
         if layout.loss_chunks > 1:
             head *= 4 / 3  # the logits of a chunk are made again in the backward pass
         attention_forward, attention_backward = self._attention(layout, tokens)
@@ -359,7 +363,7 @@ class StepTimer:
         into buckets each micro-batch, and of adding its gradients to those before."""
         hardware = self.hardware
         shard = self._shard_ranks or hardware.world_size
-        owned = self.model.parameters / (shard if layout.zero_stage >= 1 else 1)
+        owned = self.model.trainable_parameters / (shard if layout.zero_stage >= 1 else 1)
         width = 4 if layout.precision == "fp32" else 2
         sharing = hardware.devices_per_node
         link = min(HOST_LINK_BYTES_PER_S[self._generation], HOST_MEMORY_BYTES_PER_S / 2 / sharing)
@@ -381,7 +385,7 @@ class StepTimer:
         # Where gradients are sharded, what a device sums is too little to count.
         summed_bytes = self._framework.accumulation_bytes if layout.zero_stage <= 1 else 0.0
         copied_bytes = BUCKET_PASSES * width if layout.zero_stage == 2 and hardware.world_size > 1 else 0.0
-        an_element_s = self.model.parameters / self._bandwidth
+        an_element_s = self.model.trainable_parameters / self._bandwidth
         return on_device, once, each, copied_bytes * an_element_s, summed_bytes * an_element_s
 
 
@@ -415,7 +419,7 @@ def checkpoint_stall_s(model: ModelPlan, hardware: Hardware) -> float:
     """
     if hardware.device == "cpu":
         return checkpoint_write_s(model, hardware)
-    return COPY_FIXED_S + 12.0 * model.parameters / hardware.world_size / HOST_COPY_BYTES_PER_S
+    return COPY_FIXED_S + 12.0 * model.trainable_parameters / hardware.world_size / HOST_COPY_BYTES_PER_S
 
 
 _last_timer: list[StepTimer] = []

@@ -16,6 +16,9 @@ from typing import Any, Literal
 from forge.errors import SpecError
 from forge.plan.layout import Precision, StatesPrecision
 
+Task = Literal["pretrain", "sft"]
+"""What is learnt: the next token of documents, or the answers in conversations (supervised fine-tuning)."""
+
 PLAN_FORMAT = 1
 PLAN_ID_HEX_DIGITS = 12
 
@@ -49,6 +52,18 @@ class ModelPlan:
     """Of the load-balancing loss."""
     router_z_loss_coef: float = 0.0
     """Of the z-loss of the routers."""
+    lora_rank: int = 0
+    """Of the adapters that are trained in place of the weights (Hu 2021); 0: the weights are trained."""
+    lora_alpha: float = 0.0
+    """An adapter's product is multiplied by alpha / rank."""
+    lora_target_modules: tuple[str, ...] = ()
+    """Linear layers of each layer that get an adapter."""
+    adapter_parameters: int = 0
+
+    @property
+    def trainable_parameters(self) -> int:
+        """Parameters that get gradients and optimizer states."""
+        return self.adapter_parameters if self.lora_rank else self.parameters
 
     @property
     def query_width(self) -> int:
@@ -139,6 +154,7 @@ class SchedulePlan:
     """Held-out tokens measured each time."""
     z_loss: float = 0.0
     """Coefficient of the z-loss of the output layer."""
+    task: Task = "pretrain"
 
 
 @dataclass(frozen=True, slots=True)

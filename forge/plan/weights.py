@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import NamedTuple
 
+from forge.plan.lora import adapter_matrices
 from forge.plan.types import ModelPlan
 
 
@@ -32,6 +33,14 @@ class Weights(NamedTuple):
     def layer_elements(self) -> int:
         """Elements of one layer."""
         return sum(self.layer_matrices) + self.layer_vectors
+
+
+@functools.lru_cache(maxsize=64)
+def trained_weights(model: ModelPlan) -> Weights:
+    """Return the weights that get gradients: all, or those of the adapters, which are in no embedding and no head."""
+    if not model.lora_rank:
+        return weights_of(model)
+    return Weights(embedding=0, layer=adapter_matrices(model), head=0, tied=False, layer_vectors=0, vectors=0)
 
 
 @functools.lru_cache(maxsize=64)

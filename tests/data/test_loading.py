@@ -18,6 +18,13 @@ def write(folder: Path, tokens: list[int], dtype: str = "uint16") -> Path:
     return folder
 
 
+def test_one_packed_sequence_by_itself_keeps_its_padding() -> None:
+    shard = TokenShard(np.array([0, 5, 1, 2, 2], np.uint16), packed_length=4, pad_id=2)
+    inputs, targets = load_batch(shard, np.array([0]), 4)
+    assert inputs.tolist() == [[0, 5, 1, 2]]
+    assert targets.tolist() == [[5, 1, -100, -100]]
+
+
 @pytest.mark.parametrize("dtype", ["uint16", "uint32"])
 def test_a_window_is_the_tokens_as_int64(tmp_path: Path, dtype: str) -> None:
     shard = TokenShard.open(write(tmp_path, [5, 60_000, 7, 8], dtype), "train")

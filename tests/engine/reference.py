@@ -19,7 +19,7 @@ def reference_losses(plan: Plan, tokens: Path) -> list[float]:
     compute = torch.bfloat16 if plan.layout.precision == "bf16" else torch.float32
     network = build_model(plan.model, plan.seed).to(compute)
     network.set_attn_implementation("sdpa")
-    weights = list(network.parameters())
+    weights = [weight for weight in network.parameters() if weight.requires_grad]
     masters = [weight.detach().float().clone().requires_grad_() for weight in weights]
     optimizer = torch.optim.AdamW(
         [

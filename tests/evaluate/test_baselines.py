@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from forge.data.loading import TokenShard
+from forge.data.loading import LEARNT, TokenShard
 from forge.evaluate import baselines
 from forge.progress import SilentProgress
 
@@ -19,6 +19,16 @@ def test_unigram_is_counted_by_hand() -> None:
     train, held_out = shard(0, 1, 1, 1), shard(3, 1, 0, 3, 2, 2)
     # Five of vocabulary; counts + 1 over 4 + 5: token 0 2/9, 1 4/9, 2 and 3 1/9. The first token is not predicted.
     expected = -(math.log2(4 / 9) + math.log2(2 / 9) + math.log2(1 / 9))
+    assert baselines.unigram_bits(train, held_out, 4, 5, SilentProgress()) == pytest.approx(expected)
+
+
+def test_of_conversations_the_unigram_knows_and_predicts_answers() -> None:
+    labels = np.array([2, 0, LEARNT, LEARNT], np.uint8)
+    train, held_out = (
+        TokenShard(np.array(ids, np.uint16), labels=labels) for ids in ([0, 3, 1, 1], [0, 2, 1, 3])
+    )
+    # Two answers' tokens, five of vocabulary: token 1 3/7, 3 1/7.
+    expected = -(math.log2(3 / 7) + math.log2(1 / 7))
     assert baselines.unigram_bits(train, held_out, 4, 5, SilentProgress()) == pytest.approx(expected)
 
 

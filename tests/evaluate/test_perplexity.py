@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forge.data.loading import TokenShard
+from forge.data.loading import BEGINS, LEARNT, TokenShard
 from forge.engine.model import build_model
 from forge.errors import StageError
 from forge.evaluate.perplexity import stream_loss_nats, window_blocks
@@ -88,3 +88,24 @@ def test_equals_a_direct_computation_token_by_token() -> None:
 def test_broken_weights_are_said_not_reported() -> None:
     with pytest.raises(StageError, match="loss is nan"):
         stream_loss_nats(Constant(math.nan), shard(9), 9, 4, 1, *IDS, SilentProgress())
+
+
+def test_of_conversations_only_answers_are_measured_each_in_its_own() -> None:
+    model = build_model(tiny_plan(model={"initializer_std": 0.3}).model, seed=3).eval()
+    model.set_attn_implementation("sdpa")  # as a model is loaded
+    length, tokens = 16, 48
+    ids = shard(tokens + 1).tokens
+    labels = np.zeros(tokens + 1, np.uint8)
+    labels[[0, 7, 16, 32, 41]] = BEGINS
+    learnt = [3, 4, 6, 10, 11, 20, 31, 35, 47]
+    labels[learnt] |= LEARNT
+    nats = 0.0
+    with torch.inference_mode():
+        for place in learnt:
+            start = max(at for at in (0, 7, 16, 32, 41) if at < place)
+            seen = torch.from_numpy(ids[start:place].astype(np.int64))[None]
+            logits = model(input_ids=seen).logits[0, -1].double()
+            nats -= float(logits.log_softmax(-1)[int(ids[place])])
+    stream = TokenShard(ids, length, 2, labels)
+    found = stream_loss_nats(model, stream, tokens, length, 2, *IDS, SilentProgress())
+    assert found == pytest.approx(nats, rel=1e-5)

@@ -27,6 +27,7 @@ WITHOUT_UNIT = {
     "model.rms_norm_epsilon",
     "model.initializer_std",
     "train.learning_rate",
+    "train.lora_alpha",
     "train.weight_decay",
     "train.adam_beta1",
     "train.adam_beta2",

@@ -6,9 +6,12 @@ import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import IO, Any, BinaryIO, Literal
 
 BLOCK_BYTES = 1024 * 1024
+
+Records = Literal["text", "conversation"]
+"""What is wanted of a source: documents, or conversations and nothing else."""
 
 MAX_EXPANSION = 200
 """Bytes a file may unpack to, for each byte it has on disk. Text packs to a fifth, logs to a fiftieth."""
@@ -139,6 +142,7 @@ class Content:
     budget: Budget
     ocr: bool = False
     """Whether pictures of pages are read as well."""
+    records: Records = "text"
 
     def open(self) -> BinaryIO:
         """Open it for reading."""

@@ -1,4 +1,4 @@
-"""JSON Lines and JSON: a document for each object that has a `text`."""
+"""JSON Lines and JSON: a document for each object that has a `text`, or that holds a conversation."""
 
 from __future__ import annotations
 
@@ -7,9 +7,20 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
+from forge.data import conversations
+from forge.data.conversations import NoConversation
 from forge.data.decode import encodable, file_text
 from forge.data.formats.fields import described
-from forge.data.formats.items import BLOCK_BYTES, Content, Document, Item, Skipped, Unreadable, newlines
+from forge.data.formats.items import (
+    BLOCK_BYTES,
+    Content,
+    Document,
+    Item,
+    Records,
+    Skipped,
+    Unreadable,
+    newlines,
+)
 
 MAX_LINE_BYTES = 64 * 1024 * 1024
 DATASET_FILES = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
@@ -17,7 +28,10 @@ DATASET_FILES = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json",
 
 
 def read_jsonl(content: Content) -> Iterator[Item]:
-    """Read JSON Lines: a document a line, its `text` the text, all other fields metadata. Blank lines are no lines."""
+    """Read JSON Lines: a document a line, its `text` the text, all other fields metadata. Blank lines are no lines.
+
+    Where conversations are wanted a line holds one.
+    """
     with content.open() as file:
         part = 0
         while line := file.readline(MAX_LINE_BYTES + 1):
@@ -30,7 +44,7 @@ def read_jsonl(content: Content) -> Iterator[Item]:
             if part == 1:
                 line = line.removeprefix(b"\xef\xbb\xbf")
             if line.strip():
-                yield _line(part, line)
+                yield _line(part, line, content.records)
 
 
 def read_json(content: Content) -> Iterator[Item]:
@@ -46,7 +60,10 @@ def read_json(content: Content) -> Iterator[Item]:
         raise Unreadable("broken json", str(error)) from None
     if name in DATASET_FILES and isinstance(value, dict):
         raise Unreadable("dataset description", "it describes the data files beside it")
-    if isinstance(value, dict) and isinstance(value.get("text"), str):
+    if content.records == "conversation":
+        for part, item in enumerate(value if isinstance(value, list) else [value], start=1):
+            yield conversation(part, item)
+    elif isinstance(value, dict) and isinstance(value.get("text"), str):
         yield record(0, value, "application/json")
     elif isinstance(value, list) and any(isinstance(item, dict) and "text" in item for item in value):
         for part, item in enumerate(value, start=1):
@@ -67,7 +84,18 @@ def record(part: int, fields: Any, mime: str) -> Document | Skipped:
     return Document(part, newlines(encodable(text)), mime, **described(fields), metadata=fields)
 
 
-def _line(part: int, line: bytes) -> Document | Skipped:
+def conversation(part: int, fields: Any) -> Document | Skipped:
+    """Return the conversation that a record holds, or why it is none."""
+    if not isinstance(fields, dict):
+        return Skipped(part, "no messages", f"it is a {type(fields).__name__}, not an object")
+    try:
+        text = conversations.to_text(conversations.from_record(fields))
+    except NoConversation as error:
+        return Skipped(part, error.reason, error.detail)
+    return Document(part, text, conversations.MIME, **described(fields), metadata=fields)
+
+
+def _line(part: int, line: bytes, records: Records) -> Document | Skipped:
     try:
         # NaN and Infinity are not JSON; as words they do no harm.
         fields = json.loads(line.decode("utf-8"), parse_constant=str)
@@ -75,6 +103,8 @@ def _line(part: int, line: bytes) -> Document | Skipped:
         return Skipped(part, "undecodable", f"byte {error.start} of the line is not UTF-8")
     except (ValueError, RecursionError) as error:
         return Skipped(part, "broken json", str(error))
+    if records == "conversation":
+        return conversation(part, fields)
     return record(part, fields, "application/jsonl")
 
 

@@ -1,0 +1,61 @@
+"""Adapters of LoRA (Hu et al. 2021) beside the weights of a network: what they are, counted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from forge.errors import SpecError
+from forge.plan.types import ModelPlan
+
+ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
+FEED_FORWARD = ("gate_proj", "up_proj", "down_proj")
+
+
+def adapted(model: ModelPlan, train: dict[str, Any], starts_from_weights: bool) -> ModelPlan:
+    """Return `model` with the adapters that the spec's `train` values ask for.
+
+    Raises:
+        SpecError: they would change random weights, or parts that the model lacks.
+    """
+    rank, targets = train["lora_rank"], tuple(train["lora_target_modules"])
+    if rank is None:
+        return model
+    if not starts_from_weights:
+        raise SpecError(
+            f"train.lora_rank: {rank} is set, and adapters change weights that have been trained: name them in "
+            "model.init_from, or set train.lora_rank=null"
+        )
+    if model.experts and (some := [name for name in targets if name in FEED_FORWARD]):
+        raise SpecError(
+            f"train.lora_target_modules: {', '.join(some)} of a mixture of experts get no adapters: use "
+            f"train.lora_target_modules=[{','.join(ATTENTION)}]"
+        )
+    return with_adapters(
+        replace(model, lora_rank=rank, lora_alpha=train["lora_alpha"], lora_target_modules=targets)
+    )
+
+
+def with_adapters(model: ModelPlan) -> ModelPlan:
+    """Return `model` with the parameters of its adapters counted."""
+    count = model.layers * sum(first + second for first, second in adapter_matrices(model))
+    return replace(model, adapter_parameters=count)
+
+
+def adapter_matrices(model: ModelPlan) -> tuple[tuple[int, int], ...]:
+    """Return the elements of A and of B of each adapter of one layer, in the order in which they run."""
+    hidden, wide = model.hidden_size, model.intermediate_size
+    sizes = {
+        "q_proj": (hidden, model.query_width),
+        "k_proj": (hidden, model.kv_width),
+        "v_proj": (hidden, model.kv_width),
+        "o_proj": (model.query_width, hidden),
+        "gate_proj": (hidden, wide),
+        "up_proj": (hidden, wide),
+        "down_proj": (wide, hidden),
+    }
+    return tuple(
+        (model.lora_rank * inputs, model.lora_rank * outputs)
+        for name, (inputs, outputs) in sizes.items()
+        if name in model.lora_target_modules
+    )

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import pytest
+
+from forge.errors import SpecError
+from forge.plan.task import check_task
+from forge.spec.compose import compose_spec
+
+
+def test_conversations_ask_for_whole_ones() -> None:
+    with pytest.raises(SpecError) as caught:
+        check_task(compose_spec(["train=sft"]).values)
+    packing, curate = caught.value.lines
+    assert packing.startswith("data.packing: concatenate cuts conversations")
+    assert curate.startswith("data.curate: repair, boilerplate would take lines out")
+    assert all(line.endswith(": use data=chat") for line in (packing, curate))
+
+
+def test_documents_may_be_cut() -> None:
+    check_task(compose_spec([]).values)
+    check_task(compose_spec(["data=chat"]).values)
+
+
+def test_the_options_for_conversations_go_together() -> None:
+    check_task(compose_spec(["train=sft", "data=chat"]).values)
