@@ -25,7 +25,7 @@ class _Rule:
 def apply_rules(
     values: dict[str, Any], origins: Origins, refused: Collection[KeyPath], schema: SpecSchema
 ) -> tuple[dict[str, Any], Origins, list[Problem]]:
-    """Return the values in one spelling (whole numbers as int, the budget given once), their origins, and problems.
+    """Return the values in one spelling (whole numbers as int, one way of several kept), their origins, and problems.
 
     Args:
         values: the composed tree, references resolved.
@@ -34,7 +34,10 @@ def apply_rules(
         schema: of the spec.
     """
     values = _normal(values, (), schema)
-    origins, problems = _budget(values, origins, refused)
+    problems: list[Problem] = []
+    for choice in _CHOICES:
+        origins, found = _choose(choice, values, origins, refused)
+        problems += found
     for rule in _RULES:
         keys = [tuple(name.split(".")) for name in rule.keys]
         if any(_is_refused(key, refused) for key in keys):
@@ -64,8 +67,9 @@ def _enough_tokens(tokens: int | None, batch: int) -> str | None:
     )
 
 
-def _phases(warmup: float, decay: float, schedule: str) -> str | None:
-    if schedule != "wsd" or warmup + decay <= 1:
+def _phases(warmup: float | None, decay: float | None, schedule: str) -> str | None:
+    # Where one of them is in tokens, the run's length is known when the plan is made.
+    if schedule != "wsd" or warmup is None or decay is None or warmup + decay <= 1:
         return None
     return (
         f"train.warmup_fraction {warmup} and train.decay_fraction {decay} "
@@ -129,35 +133,44 @@ _RULES = (
 )
 
 
-_BUDGETS: tuple[KeyPath, ...] = (
-    ("train", "tokens"),
-    ("train", "steps"),
-    ("train", "epochs"),
-    ("train", "hours"),
-    ("train", "budget_usd"),
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """Keys that say one thing in several ways: one of them is given, the others are null."""
+
+    what: str
+    keys: tuple[str, ...]
+    """Of group `train`."""
+
+
+_CHOICES = (
+    _Choice("budget", ("tokens", "steps", "epochs", "hours", "budget_usd")),
+    _Choice("warm-up", ("warmup_fraction", "warmup_tokens")),
+    _Choice("decay", ("decay_fraction", "decay_tokens")),
 )
 
 
-def _budget(
-    values: dict[str, Any], origins: Origins, refused: Collection[KeyPath]
+def _choose(
+    choice: _Choice, values: dict[str, Any], origins: Origins, refused: Collection[KeyPath]
 ) -> tuple[Origins, list[Problem]]:
-    """Who speaks last says how the budget is given; two ways from one mouth are a contradiction."""
-    if any(_is_refused(key, refused) for key in _BUDGETS):
+    """Who speaks last says in which way it is given; two ways from one mouth are a contradiction."""
+    keys: list[KeyPath] = [("train", name) for name in choice.keys]
+    if any(_is_refused(key, refused) for key in keys):
         return origins, []
     train = values["train"]
     given = sorted(
-        (key for key in _BUDGETS if train[key[1]] is not None),
+        (key for key in keys if train[key[1]] is not None),
         key=lambda key: _order(origins, key),
         reverse=True,
     )
     if not given:
-        ways = " or ".join((", ".join(map(dotted, _BUDGETS[:-1])), dotted(_BUDGETS[-1])))
-        return origins, [_broken(list(_BUDGETS), origins, f"there is no budget: give {ways}")]
+        *first, last = map(dotted, keys)
+        message = f"there is no {choice.what}: give {', '.join(first)} or {last}"
+        return origins, [_broken(keys, origins, message)]
     kept, *dropped = given
-    together = [key for key in _BUDGETS if key in given and _order(origins, key) == _order(origins, kept)]
+    together = [key for key in keys if key in given and _order(origins, key) == _order(origins, kept)]
     if len(together) > 1:
         ways = " and as ".join(map(dotted, together))
-        message = f"the budget is given as {ways}: give one, the other{'s' * (len(together) > 2)} null"
+        message = f"the {choice.what} is given as {ways}: give one, the other{'s' * (len(together) > 2)} null"
         return origins, [_broken(together, origins, message)]
     speaker = origins[kept][0]
     origin = Origin(speaker.where, speaker.trust, None, speaker.order)
