@@ -53,6 +53,8 @@ def plan_schedule(
         adam_epsilon=train["adam_epsilon"],
         gradient_clip=train["gradient_clip"],
         z_loss=train["z_loss"],
+        mup_base_hidden_size=train["mup_base_hidden_size"] or 0,
+        mup_base_head_dim=train["mup_base_head_dim"] or 0,
         log_every_steps=train["log_every_steps"],
         checkpoint_every_steps=train["checkpoint_every_steps"]
         or _checkpoint_interval(steps, step_time_s, checkpoint_stall_s, best_checkpoint_interval_s),

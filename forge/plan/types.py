@@ -139,6 +139,10 @@ class SchedulePlan:
     """Held-out tokens measured each time."""
     z_loss: float = 0.0
     """Coefficient of the z-loss of the output layer."""
+    mup_base_hidden_size: int = 0
+    """The width that `learning_rate` and first values are for, scaled to the model's own by muP; 0: not scaled."""
+    mup_base_head_dim: int = 0
+    """Dimensions of a head at that width; 0: the model's own."""
 
 
 @dataclass(frozen=True, slots=True)

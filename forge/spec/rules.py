@@ -120,6 +120,30 @@ def _narrow_states(states: Any, precision: str) -> str | None:
     return f"bf16 states go with bf16 weights, and these are {precision}: use fp32 states"
 
 
+def _mup_base(parametrization: str, width: int | None, head_dim: int | None) -> str | None:
+    if parametrization == "mup" and width is None:
+        return "mup scales from a width: give train.mup_base_hidden_size, the one that train.learning_rate was found at"
+    if parametrization == "standard" and (width is not None or head_dim is not None):
+        return "the standard parametrization scales nothing: use train.parametrization=mup, or null"
+    return None
+
+
+def _mup_heads(base: int | None, head_dim: int | None, hidden: int, heads: int, family: str) -> str | None:
+    own = head_dim or hidden // heads
+    if base in (None, own) or not family.startswith("qwen3"):
+        return None
+    return f"the norms of {family}'s queries and keys undo what mup does for heads of another size than {own}: use null"
+
+
+def _mup_from_random(parametrization: str, init_from: str | None) -> str | None:
+    if parametrization == "standard" or init_from is None:
+        return None
+    return (
+        "mup says what weights start from, and model.init_from says something else: "
+        "use train.parametrization=standard"
+    )
+
+
 _RULES = (
     _Rule(("train.global_batch_tokens", "train.sequence_length"), _batch),
     _Rule(("train.tokens", "train.global_batch_tokens"), _enough_tokens),
@@ -130,6 +154,15 @@ _RULES = (
     _Rule(("data.held_out_group_jaccard", "data.near_duplicate_jaccard"), _held_out),
     _Rule(("engine.zero_stage", "train.precision"), _first_step),
     _Rule(("train.optimizer_states", "train.precision"), _narrow_states),
+    _Rule(("train.parametrization", "train.mup_base_hidden_size", "train.mup_base_head_dim"), _mup_base),
+    _Rule(
+        (
+            "train.mup_base_head_dim",
+            *("model.head_dim", "model.hidden_size", "model.attention_heads", "model.family"),
+        ),
+        _mup_heads,
+    ),
+    _Rule(("train.parametrization", "model.init_from"), _mup_from_random),
 )
 
 
