@@ -122,7 +122,7 @@ def _compile(
     schedule = _schedule(model, hardware, train, step_time_s, training_tokens)
     layout = _layout_plan(choice.winner)
     deepspeed = deepspeed_config(
-        choice.winner.layout, hardware, train["gradient_clip"], model.hidden_size, engine["deepspeed"]
+        choice.winner.layout, hardware, schedule.gradient_clip, model.hidden_size, engine["deepspeed"]
     )
     # Where the output is written does not change what it is.
     content = {key: value for key, value in spec.items() if key != "output_dir"}

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from forge.errors import SpecError
-from forge.plan.layout import Precision, StatesPrecision
+from forge.plan.layout import Optimizer, Precision, StatesPrecision
 
 PLAN_FORMAT = 1
 PLAN_ID_HEX_DIGITS = 12
@@ -127,6 +127,7 @@ class SchedulePlan:
     adam_beta2: float
     adam_epsilon: float
     gradient_clip: float
+    """0: none."""
     log_every_steps: int
     checkpoint_every_steps: int
     keep_checkpoints: int
@@ -143,6 +144,10 @@ class SchedulePlan:
     """The width that `learning_rate` and first values are for, scaled to the model's own by muP; 0: not scaled."""
     mup_base_head_dim: int = 0
     """Dimensions of a head at that width; 0: the model's own."""
+    optimizer: Optimizer = "adamw"
+    muon_learning_rate: float = 0.0
+    """Peak, of what Muon trains; it follows `learning_rate`."""
+    muon_momentum: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

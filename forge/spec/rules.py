@@ -144,6 +144,37 @@ def _mup_from_random(parametrization: str, init_from: str | None) -> str | None:
     )
 
 
+def _muon_clip(optimizer: str, clip: float | None) -> str | None:
+    if optimizer != "muon" or clip is None:
+        return None
+    return (
+        "with muon DeepSpeed 0.19 clips the orthogonal updates and not the gradients, so that "
+        f"train.gradient_clip {clip:g} would all but stop it: use train=muon, or train.gradient_clip=null"
+    )
+
+
+def _muon_layout(optimizer: str, stage: Any, offload: str) -> str | None:
+    if optimizer != "muon" or (stage in ("auto", 1, 2) and offload in ("auto", "none")):
+        return None
+    return "muon runs at ZeRO stages 1 and 2 on the device: use engine.zero_stage=2 and engine.offload_optimizer=none"
+
+
+def _muon_model(optimizer: str, experts: int) -> str | None:
+    if optimizer != "muon" or not experts:
+        return None
+    return "muon trains dense models, and this one has experts: use train.optimizer=adamw"
+
+
+def _muon_alone(optimizer: str, parametrization: str, states: str) -> str | None:
+    if optimizer != "muon":
+        return None
+    if parametrization == "mup":
+        return "mup's scales are those of AdamW: use train.parametrization=standard, or train.optimizer=adamw"
+    if states != "fp32":
+        return "muon keeps fp32 weights: use train.optimizer_states=fp32, or train.optimizer=adamw"
+    return None
+
+
 _RULES = (
     _Rule(("train.global_batch_tokens", "train.sequence_length"), _batch),
     _Rule(("train.tokens", "train.global_batch_tokens"), _enough_tokens),
@@ -163,6 +194,10 @@ _RULES = (
         _mup_heads,
     ),
     _Rule(("train.parametrization", "model.init_from"), _mup_from_random),
+    _Rule(("train.optimizer", "train.gradient_clip"), _muon_clip),
+    _Rule(("train.optimizer", "engine.zero_stage", "engine.offload_optimizer"), _muon_layout),
+    _Rule(("train.optimizer", "model.experts"), _muon_model),
+    _Rule(("train.optimizer", "train.parametrization", "train.optimizer_states"), _muon_alone),
 )
 
 

@@ -27,6 +27,8 @@ WITHOUT_UNIT = {
     "model.rms_norm_epsilon",
     "model.initializer_std",
     "train.learning_rate",
+    "train.muon_learning_rate",
+    "train.muon_momentum",
     "train.weight_decay",
     "train.adam_beta1",
     "train.adam_beta2",

@@ -1,0 +1,94 @@
+"""Trainings with Muon for the matrices of layers and AdamW for the rest."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from forge.engine.checkpoint_folder import checkpoint_steps
+from forge.engine.distributed import Place
+from forge.engine.launch import run_training
+from forge.plan.types import Plan
+from forge.progress import SilentProgress
+from tests.engine.reference import reference_losses
+from tests.engine.runs import events_of, losses, make_run, train_here, weights_sha256
+from tests.factories import tiny_plan
+
+# Newton-Schulz steps spread what the order of additions differs by.
+LOSS_BOUND = {"fp32": 5e-5, "bf16": 5e-3}
+
+
+def plan_for(processes: int, zero_stage: int, precision: str = "fp32", accumulation: int = 1) -> Plan:
+    layout = {
+        "processes_per_node": processes,
+        "micro_batch_sequences": 4 // processes // accumulation,
+        "gradient_accumulation_steps": accumulation,
+        "zero_stage": zero_stage,
+        "precision": precision,
+    }
+    schedule = {
+        "optimizer": "muon",
+        "muon_learning_rate": 0.05,
+        "muon_momentum": 0.9,
+        "gradient_clip": 0.0,
+        "steps": 8,
+        "checkpoint_every_steps": 4,
+    }
+    # Neither two nor three processes' parts end where a matrix does.
+    return tiny_plan(model={"layers": 3}, layout=layout, schedule=schedule)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("zero_stage", [1, 2])
+def test_it_trains_as_plain_torch_and_resumes_bit_for_bit(
+    zero_stage: int, precision: str, tmp_path: Path, tokens: Path, place: Place
+) -> None:
+    plan = plan_for(1, zero_stage, precision, accumulation=2)
+    whole = make_run(tmp_path / "whole", plan)
+    train_here(plan, tokens, whole, place)
+    assert list(losses(whole).values()) == pytest.approx(
+        reference_losses(plan, tokens), abs=LOSS_BOUND[precision]
+    )
+    assert losses(whole)[8] < losses(whole)[1]
+
+    halves = make_run(tmp_path / "halves", plan)
+    (halves / "stop").touch()
+    train_here(plan, tokens, halves, place)
+    (halves / "stop").unlink()
+    train_here(plan, tokens, halves, place)
+    assert [start["resumed_from"] for start in events_of(halves, "train_start")] == [None, 1]
+    assert losses(halves) == losses(whole)
+    assert weights_sha256(halves) == weights_sha256(whole)
+
+
+def test_one_process_becomes_two_and_two_become_one(tmp_path: Path, tokens: Path, place: Place) -> None:
+    whole = make_run(tmp_path / "whole", plan_for(1, 1))
+    train_here(plan_for(1, 1), tokens, whole, place)
+
+    pair = plan_for(2, 2)
+    two = make_run(tmp_path / "two", pair)
+    _take_over(whole, two, 4)
+    run_training(pair, two / "plan.json", tokens, two, tmp_path / "two" / "out", SilentProgress())
+    assert losses(two) == pytest.approx({step: losses(whole)[step] for step in range(5, 9)}, abs=5e-5)
+
+    # From what two processes wrote, and once more from the same: bit for bit.
+    both = make_run(tmp_path / "both", pair)
+    run_training(pair, both / "plan.json", tokens, both, tmp_path / "both" / "out", SilentProgress())
+    again = make_run(tmp_path / "again", pair)
+    _take_over(both, again, 4)
+    run_training(pair, again / "plan.json", tokens, again, tmp_path / "again" / "out", SilentProgress())
+    assert weights_sha256(again) == weights_sha256(both)
+
+    one = make_run(tmp_path / "one", plan_for(1, 1))
+    _take_over(both, one, 4)
+    train_here(plan_for(1, 1), tokens, one, place)
+    assert losses(one) == pytest.approx({step: losses(both)[step] for step in range(5, 9)}, abs=5e-5)
+
+
+def _take_over(old: Path, new: Path, step: int) -> None:
+    shutil.copytree(old / "checkpoints", new / "checkpoints")
+    for later in checkpoint_steps(new / "checkpoints"):
+        if later > step:
+            shutil.rmtree(new / "checkpoints" / f"step-{later:08d}")
