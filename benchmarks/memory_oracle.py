@@ -289,9 +289,8 @@ def measure(
         checkpoint_activations(network, layout.activation_checkpointing)
         if computes_its_loss(model, layout.loss_chunks):
             compute_loss_inside(network, layout.loss_chunks)
-        optimizer = build_optimizer(
-            SimpleNamespace(schedule=rates, layout=layout, model=model), network.train()
-        )  # type: ignore[arg-type]
+        plan: Any = SimpleNamespace(schedule=schedule, layout=layout, model=model)
+        optimizer = build_optimizer(plan, network.train())
         if layout.zero_stage == 3:
             deepspeed.zero.Init(module=network, config_dict_or_path=config)
         engine, *_ = deepspeed.initialize(model=network, optimizer=optimizer, config=config)

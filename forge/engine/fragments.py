@@ -191,7 +191,7 @@ def _momenta(engine: Any, zero_stage: int) -> dict[str, torch.Tensor]:
     if zero_stage not in (1, 2) or type(inner).__name__ != "MuonWithAuxAdam":
         return {}
     names = {id(parameter): name for name, parameter in engine.module.named_parameters()}
-    momenta = {}
+    momenta: dict[str, torch.Tensor] = {}
     for group, flat in enumerate(engine.optimizer.single_partition_of_fp32_groups):
         touching = engine.optimizer.params_in_partition[group]
         if not touching or not touching[0].use_muon:

@@ -290,7 +290,7 @@ def _estimates(
         expected_failures=faults.expected_failures,
         best_checkpoint_interval_s=faults.best_checkpoint_interval_s,
         checkpoint_stall_s=faults.checkpoint_stall_s,
-        checkpoint_bytes=checkpoint_bytes(model),
+        checkpoint_bytes=checkpoint_bytes(model, chosen.layout.optimizer),
         corpus_tokens=corpus_tokens,
         corpus_passes=schedule.tokens / training_tokens if training_tokens else None,
         tokens_per_parameter=schedule.tokens / model.active_parameters,

@@ -45,7 +45,7 @@ def disk_items(
     lake = LAKE_FRACTION * source_bytes
     token_bytes = 2 if model.vocab_size <= SMALL_VOCABULARY else 4
     weights = WIDTH_BYTES[layout.precision] * model.parameters
-    checkpoint = checkpoint_bytes(model)
+    checkpoint = checkpoint_bytes(model, layout.optimizer)
     exports = sum(
         weights if name == "hf" else GGUF_WIDTH_BYTES[layout.precision] * model.parameters
         for name in export_formats

@@ -149,7 +149,7 @@ def _muon_clip(optimizer: str, clip: float | None) -> str | None:
         return None
     return (
         "with muon DeepSpeed 0.19 clips the orthogonal updates and not the gradients, so that "
-        f"train.gradient_clip {clip:g} would all but stop it: use train=muon, or train.gradient_clip=null"
+        f"train.gradient_clip {clip:g} would all but stop it: use train.gradient_clip=null"
     )
 
 
