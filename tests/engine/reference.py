@@ -86,7 +86,8 @@ def _orthogonalized(matrix: torch.Tensor) -> torch.Tensor:
     for _ in range(5):
         square = x @ x.mT
         x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
-    return x * max(1.0, rows / columns) ** 0.5
+    scale: float = max(1.0, rows / columns) ** 0.5
+    return x * scale
 
 
 def _positions(inputs: torch.Tensor) -> torch.Tensor:

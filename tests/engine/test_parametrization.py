@@ -5,15 +5,18 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from forge.engine.distributed import Place
 from forge.engine.model import build_model
 from forge.engine.optimizer import build_optimizer, set_learning_rate
 from forge.plan.parametrization import scale_of
 from forge.plan.types import Plan
+from tests.engine.runs import losses, make_run, train_here, weights_sha256
 from tests.factories import tiny_plan
 
 WIDTHS = (32, 64, 128, 256)
@@ -23,7 +26,7 @@ RATE = 0.02
 
 
 def _plan(width: int, mup: bool, **model: Any) -> Plan:
-    shape = {
+    shape: dict[str, Any] = {
         "hidden_size": width,
         "intermediate_size": 2 * width,
         "attention_heads": width // 8,
@@ -152,3 +155,28 @@ def test_decay_a_step_is_that_of_the_base_width() -> None:
     shrinks = {round(group["lr"] * group["weight_decay"], 12) for group in optimizer.param_groups}
     assert shrinks == {0.0, 0.05}
     assert {group["lr"] for group in optimizer.param_groups} == {0.5, 0.0625}
+
+
+@pytest.mark.parametrize("zero_stage", [1, 3])
+def test_it_resumes_bit_for_bit_and_every_stage_trains_alike(
+    zero_stage: int, tmp_path: Path, tokens: Path, place: Place
+) -> None:
+    base = {"mup_base_hidden_size": 8, "mup_base_head_dim": 4}
+    plan = tiny_plan(layout={"zero_stage": zero_stage}, schedule=base)
+    whole = make_run(tmp_path / "whole", plan)
+    train_here(plan, tokens, whole, place)
+    halves = make_run(tmp_path / "halves", plan)
+    (halves / "stop").touch()
+    train_here(plan, tokens, halves, place)
+    (halves / "stop").unlink()
+    train_here(plan, tokens, halves, place)
+    assert losses(halves) == losses(whole)
+    assert weights_sha256(halves) == weights_sha256(whole)
+
+    other = tiny_plan(layout={"zero_stage": 2}, schedule=base)
+    there = make_run(tmp_path / "there", other)
+    train_here(other, tokens, there, place)
+    assert losses(there) == pytest.approx(losses(whole), abs=5e-6)
+    plain = make_run(tmp_path / "plain", tiny_plan())
+    train_here(tiny_plan(), tokens, plain, place)
+    assert losses(plain) != pytest.approx(losses(whole), abs=1e-3)
