@@ -1,4 +1,7 @@
-"""The commands of the README and of docs: each is run here, or named here with the test that runs it; what it shows is what comes."""
+"""The commands of the README and of docs: each is run here, or named here with the test that runs it.
+
+What a page shows is what comes.
+"""
 
 from __future__ import annotations
 

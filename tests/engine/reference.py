@@ -86,8 +86,8 @@ def _orthogonalized(matrix: torch.Tensor) -> torch.Tensor:
     for _ in range(5):
         square = x @ x.mT
         x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
-    scale: float = max(1.0, rows / columns) ** 0.5
-    return x * scale
+    scaled: torch.Tensor = x * max(1.0, rows / columns) ** 0.5
+    return scaled
 
 
 def _positions(inputs: torch.Tensor) -> torch.Tensor:

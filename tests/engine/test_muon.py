@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
-from forge.engine.checkpoint_folder import checkpoint_steps
+from forge.engine.checkpoint_folder import checkpoint_name, checkpoint_steps
 from forge.engine.distributed import Place
 from forge.engine.launch import run_training
 from forge.plan.types import Plan
 from forge.progress import SilentProgress
+from tests.engine.poison import poison
 from tests.engine.reference import reference_losses
 from tests.engine.runs import events_of, losses, make_run, train_here, weights_sha256
 from tests.factories import tiny_plan
@@ -20,7 +24,9 @@ from tests.factories import tiny_plan
 LOSS_BOUND = {"fp32": 5e-5, "bf16": 5e-3}
 
 
-def plan_for(processes: int, zero_stage: int, precision: str = "fp32", accumulation: int = 1) -> Plan:
+def plan_for(
+    processes: int, zero_stage: int, precision: str = "fp32", accumulation: int = 1, **pace: int
+) -> Plan:
     layout = {
         "processes_per_node": processes,
         "micro_batch_sequences": 4 // processes // accumulation,
@@ -28,7 +34,7 @@ def plan_for(processes: int, zero_stage: int, precision: str = "fp32", accumulat
         "zero_stage": zero_stage,
         "precision": precision,
     }
-    schedule = {
+    schedule: dict[str, Any] = {
         "optimizer": "muon",
         "muon_learning_rate": 0.05,
         "muon_momentum": 0.9,
@@ -37,7 +43,7 @@ def plan_for(processes: int, zero_stage: int, precision: str = "fp32", accumulat
         "checkpoint_every_steps": 4,
     }
     # Neither two nor three processes' parts end where a matrix does.
-    return tiny_plan(model={"layers": 3}, layout=layout, schedule=schedule)
+    return tiny_plan(model={"layers": 3}, layout=layout, schedule=schedule | pace)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -92,3 +98,25 @@ def _take_over(old: Path, new: Path, step: int) -> None:
     for later in checkpoint_steps(new / "checkpoints"):
         if later > step:
             shutil.rmtree(new / "checkpoints" / f"step-{later:08d}")
+
+
+@pytest.mark.parametrize("zero_stage", [1, 2])
+def test_a_step_without_a_finite_gradient_changes_neither_weights_nor_momenta(
+    zero_stage: int, tmp_path: Path, tokens: Path, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_for(1, zero_stage, checkpoint_every_steps=1, keep_checkpoints=9)
+    run_dir = make_run(tmp_path, plan)
+    poison(monkeypatch, {3}, "not finite")
+    train_here(plan, tokens, run_dir, place)
+    assert [event["step"] for event in events_of(run_dir, "step_skipped")] == [3]
+    before, after, later = (_stored(run_dir, step) for step in (2, 3, 4))
+    assert any(key.endswith("/momentum_buffer") for key in before)
+    assert all(torch.equal(before[key], after[key]) for key in before)
+    assert any(not torch.equal(after[key], later[key]) for key in after if key.endswith("/momentum_buffer"))
+
+
+def _stored(run_dir: Path, step: int) -> dict[str, torch.Tensor]:
+    """Return all that a checkpoint of one process holds."""
+    (file,) = (run_dir / "checkpoints" / checkpoint_name(step)).glob("*.safetensors")
+    tensors: dict[str, torch.Tensor] = load_file(file)
+    return tensors
