@@ -406,7 +406,10 @@ def step_time_s(model: ModelPlan, layout: Layout, hardware: Hardware, sequence_l
 
 
 def checkpoint_write_s(model: ModelPlan, hardware: Hardware) -> float:
-    """Return seconds from a checkpoint's step until it is on disk: each node writes its part of it."""
+    """Return seconds from a checkpoint's step until it is on disk: each node writes its part of it.
+
+    That of AdamW: Muon's, smaller by up to a third, takes no longer.
+    """
     fixed_s = CHECKPOINT_FIXED_S[hardware.device]
     return fixed_s + checkpoint_bytes(model) / hardware.nodes / NVME_BYTES_PER_S
 
