@@ -47,6 +47,7 @@ import signal, sys
 from pathlib import Path
 from typing import Any
 from forge.engine.launch import run_training
+from forge.engine.processes import Job
 from forge.errors import UserError
 from forge.plan.types import load_plan
 from forge.progress import SilentProgress
@@ -61,7 +62,7 @@ signal.signal(signal.SIGTERM, terminate)
 tokens, run_dir = Path(sys.argv[1]), Path(sys.argv[2])
 try:
     plan = load_plan(run_dir / "plan.json")
-    run_training(plan, run_dir / "plan.json", tokens, run_dir, run_dir.parent / "out", SilentProgress())
+    run_training(Job(plan, run_dir / "plan.json", tokens, run_dir, run_dir.parent / "out"), SilentProgress())
 except UserError as error:
     print(error, file=sys.stderr)
     sys.exit(error.exit_code)

@@ -180,8 +180,6 @@ def _site() -> str:
 
 def _patch(live: LiveBytes, attention: str) -> None:
     """Replace what can't run on fake tensors. The process is not good for anything else afterwards."""
-    # On a CPU init_distributed compiles this op, which serves inference only.
-    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     # Module.to and .bfloat16 swap tensors, which fake tensors refuse; the model is built where and as it shall be.
     torch.nn.Module._apply = lambda self, *_, **__: self  # type: ignore[method-assign]
     # fp16 is not for a CPU, says DeepSpeed; nothing is computed here.
@@ -262,6 +260,8 @@ def measure(
         "fake", store=FakeStore(), rank=world_size - 1, world_size=world_size
     )
     offloads = layout.offload_optimizer != "none" or layout.offload_parameters != "none"
+    # On a CPU init_distributed compiles this op, which serves inference only.
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     deepspeed.init_distributed(verbose=False)
     live = LiveBytes(trace, offloads)
     _patch(live, layout.attention)

@@ -238,7 +238,10 @@ def default_stages(model: ModelPlan) -> tuple[StagePlan, ...]:
                 "sample_temperature": 0.0,
             },
         ),
-        "export": (("train", "tokenizer", "evaluate"), {"formats": ["hf"], "dtype": "fp32"}),
+        "export": (
+            ("train", "tokenizer", "tokens", "evaluate"),
+            {"formats": ["hf"], "gguf_types": ["f16", "q8_0"], "dtype": "fp32"},
+        ),
     }
     return tuple(
         StagePlan(

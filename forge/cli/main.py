@@ -24,6 +24,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "run": TAKES_OVERRIDES,
     "plan": TAKES_OVERRIDES,
     "audit": {},
+    "export": {},
 }
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from forge.cli.compiling import recompile
 from forge.errors import FitError, SpecError
+from forge.plan.compile import WHERE
 from forge.plan.drift import accept_drift, plan_drift
 from forge.plan.engine_limits import check_carried_out
 from forge.plan.hardware import check_runnable
@@ -14,29 +16,43 @@ from forge.plan.machine import probe_machine
 from forge.plan.types import Plan, load_plan
 
 
-def reviewed_plan(tokens: Sequence[str]) -> tuple[Path | None, Path]:
-    """Return the plan file a command line names (None where it names none) and the output folder.
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """A plan that a command line names, and where it is to be carried out."""
+
+    file: Path
+    output_dir: Path
+    hostfile: str | None
+    remote_shell: str
+
+
+def reviewed_plan(tokens: Sequence[str]) -> Reviewed | None:
+    """Return the plan that a command line names, None where it names none.
 
     Raises:
-        SpecError: something beside the plan and the output folder is said; a plan is run as it is.
+        SpecError: something beside the plan and where it is carried out is said; a plan is run as it is.
     """
     values = dict(token.lstrip("+").partition("=")[::2] for token in tokens)
     if "plan" not in values:
-        return None, Path()
+        return None
     keys = [token.lstrip("+").partition("=")[0] for token in tokens]
     problems = [
         f"{token}: a plan is carried out as it is: compile another one"
         for token, key in zip(tokens, keys, strict=True)
-        if key not in ("plan", "output_dir")
+        if key not in ("plan", *WHERE)
     ]
     problems += [f"{key}: is given more than once: give one" for key in values if keys.count(key) > 1]
     if not values["plan"]:
         problems.append("plan: is empty: name a file that `forge plan` wrote, as plan=plan.json")
-    if values.get("output_dir") == "":
-        problems.append("output_dir: is empty: give one")
+    problems += [f"{key}: is empty: give one" for key in WHERE if values.get(key) == ""]
     if problems:
         raise SpecError(*(f"command line: {problem}" for problem in problems))
-    return Path(values["plan"]).expanduser(), Path(values.get("output_dir", "."))
+    return Reviewed(
+        Path(values["plan"]).expanduser(),
+        Path(values.get("output_dir", ".")),
+        values.get("hostfile"),
+        values.get("remote_shell", "ssh"),
+    )
 
 
 def ready(file: Path, accepts_drift: bool) -> tuple[Plan, tuple[str, ...]]:

@@ -12,6 +12,7 @@ from forge.cli.compiling import Compiled, compile_overrides, source_hashes
 from forge.cli.notes import show_notes
 from forge.cli.options import Overrides, overrides_of
 from forge.cli.reviewed import ready, reviewed_plan
+from forge.engine.hosts import Cluster, check_cluster, read_cluster
 from forge.errors import FitError, SpecError, UserError
 from forge.plan.engine_limits import check_carried_out
 from forge.plan.hardware import check_runnable
@@ -43,14 +44,15 @@ def run(
     """
     tokens = overrides_of(context, overrides)
     display = make_display(sys.stderr, quiet)
-    file, output_dir = reviewed_plan(tokens)
-    if file is None and accept_drift:
+    reviewed = reviewed_plan(tokens)
+    if reviewed is None and accept_drift:
         raise SpecError("command line: --accept-drift: goes with plan=FILE: drop it, or name a plan")
-    if file is not None and multirun:
+    if reviewed is not None and multirun:
         raise SpecError("command line: --multirun: a plan is one run: drop it")
-    if file is not None:
-        plan, drift = ready(file, accept_drift)
-        _carry_out(plan, output_dir, display, quiet, drift)
+    if reviewed is not None:
+        plan, drift = ready(reviewed.file, accept_drift)
+        cluster = _cluster(plan, reviewed.hostfile, reviewed.remote_shell)
+        _carry_out(plan, reviewed.output_dir, display, quiet, cluster, drift)
         return
     points = [list(point) for point in expand_sweep(tokens)] if multirun else [tokens]
     compiled = compile_points(points)
@@ -58,7 +60,8 @@ def run(
         show_notes(point.notes)
         if len(compiled) > 1:
             display.line(f"run {number} of {len(compiled)}: {' '.join(points[number - 1])}")
-        _carry_out(point.plan, Path(point.spec.values["output_dir"]), display, quiet)
+        cluster = _cluster(point.plan, point.spec.values["hostfile"], point.spec.values["remote_shell"])
+        _carry_out(point.plan, Path(point.spec.values["output_dir"]), display, quiet, cluster)
 
 
 def compile_points(points: list[list[str]]) -> list[Compiled]:
@@ -76,6 +79,7 @@ def compile_points(points: list[list[str]]) -> list[Compiled]:
             one = compile_overrides(point, machine, needs_data=True)
             check_runnable(one.hardware, machine)
             check_carried_out(one.plan.layout)
+            _cluster(one.plan, one.spec.values["hostfile"], one.spec.values["remote_shell"])
             compiled.append(one)
         except (SpecError, FitError) as error:
             errors.append(error)
@@ -86,10 +90,21 @@ def compile_points(points: list[list[str]]) -> list[Compiled]:
     return compiled
 
 
+def _cluster(plan: Plan, hostfile: str | None, remote_shell: str) -> Cluster | None:
+    cluster = None if hostfile is None else read_cluster(Path(hostfile), remote_shell)
+    check_cluster(cluster, plan.layout)
+    return cluster
+
+
 def _carry_out(
-    plan: Plan, output_dir: Path, display: Display, quiet: bool, drift: tuple[str, ...] = ()
+    plan: Plan,
+    output_dir: Path,
+    display: Display,
+    quiet: bool,
+    cluster: Cluster | None,
+    drift: tuple[str, ...] = (),
 ) -> None:
-    finished = run_plan(plan, output_dir.expanduser(), display, source_hashes(), drift)
+    finished = run_plan(plan, output_dir.expanduser(), display, source_hashes(), drift, cluster)
     if finished.made or not quiet:
         from forge.cli.run_view import show_run
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -18,7 +19,7 @@ SAMPLE_CHARACTERS = 400
 def show_run(plan: Plan, finished: FinishedRun) -> None:
     """Print a finished run."""
     console = make_console()
-    folder = finished.artifacts["export"].folder / "hf"
+    folder = model_folder(finished.artifacts["export"].folder)
     if not finished.made:
         console.print(f"{finished.folder.name}: done before, nothing to do", markup=False)
         console.print(f"model: {folder}", markup=False, soft_wrap=True)
@@ -32,17 +33,36 @@ def show_run(plan: Plan, finished: FinishedRun) -> None:
         str(finished.artifacts[stage].folder / "set_aside.parquet") for stage in ("lake", "corpus")
     )
     console.print(f"what was left out, and why: {listed}", markup=False, soft_wrap=True)
-    console.print("load it:", markup=False)
-    for line in (
-        "from transformers import AutoModelForCausalLM, AutoTokenizer",
-        f'model, tokenizer = (auto.from_pretrained("{folder}") for auto in (AutoModelForCausalLM, AutoTokenizer))',
-    ):
-        console.print(f"  {line}", markup=False, soft_wrap=True)
+    show_use(console, finished.artifacts["export"].folder)
     console.print(
         f"\n{finished.folder.name}: done in {duration(finished.wall_clock_s)}; run folder {finished.folder}",
         markup=False,
         soft_wrap=True,
     )
+
+
+def model_folder(export: Path) -> Path:
+    """Return the folder of an export to name first: the one that transformers loads where there is one."""
+    return export / "hf" if (export / "hf").is_dir() else export / "gguf"
+
+
+def show_use(console: Console, export: Path) -> None:
+    """Print how what an export holds is used."""
+    if (export / "hf").is_dir():
+        console.print("load it:", markup=False)
+        for line in (
+            "from transformers import AutoModelForCausalLM, AutoTokenizer",
+            f'model, tokenizer = (auto.from_pretrained("{export / "hf"}") '
+            "for auto in (AutoModelForCausalLM, AutoTokenizer))",
+        ):
+            console.print(f"  {line}", markup=False, soft_wrap=True)
+    for file in sorted((export / "gguf").glob("*.gguf"))[-1:]:
+        console.print("serve it:", markup=False)
+        console.print(f"  llama-server -m {file}", markup=False, soft_wrap=True)
+        if (file.parent / "Modelfile").is_file():
+            console.print(
+                f"  ollama create NAME -f {file.parent / 'Modelfile'}", markup=False, soft_wrap=True
+            )
 
 
 def _quality(console: Console, evaluation: dict[str, Any]) -> None:

@@ -57,7 +57,7 @@ class Join:
 
 def set_digest(one: Uint64) -> bytes:
     """Return what a set is known by, 16 bytes."""
-    return hashlib.sha256(one.tobytes()).digest()[:16]
+    return hashlib.blake2b(one.data, digest_size=16).digest()
 
 
 def join_sets(

@@ -73,8 +73,8 @@ _SIGNAL_HINTS = {
     signal.SIGBUS: " (shared memory too small? enlarge /dev/shm: a container wants --shm-size=8g or --ipc=host)",
 }
 
-FAILURES_FILE = "failed-ranks.json"
-"""{rank: exit code}, written by the launcher; a negative code is a signal."""
+FAILURES_FILES = "failed-ranks-node*.json"
+"""{rank: exit code}, written by the launcher of a machine; a negative code is a signal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ def failure_line(rank: int, error: BaseException) -> str:
 
 def clear_failures(logs: Path) -> None:
     """Remove what an earlier attempt left."""
-    for path in [*logs.glob("error-rank*.json"), logs / FAILURES_FILE]:
+    for path in [*logs.glob("error-rank*.json"), *logs.glob(FAILURES_FILES)]:
         path.unlink(missing_ok=True)
 
 
@@ -118,12 +118,12 @@ def first_failure(logs: Path) -> Failure:
     A worker killed by a signal explains the errors of the others, who only lost a peer; SIGTERM is how torchrun ends
     those. Otherwise the earliest error counts.
     """
-    failed = _read(logs / FAILURES_FILE)
+    failed = {int(rank): code for path in logs.glob(FAILURES_FILES) for rank, code in _read(path).items()}
     for rank, code in sorted(failed.items()):
         if code < 0 and code != -signal.SIGTERM:
             hint = _SIGNAL_HINTS.get(-code, "")
             line = f"train: rank {rank} was killed by signal {-code}{hint}"
-            return Failure(line, rank_log(logs, int(rank)), "killed")
+            return Failure(line, rank_log(logs, rank), "killed")
     errors = []
     for path in logs.glob("error-rank*.json"):
         if content := _read(path):
@@ -134,7 +134,7 @@ def first_failure(logs: Path) -> Failure:
         return Failure(message, rank_log(logs, error_rank), kind)
     for rank, code in sorted(failed.items()):
         line = f"train: rank {rank} ended with exit status {code}"
-        return Failure(line, rank_log(logs, int(rank)), "error")
+        return Failure(line, rank_log(logs, rank), "error")
     return Failure("train: the launcher of the workers ended too early", launcher_log(logs), "killed")
 
 
@@ -143,9 +143,14 @@ def rank_log(logs: Path, rank: int) -> Path:
     return logs / f"rank{rank}.log"
 
 
-def launcher_log(logs: Path) -> Path:
-    """Return where torchrun's own output goes, and a worker's before it has opened its log."""
-    return logs / "launcher.log"
+def failures_file(logs: Path, node: int) -> Path:
+    """Return where the launcher of machine `node` writes who failed."""
+    return logs / FAILURES_FILES.replace("*", str(node))
+
+
+def launcher_log(logs: Path, node: int = 0) -> Path:
+    """Return where torchrun's own output on machine `node` goes, and a worker's before it has opened its log."""
+    return logs / ("launcher.log" if node == 0 else f"launcher-node{node}.log")
 
 
 def _known(error: BaseException) -> _Known | None:

@@ -40,6 +40,7 @@ class Heartbeat:
         self._file = os.open(beat_file(logs, rank), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         self._times_s: deque[float] = deque(maxlen=_STEPS_REMEMBERED)
         self._last_s: float | None = None
+        self._beats = 0
         self.rest(0, "start")
 
     def step(self, step: int) -> None:
@@ -57,12 +58,13 @@ class Heartbeat:
 
     def _write(self, step: int, doing: str) -> None:
         content = {
-            "time_s": time.monotonic(),  # one clock for all processes of a machine; stands still while it sleeps
+            "beat": self._beats,
             "pid": os.getpid(),
             "step": step,
             "doing": doing,
             "step_time_s": statistics.median(self._times_s) if self._times_s else None,
         }
+        self._beats += 1
         os.pwrite(self._file, json.dumps(content).ljust(_LINE_BYTES).encode() + b"\n", 0)
 
 
@@ -88,13 +90,28 @@ def read_beats(logs: Path) -> dict[int, dict[str, Any]]:
     return beats
 
 
-def silence(beats: dict[int, dict[str, Any]], patience: Patience, now_s: float) -> tuple[int, float] | None:
-    """Return (rank, seconds) of the worker that has shown nothing for longest, where that is too long."""
-    late = []
-    for rank, beat in beats.items():
-        allowed_s = patience.outside_steps_s
-        if beat["doing"] == "step":
-            allowed_s = max(patience.medians * beat["step_time_s"], patience.at_least_s)
-        if now_s - beat["time_s"] > allowed_s:
-            late.append((now_s - beat["time_s"], rank))
-    return (max(late)[1], max(late)[0]) if late else None
+class Watch:
+    """The parent's end: how long each worker has shown nothing, by the parent's own clock.
+
+    Machines have clocks of their own; a monotonic one stands still while the parent's sleeps.
+    """
+
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
+        self._seen: dict[int, tuple[dict[str, Any], float]] = {}
+        """Each rank's last sign of life, and when it was first seen."""
+
+    def silence(self, beats: dict[int, dict[str, Any]], now_s: float) -> tuple[int, float] | None:
+        """Return (rank, seconds) of the worker that has shown nothing for longest, where that is too long."""
+        late = []
+        for rank, beat in beats.items():
+            known, since_s = self._seen.get(rank, (None, now_s))
+            if beat != known:
+                self._seen[rank] = beat, now_s
+                continue
+            allowed_s = self._patience.outside_steps_s
+            if beat["doing"] == "step":
+                allowed_s = max(self._patience.medians * beat["step_time_s"], self._patience.at_least_s)
+            if now_s - since_s > allowed_s:
+                late.append((now_s - since_s, rank))
+        return (max(late)[1], max(late)[0]) if late else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +12,11 @@ from typing import Any
 from forge.engine import processes
 from forge.engine.checkpoint_folder import checkpoint_folder, checkpoint_steps
 from forge.engine.events import append_event
-from forge.engine.failures import Failure, clear_failures, first_failure, rank_log
+from forge.engine.failures import Failure, clear_failures, first_failure, launcher_log, rank_log
 from forge.engine.follower import Follower
-from forge.engine.heartbeat import Patience, clear_beats, read_beats, silence
+from forge.engine.heartbeat import Patience, Watch, clear_beats, read_beats
+from forge.engine.hosts import check_cluster
+from forge.engine.processes import Job, Workers
 from forge.engine.stopping import STOP_FILE
 from forge.errors import Interrupted, StageError
 from forge.plan.types import Plan
@@ -33,16 +34,8 @@ class Limits:
     patience: Patience = field(default_factory=Patience)
 
 
-def run_training(
-    plan: Plan,
-    plan_path: Path,
-    tokens: Path,
-    run_dir: Path,
-    out: Path,
-    progress: Progress,
-    limits: Limits | None = None,
-) -> dict[str, Any]:
-    """Train `plan` on `tokens`, going on from the newest checkpoint in `run_dir`; return what training.json holds.
+def run_training(job: Job, progress: Progress, limits: Limits | None = None) -> dict[str, Any]:
+    """Train, going on from the newest checkpoint in the run folder; return what training.json holds.
 
     Workers that fail or hang are started again from the newest checkpoint. A KeyboardInterrupt asks the workers to
     write a checkpoint and end; a second one kills them.
@@ -52,20 +45,19 @@ def run_training(
             and how to go on.
         Interrupted: a KeyboardInterrupt came, or the workers were told to stop; the same command goes on.
     """
-    if plan.layout.nodes != 1:
-        raise StageError(
-            f"train: the plan is for {plan.layout.nodes} nodes: training runs on one node at present"
-        )
-    processes.check_loopback()
+    plan, run_dir = job.plan, job.run_dir
+    check_cluster(job.cluster, plan.layout)
+    if job.cluster is None:
+        processes.check_loopback()
     (run_dir / "logs").mkdir(parents=True, exist_ok=True)
     follower = Follower(plan, run_dir / "events.jsonl", progress)
     limits = limits or Limits()
     failures_in_a_row = 0
     while True:
         saved_before = _saved_step(run_dir)
-        failure = _attempt(plan, plan_path, tokens, run_dir, out, follower, limits.patience)
-        if failure is None and (out / "training.json").exists():
-            summary: dict[str, Any] = json.loads((out / "training.json").read_text(encoding="utf-8"))
+        failure = _attempt(job, follower, limits.patience)
+        if failure is None and (job.out / "training.json").exists():
+            summary: dict[str, Any] = json.loads((job.out / "training.json").read_text(encoding="utf-8"))
             return summary
         if follower.ending == "stopped":  # whatever became of the launcher after it
             raise _interrupted(signal.SIGTERM, run_dir, plan, "checkpoint written")
@@ -85,79 +77,73 @@ def run_training(
         progress.note(line)
 
 
-def _attempt(
-    plan: Plan,
-    plan_path: Path,
-    tokens: Path,
-    run_dir: Path,
-    out: Path,
-    follower: Follower,
-    patience: Patience,
-) -> Failure | None:
+def _attempt(job: Job, follower: Follower, patience: Patience) -> Failure | None:
     """Start the workers and see them to their end; return what went wrong."""
+    run_dir = job.run_dir
     logs = run_dir / "logs"
     clear_failures(logs)
     clear_beats(logs)
     (run_dir / STOP_FILE).unlink(missing_ok=True)
     follower.expect_start()
     hung: Failure | None = None
-    process: subprocess.Popen[bytes] | None = None
+    workers: Workers | None = None
+    watch = Watch(patience)
     try:
-        process = processes.start(plan, plan_path, tokens, run_dir, out)
+        workers = processes.start(job)
         watched_s = time.monotonic()
-        while hung is None and not processes.ended(process):
+        while hung is None and not processes.ended(workers):
             follower.look()
             if time.monotonic() - watched_s >= _WATCH_EVERY_S:
                 watched_s = time.monotonic()
-                hung = _hung(logs, patience)
+                hung = _hung(logs, watch)
         if hung is not None:
-            processes.dump_stacks(logs)
+            processes.dump_stacks(logs, job.plan.layout.processes_per_node)
     except KeyboardInterrupt as interrupt:
-        raise _stop(process, run_dir, plan, interrupt, follower) from None
+        raise _stop(workers, job, interrupt, follower) from None
     finally:
-        if process is not None and process.poll() is None:
-            processes.kill(process)
+        if workers is not None and workers.returncode is None:
+            processes.kill(workers)
         (run_dir / STOP_FILE).unlink(missing_ok=True)
     follower.look()
     if hung is not None:
         return hung
-    return first_failure(logs) if process.returncode != 0 else None
+    if workers.returncode == 0:
+        return None
+    if line := processes.unreachable(job, workers):
+        return Failure(line, launcher_log(logs), "killed")
+    return first_failure(logs)
 
 
-def _hung(logs: Path, patience: Patience) -> Failure | None:
-    found = silence(read_beats(logs), patience, time.monotonic())
+def _hung(logs: Path, watch: Watch) -> Failure | None:
+    beats = read_beats(logs)
+    found = watch.silence(beats, time.monotonic())
     if found is None:
         return None
     rank, silent_s = found
-    beat = read_beats(logs)[rank]
+    beat = beats[rank]
     line = (
         f"train: rank {rank} hangs: nothing for {silent_s:.0f} s after step {beat['step']} ({beat['doing']})"
     )
     return Failure(line, rank_log(logs, rank), "killed")
 
 
-def _stop(
-    process: subprocess.Popen[bytes] | None,
-    run_dir: Path,
-    plan: Plan,
-    interrupt: KeyboardInterrupt,
-    follower: Follower,
-) -> Interrupted:
+def _stop(workers: Workers | None, job: Job, interrupt: KeyboardInterrupt, follower: Follower) -> Interrupted:
     """Ask the workers to end with a checkpoint and wait for it, unless a second interrupt comes."""
+    run_dir, plan = job.run_dir, job.plan
     saved = "nothing to save"
-    if process is not None:
+    if workers is not None:
         (run_dir / STOP_FILE).touch()
         try:
             follower.progress.note(
                 "train: stopping after this step, with a checkpoint; interrupt again to stop at once"
             )
-            while not processes.ended(process):
+            while not processes.ended(workers):
                 follower.look()
-            if process.returncode != 0:
+            if workers.returncode != 0:
                 raise _failed(first_failure(run_dir / "logs"), run_dir)
             saved = "checkpoint written"
         except KeyboardInterrupt:
-            processes.kill(process)
+            processes.kill(workers)
             saved = "at once, later steps are lost"
     # The command line turns SIGTERM into a subclass of KeyboardInterrupt; Ctrl-C is the class itself.
     number = signal.SIGINT if type(interrupt) is KeyboardInterrupt else signal.SIGTERM

@@ -9,17 +9,25 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+from forge.engine.interfaces import interface_towards
 from forge.engine.stopping import STOP_SIGNALS
 
 PARENT_VARIABLE = "FORGE_PARENT_PID"
 FAILURES_VARIABLE = "FORGE_FAILURES_FILE"
+MASTER_VARIABLE = "FORGE_MASTER_HOST"
+"""The first machine of several."""
 
 
 def main() -> int:
     """Run torchrun on the command line; when workers fail, write {rank: exit code} to FAILURES_VARIABLE's file."""
-    from forge.engine.tether import die_with_parent
+    from forge.engine.tether import die_with_input, die_with_parent
 
-    die_with_parent(int(os.environ[PARENT_VARIABLE]))
+    if PARENT_VARIABLE in os.environ:
+        die_with_parent(int(os.environ[PARENT_VARIABLE]))
+    else:
+        die_with_input()
+    if MASTER_VARIABLE in os.environ:
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", interface_towards(os.environ[MASTER_VARIABLE]))
     os.environ[PARENT_VARIABLE] = str(os.getpid())  # the workers' parent
 
     from torch.distributed import run

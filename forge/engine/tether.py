@@ -6,8 +6,20 @@ import ctypes
 import os
 import signal
 import sys
+import threading
 
 _PR_SET_PDEATHSIG = 1
+
+
+def die_with_input() -> None:
+    """Have this process killed when its standard input ends: the tether of one whose parent is on another machine."""
+    threading.Thread(target=_wait_for_the_end, name="tether", daemon=True).start()
+
+
+def _wait_for_the_end() -> None:
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def die_with_parent(parent_pid: int) -> None:

@@ -42,9 +42,14 @@ def gather_weights(engine: Any, plan: Plan, place: Place) -> dict[str, torch.Ten
     return weights
 
 
+def weights_dtype(plan: Plan) -> torch.dtype:
+    """Return the type that the weights leave the training in."""
+    return torch.bfloat16 if plan.layout.precision == "bf16" else torch.float32
+
+
 def write_transformers_folder(weights: dict[str, torch.Tensor], plan: Plan, out: Path) -> None:
     """Write `weights`, named as the transformers module names them, as transformers itself saves them."""
-    dtype = torch.bfloat16 if plan.layout.precision == "bf16" else torch.float32
+    dtype = weights_dtype(plan)
     with torch.device("meta"):
         shell = transformers.AutoModelForCausalLM.from_config(build_config(plan.model), dtype=dtype)
     missing, unexpected = shell.load_state_dict(weights, strict=False, assign=True)

@@ -31,7 +31,7 @@ def compare_tokenizers(trained: Tokenizer, exported: Any) -> int:
     Raises:
         Mismatch: some ids or a text differ.
     """
-    strings = [*HARD_STRINGS, *random_strings(SEED), *_vocabulary_strings(trained)]
+    strings = [*HARD_STRINGS, *random_strings(SEED), *vocabulary_strings(trained)]
     if isinstance(exported.backend_tokenizer.normalizer, normalizers.NFC):
         strings = [unicodedata.normalize("NFC", text) for text in strings]
     for special in (True, False):
@@ -64,7 +64,8 @@ def compare_tokenizer_files(trained: Path, exported: Path) -> None:
             raise Mismatch(f"tokenizer: {exported.name}: {part!r} is not what was trained")
 
 
-def _vocabulary_strings(tokenizer: Tokenizer) -> list[str]:
+def vocabulary_strings(tokenizer: Tokenizer) -> list[str]:
+    """Return the text of all tokens, or of a seeded sample of `VOCABULARY_STRINGS`."""
     ids = sorted(tokenizer.get_vocab(with_added_tokens=False).values())
     if len(ids) > VOCABULARY_STRINGS:
         ids = random.Random(SEED).sample(ids, VOCABULARY_STRINGS)

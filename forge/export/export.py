@@ -1,65 +1,102 @@
-"""The export stage: a folder that plain transformers loads, and the proof that it is the trained model."""
+"""The export stage: the trained model in the forms that others load, and the proof that each is that model.
+
+out/hf/           a Hugging Face folder
+out/gguf/         GGUF files, and for Ollama a Modelfile
+out/export.json   of what plan and data it is, with what it was made, what was proven
+"""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import safetensors
 
 import forge
-from forge.errors import StageError
 from forge.export.checksums import write_checksums
-from forge.export.expressible import name_pre_tokenizer, refuse_inexpressible
+from forge.export.expressible import name_pre_tokenizer, read_chat_template, refuse_inexpressible
+from forge.export.gguf_file import write_gguf
 from forge.export.hf_folder import open_to_readers, write_hf_folder, write_json
-from forge.export.model_card import model_card
+from forge.export.llama_server import require_llama_cpp
+from forge.export.model_card import LICENSE, model_card
+from forge.export.modelfile import gguf_name, go_template, modelfile
+from forge.export.proof import prove_gguf, prove_hf
 from forge.plan.types import Plan
 from forge.progress import Progress
 
-FOLDER = "hf"
+HF_FOLDER, GGUF_FOLDER = "hf", "gguf"
 
 
-def export_model(
-    plan: Plan, train: Path, tokenizer: Path, evaluation: Path, out: Path, progress: Progress
-) -> dict[str, Any]:
-    """Write `out`/hf and `out`/export.json, prove that they agree with `train`, and return export.json's content.
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """Folders that earlier stages left."""
+
+    train: Path
+    tokenizer: Path
+    tokens: Path
+    evaluation: Path | None
+    """None where the model was not measured."""
+    steps: int
+    """That the weights were trained for."""
+
+
+def export_model(plan: Plan, trained: Trained, out: Path, progress: Progress) -> dict[str, Any]:
+    """Write what `export.formats` asks for and `out`/export.json, prove it, and return export.json's content.
 
     Raises:
-        StageError: the model or tokenizer cannot be expressed (nothing is written), or the proof failed (the caller
-            must throw `out` away).
+        StageError: the model or tokenizer cannot be expressed, or the proof cannot run (nothing is written), or the
+            proof failed (the caller must throw `out` away).
     """
-    dtype = plan.stage("export").parameters["dtype"]
-    refuse_inexpressible(plan, _read(train / "config.json"))
-    pre_tokenizer = name_pre_tokenizer(_read(tokenizer / "tokenizer.json"), plan.model.vocab_size)
-    card = model_card(plan, dtype, _read(evaluation / "evaluation.json"))
+    parameters = plan.stage("export").parameters
+    formats, dtype = parameters["formats"], parameters["dtype"]
+    refuse_inexpressible(plan, _read(trained.train / "config.json"))
+    pre_tokenizer = name_pre_tokenizer(_read(trained.tokenizer / "tokenizer.json"), plan.model.vocab_size)
+    read_chat_template(_read(trained.tokenizer / "tokenizer_config.json"))
+    makes_gguf = "gguf" in formats or "ollama" in formats
+    require_llama_cpp(formats)
+    template = go_template(trained.tokenizer) if "ollama" in formats else None
+    evaluation = _read(trained.evaluation / "evaluation.json") if trained.evaluation else None
 
-    folder = out / FOLDER
-    progress.start(3, "steps")
-    progress.note(f"writing {dtype} weights")
-    write_hf_folder(plan.model, dtype, train, tokenizer, folder)
-    (folder / "README.md").write_text(card, encoding="utf-8")
-    progress.advance()
-    progress.note("comparing the folder with the trained model in a fresh process")
-    proof = prove(train, tokenizer, folder)
-    versions = proof.pop("versions") | {"safetensors": safetensors.__version__}
-    progress.advance()
-    sums = write_checksums(folder)
-    open_to_readers(folder)
-    progress.advance()
-
+    kinds = parameters["gguf_types"] if makes_gguf else []
+    progress.start(2 * ("hf" in formats) + 2 * makes_gguf + len(kinds), "steps")
+    proof: dict[str, Any] = {}
+    sums: dict[str, dict[str, str]] = {}
+    versions = {"safetensors": safetensors.__version__}
+    if "hf" in formats:
+        card = model_card(plan, dtype, evaluation, trained.steps)
+        proof[HF_FOLDER] = _export_hf(plan, dtype, trained, card, out / HF_FOLDER, progress)
+        sums[HF_FOLDER] = write_checksums(out / HF_FOLDER)
+    if makes_gguf:
+        hashes = _write_gguf_files(plan, kinds, pre_tokenizer, trained, out / GGUF_FOLDER, progress)
+        if template is not None:
+            text = modelfile(plan.model, kinds, trained.tokenizer, template, LICENSE)
+            (out / GGUF_FOLDER / "Modelfile").write_text(text, encoding="utf-8")
+        sums[GGUF_FOLDER] = write_checksums(out / GGUF_FOLDER, hashes)
+        proof[GGUF_FOLDER] = _prove_gguf_files(plan, kinds, pre_tokenizer, trained, out, progress)
+    for name, figures in proof.items():
+        versions |= figures.pop("versions")
+        open_to_readers(out / name)
     result = {
         "plan_id": plan.id,
         "name": plan.name,
         "forge_version": forge.__version__,
-        "format": FOLDER,
+        "steps": trained.steps,
+        "formats": formats,
         "dtype": dtype,
         "pre_tokenizer": pre_tokenizer,
-        "bytes": sum(path.stat().st_size for path in folder.iterdir()),
+        "bytes": sum(path.stat().st_size for name in sums for path in (out / name).iterdir()),
+        "lineage": {
+            "sources": [
+                {key: value for key, value in asdict(source).items() if key != "path"}
+                for source in plan.sources
+            ],
+            "stages": {stage.name: stage.key for stage in plan.stages},
+        },
         "sha256": sums,
         "proof": proof,
         "versions": versions,
@@ -68,35 +105,65 @@ def export_model(
     return result
 
 
-def prove(train: Path, tokenizer: Path, hf: Path) -> dict[str, Any]:
-    """Run `forge.export.verify` in a fresh process and return its figures.
+def _export_hf(
+    plan: Plan, dtype: str, trained: Trained, card: str, folder: Path, progress: Progress
+) -> dict[str, Any]:
+    progress.note(f"writing {dtype} weights")
+    write_hf_folder(plan.model, dtype, trained.train, trained.tokenizer, folder)
+    (folder / "README.md").write_text(card, encoding="utf-8")
+    progress.advance()
+    progress.note("comparing the folder with the trained model in a fresh process")
+    figures = prove_hf(trained.train, trained.tokenizer, folder)
+    progress.advance()
+    return figures
 
-    Raises:
-        StageError: the folder differs from what was trained, or cannot be loaded.
-    """
-    source = str(Path(forge.__file__).resolve().parent.parent)
-    environment = os.environ | {
-        "HF_HUB_OFFLINE": "1",
-        "TRANSFORMERS_OFFLINE": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-        "PYTHONPATH": os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")])),
-    }
-    with tempfile.TemporaryDirectory() as scratch:
-        report = Path(scratch) / "report.json"
-        # -P: a json.py where the user happens to stand must not be imported.
-        command = [sys.executable, "-P", "-m", "forge.export.verify"]
-        for name, path in (("train", train), ("tokenizer", tokenizer), ("hf", hf), ("report", report)):
-            command += [f"--{name}", str(path.resolve())]
-        finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        if not report.exists():
-            last = (finished.stderr.strip().splitlines() or [f"exit status {finished.returncode}"])[-1]
-            raise StageError(f"export: the written folder cannot be checked: {last}: nothing was published")
-        figures = _read(report)
-    if "mismatch" in figures:
-        raise StageError(
-            f"export: the written folder is not the trained model: {figures['mismatch']}: nothing was published"
+
+def _write_gguf_files(
+    plan: Plan, kinds: list[str], pre_tokenizer: str, trained: Trained, folder: Path, progress: Progress
+) -> dict[str, str]:
+    folder.mkdir()
+    hashes = {}
+    for kind in kinds:
+        progress.note(f"writing {gguf_name(kind)}")
+        hashes[gguf_name(kind)] = _write(plan, kind, pre_tokenizer, trained, folder)
+        progress.advance()
+    return hashes
+
+
+def _prove_gguf_files(
+    plan: Plan, kinds: list[str], pre_tokenizer: str, trained: Trained, out: Path, progress: Progress
+) -> dict[str, Any]:
+    with _f32_file(plan, kinds, pre_tokenizer, trained, out) as f32:
+        progress.advance()
+        progress.note("comparing the GGUF files with the trained model in llama.cpp")
+        figures = prove_gguf(trained.train, trained.tokenizer, trained.tokens, f32, out / GGUF_FOLDER)
+    progress.advance()
+    for name, file in figures["files"].items():
+        progress.note(
+            f"{name}: {file['held_out_nll_delta_nats_per_token']:+.5f} nats a token on held-out text, "
+            f"{file['greedy_same_choice_fraction']:.1%} of greedy choices equal"
         )
     return figures
+
+
+@contextmanager
+def _f32_file(
+    plan: Plan, kinds: list[str], pre_tokenizer: str, trained: Trained, out: Path
+) -> Iterator[Path]:
+    """Give the f32 file that llama.cpp is held against the trained model with; one for the proof alone is removed."""
+    if "f32" in kinds:
+        yield out / GGUF_FOLDER / gguf_name("f32")
+        return
+    with tempfile.TemporaryDirectory(prefix=".f32-", dir=out) as scratch:
+        path = Path(scratch) / gguf_name("f32")
+        write_checksums(path.parent, {path.name: _write(plan, "f32", pre_tokenizer, trained, path.parent)})
+        yield path
+
+
+def _write(plan: Plan, kind: str, pre_tokenizer: str, trained: Trained, folder: Path) -> str:
+    return write_gguf(
+        folder / gguf_name(kind), kind, plan.name, plan.model, pre_tokenizer, trained.train, trained.tokenizer
+    )
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -10,10 +10,11 @@ from typing import Any
 
 from forge.data.tokenizer import PATTERNS
 from forge.errors import StageError
+from forge.export.gguf_tensors import GGUF_TYPES
 from forge.plan.types import Plan
 
 DTYPES = ("bf16", "fp32")
-FORMATS = ("hf",)
+FORMATS = ("hf", "gguf", "ollama")
 
 PRE_TOKENIZERS = {regex: name for name, regex in PATTERNS.items()}
 """Split regex -> the name by which servers know the pre-tokenizer that cuts text so."""
@@ -23,12 +24,16 @@ def refuse_inexpressible(plan: Plan, config: dict[str, Any]) -> None:
     """Check the export's parameters and the trained config.json.
 
     Raises:
-        StageError: an unknown format or dtype, a model other than the plan's, a sliding window, scaled rope.
+        StageError: an unknown format, type or dtype, a model other than the plan's, a sliding window, scaled rope, or
+            for GGUF a routing that llama.cpp does not know.
     """
     parameters = plan.stage("export").parameters
     for name in parameters["formats"]:
         if name not in FORMATS:
             raise StageError(f"export.formats: {name!r} is not known: choose from {', '.join(FORMATS)}")
+    for name in parameters["gguf_types"]:
+        if name not in GGUF_TYPES:
+            raise StageError(f"export.gguf_types: {name!r} is not known: choose from {', '.join(GGUF_TYPES)}")
     if parameters["dtype"] not in DTYPES:
         raise StageError(
             f"export.dtype: {parameters['dtype']!r} is not known: choose from {', '.join(DTYPES)}"
@@ -43,6 +48,11 @@ def refuse_inexpressible(plan: Plan, config: dict[str, Any]) -> None:
             "export: the trained config.json has a sliding window, which other readers ignore: train without it"
         )
     model = plan.model
+    if model.experts and not model.norm_topk_prob and set(parameters["formats"]) - {"hf"}:
+        raise StageError(
+            "export.formats: gguf: llama.cpp makes the weights of a token's experts add up to 1, and this model was "
+            "trained without that (model.norm_topk_prob): leave gguf and ollama out"
+        )
     planned: dict[str, Any] = {
         "model_type": model.family,
         "num_hidden_layers": model.layers,
@@ -86,6 +96,8 @@ def name_pre_tokenizer(tokenizer: dict[str, Any], vocab_size: int) -> str:
     model = tokenizer.get("model") or {}
     if model.get("type") != "BPE" or model.get("byte_fallback") or model.get("dropout"):
         raise _unknown("model", model.get("type"), "a plain byte-level BPE")
+    if model.get("ignore_merges"):
+        raise _unknown("ignore_merges", "set", "merges alone")
     if tokenizer.get("normalizer") is not None:
         raise _unknown("normalizer", tokenizer["normalizer"].get("type"), "none")
     if (tokenizer.get("decoder") or {}).get("type") != "ByteLevel":
@@ -104,6 +116,9 @@ def name_pre_tokenizer(tokenizer: dict[str, Any], vocab_size: int) -> str:
     name = PRE_TOKENIZERS.get(regex)
     if name is None:
         raise _unknown("Split regex", repr(regex[:40]), " or ".join(PATTERNS))
+    for added in tokenizer.get("added_tokens", []):
+        if any(added.get(flag) for flag in ("lstrip", "rstrip", "single_word")):
+            raise _unknown(f"added token {added.get('content')!r}", "matched with conditions", "as it is")
     ids = [*model["vocab"].values(), *(token["id"] for token in tokenizer.get("added_tokens", []))]
     if max(ids) >= vocab_size:
         raise StageError(
@@ -111,6 +126,18 @@ def name_pre_tokenizer(tokenizer: dict[str, Any], vocab_size: int) -> str:
             "export with the tokenizer it was trained with"
         )
     return name
+
+
+def read_chat_template(config: dict[str, Any]) -> str | None:
+    """Return the Jinja text of a parsed tokenizer_config.json, None where it has none.
+
+    Raises:
+        StageError: it has several, by name, of which most servers take any.
+    """
+    template = config.get("chat_template") or None
+    if template is not None and not isinstance(template, str):
+        raise StageError("export: tokenizer_config.json has several chat templates: leave one, as plain text")
+    return template
 
 
 def _unknown(what: str, found: object, wanted: str) -> StageError:

@@ -58,10 +58,10 @@ RANGES = (
 )
 
 
-def random_strings(seed: int) -> list[str]:
+def random_strings(seed: int, count: int = RANDOM_STRINGS) -> list[str]:
     """Return seeded random Unicode strings without surrogates, each mixing a few scripts."""
     source = random.Random(seed)
-    return [_random_string(source) for _ in range(RANDOM_STRINGS)]
+    return [_random_string(source) for _ in range(count)]
 
 
 def _random_string(source: random.Random) -> str:

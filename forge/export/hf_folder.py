@@ -10,6 +10,7 @@ from typing import Any
 import torch
 import transformers
 
+from forge.export.expressible import read_chat_template
 from forge.plan.types import ModelPlan
 
 TORCH_DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
@@ -71,6 +72,9 @@ def _write_tokenizer(tokenizer: Path, folder: Path, context_tokens: int) -> dict
         "model_input_names": ["input_ids", "attention_mask"],
     }
     write_json(folder / "tokenizer_config.json", config)
+    if template := read_chat_template(config):
+        # 5.x writes and reads this file, 4.57 the key above.
+        (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
     added = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["added_tokens"]
     id_of = {token["content"]: token["id"] for token in added}
     return {f"{name}_token_id": id_of[config[f"{name}_token"]] for name in ("bos", "eos", "pad")}

@@ -34,7 +34,13 @@ It continues text. It was not taught to follow instructions or to chat, and what
 | vocabulary | {vocab_size:,} tokens |
 | weights here | {dtype} |
 
-## Held-out documents
+{held_out}
+## Licence
+
+{licence}
+"""
+
+HELD_OUT = """## Held-out documents
 
 They were kept out of training, and so was whatever nearly repeats them. Lower is better.
 
@@ -47,17 +53,17 @@ They were kept out of training, and so was whatever nearly repeats them. Lower i
 
 Measured on {held_out_tokens:,} tokens ({held_out_bytes:,} bytes, {held_out_documents:,} documents):
 {loss:.4f} nats per token, perplexity {perplexity:.2f}.
-
-## Licence
-
-Not stated yet. The owner of the training documents states it here.
 """
 
+LICENSE = "Not stated yet. The owner of the training documents states it here."
 
-def model_card(plan: Plan, dtype: str, evaluation: dict[str, Any]) -> str:
-    """Return the card's Markdown. It holds counts and measurements, never a path, a prompt or a document's text."""
-    model, schedule, rivals = plan.model, plan.schedule, evaluation["baselines"]
-    xz_seen = rivals["xz_with_training_text_bits_per_byte"]
+
+def model_card(plan: Plan, dtype: str, evaluation: dict[str, Any] | None, steps: int) -> str:
+    """Return the card's Markdown. It holds counts and measurements, never a path, a prompt or a document's text.
+
+    Without `evaluation` it says nothing of held-out documents. `steps` are those the weights were trained for.
+    """
+    model, schedule = plan.model, plan.schedule
     return CARD.format(
         name=plan.name,
         family=model.family,
@@ -68,13 +74,22 @@ def model_card(plan: Plan, dtype: str, evaluation: dict[str, Any]) -> str:
         sources=len(plan.sources),
         files=sum(source.files for source in plan.sources),
         source_bytes=sum(source.bytes for source in plan.sources),
-        tokens=schedule.tokens,
-        steps=schedule.steps,
+        tokens=steps * schedule.global_batch_tokens,
+        steps=steps,
         sequence_length=schedule.sequence_length,
         layers=model.layers,
         hidden_size=model.hidden_size,
         vocab_size=model.vocab_size,
         dtype=dtype,
+        held_out="" if evaluation is None else _held_out(evaluation),
+        licence=LICENSE,
+    )
+
+
+def _held_out(evaluation: dict[str, Any]) -> str:
+    rivals = evaluation["baselines"]
+    xz_seen = rivals["xz_with_training_text_bits_per_byte"]
+    return HELD_OUT.format(
         bits=evaluation["held_out_bits_per_byte"],
         unigram=rivals["unigram_bits_per_byte"],
         xz=rivals["xz_bits_per_byte"],

@@ -1,4 +1,4 @@
-"""The proof that an exported folder is the trained model, run in a process that has seen nothing of the export.
+"""The proof that a Hugging Face folder is the trained model, run in a process that has seen nothing of the export.
 
     python -m forge.export.verify --train DIR --tokenizer DIR --hf DIR --report FILE
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import random
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,13 +21,9 @@ from tokenizers import Tokenizer
 from forge.export.compare_configs import compare_configs
 from forge.export.compare_models import all_logits, compare_logits, compare_weights, logits_deviation
 from forge.export.compare_tokenizers import compare_tokenizer_files, compare_tokenizers
-from forge.export.hard_strings import HARD_STRINGS
 from forge.export.mismatch import Mismatch
+from forge.export.probe_sequences import probe_sequences
 from forge.export.reference import checkpoint_dtype, checkpoint_tensors, reference_model
-
-SEED = 20_252
-RANDOM_SEQUENCE_TOKENS = (1, 2, 17, 64, 128)
-SEQUENCE_LIMIT_TOKENS = 128
 
 DEVIATION_BOUND = 0.1
 """Most a cast may move the logits: mean absolute difference over the standard deviation of the logits. Rounding to
@@ -56,7 +51,9 @@ def verify(train: Path, tokenizer: Path, hf: Path) -> dict[str, Any]:
     exported = transformers.AutoModelForCausalLM.from_pretrained(
         hf, local_files_only=True, dtype="auto"
     ).eval()
-    sequences = _sequences(trained_tokenizer, exported.config)
+    sequences = probe_sequences(
+        trained_tokenizer, exported.config.vocab_size, exported.config.max_position_embeddings
+    )
     tensors = checkpoint_tensors(train)
     trained_dtype, exported_dtype = checkpoint_dtype(tensors), exported.dtype
     cast = reference_model(train, tensors, exported_dtype)
@@ -106,18 +103,6 @@ def main() -> int:
         report = {"mismatch": str(mismatch)}
     arguments.report.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     return 1 if "mismatch" in report else 0
-
-
-def _sequences(tokenizer: Tokenizer, config: Any) -> list[list[int]]:
-    """Return fixed text and seeded random ids to run both models on."""
-    limit = min(SEQUENCE_LIMIT_TOKENS, config.max_position_embeddings)
-    source = random.Random(SEED)
-    text = [tokenizer.encode(string).ids[:limit] for string in HARD_STRINGS if string]
-    noise = [
-        [source.randrange(config.vocab_size) for _ in range(min(length, limit))]
-        for length in RANDOM_SEQUENCE_TOKENS
-    ]
-    return text + noise
 
 
 if __name__ == "__main__":

@@ -50,6 +50,9 @@ from forge.plan.types import (
 BYTES_PER_TOKEN = 4.0
 """Of English prose under a byte-level BPE of a few thousand entries and more: 3.7 to 4.5 on legal text."""
 
+WHERE = ("output_dir", "hostfile", "remote_shell")
+"""Keys of a spec about where its plan is carried out, which do not change what it is."""
+
 ENDLESS_BYTES = 2**62
 
 
@@ -124,8 +127,7 @@ def _compile(
     deepspeed = deepspeed_config(
         choice.winner.layout, hardware, schedule.gradient_clip, model.hidden_size, engine["deepspeed"]
     )
-    # Where the output is written does not change what it is.
-    content = {key: value for key, value in spec.items() if key != "output_dir"}
+    content = {key: value for key, value in spec.items() if key not in WHERE}
     weights = (initial.source,) if initial else ()
     plan = Plan(
         id="",
@@ -153,6 +155,7 @@ def _compile(
                 corpus_tokens,
                 checkpoints_kept(schedule),
                 spec["export"]["formats"],
+                spec["export"]["gguf_types"],
             ),
         ),
         search=SearchPlan(
@@ -298,7 +301,7 @@ def _estimates(
         warnings=(
             *token_warnings(model, schedule.tokens, training_tokens),
             *not_carried_out(_layout_plan(chosen)),
-            *precision_warnings(hardware, chosen.layout.precision),
+            *precision_warnings(hardware, chosen.layout.precision, chosen.layout.optimizer_states),
             *disk_warnings(sum(item.bytes for item in disk), hardware.disk_bytes),
         ),
     )

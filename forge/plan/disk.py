@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 from forge.plan.activations import WIDTH_BYTES
 from forge.plan.layout import Layout
@@ -17,8 +16,8 @@ CORPUS_FRACTION = 2.5
 """Of the lake: nothing is dropped without a row, so the texts can be as large; the sets by which near duplicates are
 found, kept for the next time, are about 1.3 times as large again."""
 
-GGUF_WIDTH_BYTES = {"bf16": 2, "fp16": 2, "fp32": 4}
-"""Bytes a parameter, unquantised."""
+GGUF_WIDTH_BYTES = {"f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 34 / 32}
+"""Bytes a parameter, by the type of a GGUF file."""
 
 SMALL_VOCABULARY = 65_535
 """Up to here a token is two bytes on disk, above four (forge.data.tokens)."""
@@ -30,7 +29,8 @@ def disk_items(
     source_bytes: int,
     corpus_tokens: int,
     keep_checkpoints: int,
-    export_formats: Sequence[Literal["hf", "gguf"] | str] = ("hf",),
+    export_formats: Sequence[str] = ("hf",),
+    gguf_types: Sequence[str] = (),
 ) -> tuple[MemoryItem, ...]:
     """Return what a run needs on disk, upper bounds, item by item.
 
@@ -41,15 +41,15 @@ def disk_items(
         corpus_tokens: tokens the data is expected to yield.
         keep_checkpoints: checkpoints that stay; one more is written before the oldest goes.
         export_formats: what is exported.
+        gguf_types: of the GGUF files, where there are any; the proof needs one in f32 as long as it runs.
     """
     lake = LAKE_FRACTION * source_bytes
     token_bytes = 2 if model.vocab_size <= SMALL_VOCABULARY else 4
     weights = WIDTH_BYTES[layout.precision] * model.parameters
     checkpoint = checkpoint_bytes(model, layout.optimizer)
-    exports = sum(
-        weights if name == "hf" else GGUF_WIDTH_BYTES[layout.precision] * model.parameters
-        for name in export_formats
-    )
+    exports = float(weights) if "hf" in export_formats else 0.0
+    if "gguf" in export_formats or "ollama" in export_formats:
+        exports += sum(GGUF_WIDTH_BYTES[name] for name in {*gguf_types, "f32"}) * model.parameters
     sizes = [
         ("lake", lake),
         ("corpus", CORPUS_FRACTION * lake),

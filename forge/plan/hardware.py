@@ -120,10 +120,6 @@ def check_runnable(hardware: Hardware, machine: Machine) -> None:
                 f"hardware={hardware.name}: needs {hardware.devices_per_node} {hardware.gpu} a node, this machine "
                 f"has {here}: run it there, or choose hardware=local"
             )
-        if hardware.nodes > 1:
-            raise FitError(
-                f"hardware={hardware.name}: runs over several nodes are started on each node: use one node"
-            )
     elif hardware.threads_per_process * hardware.devices_per_node > 2 * machine.cores:
         raise FitError(
             f"hardware={hardware.name}: computes with "

@@ -106,8 +106,12 @@ def token_warnings(model: ModelPlan, tokens: int, corpus_tokens: int) -> list[st
     return warnings
 
 
-def precision_warnings(hardware: Hardware, precision: str) -> list[str]:
-    """Return what is lost with a GPU that has no bf16."""
+def precision_warnings(hardware: Hardware, precision: str, optimizer_states: str) -> list[str]:
+    """Return what is lost with a GPU that has no bf16, or with states in bf16."""
+    if optimizer_states == "bf16":
+        return [
+            "bf16 states lose updates smaller than a 256th of a weight: a low learning rate trains little or not"
+        ]
     if hardware.device == "cpu" or hardware.native_bf16 or precision != "fp32":
         return []
     return [

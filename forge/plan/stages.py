@@ -39,7 +39,7 @@ STAGES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "tokens": (("corpus", "tokenizer"), ("data",)),
     "train": (("tokens",), ("engine", "data")),
     "evaluate": (("train", "corpus", "tokenizer", "tokens"), ("evaluate", "engine")),
-    "export": (("train", "tokenizer", "evaluate"), ("export", "engine")),
+    "export": (("train", "tokenizer", "tokens", "evaluate"), ("export", "engine")),
 }
 
 
@@ -87,22 +87,29 @@ def plan_stages(
         "evaluate": {**evaluate, "seed": spec["seed"]},
         "export": {
             "formats": export["formats"],
+            "gguf_types": export["gguf_types"],
             "dtype": layout.precision if export["dtype"] == "auto" else export["dtype"],
             "name": spec["name"],
         },
     }
     keys: dict[str, str] = {}
     stages = []
-    for name, (inputs, rooms) in STAGES.items():
-        content = {
-            "stage": name,
-            "parameters": parameters[name],
-            "inputs": {source: keys[source] for source in inputs},
-            "code": {room: room_hash(room) for room in rooms},
-        }
-        keys[name] = content_hash(content)[:KEY_HEX_DIGITS]
-        stages.append(StagePlan(name, inputs, parameters[name], keys[name]))
+    for name, (inputs, _) in STAGES.items():
+        stage = plan_stage(name, parameters[name], {source: keys[source] for source in inputs})
+        keys[name] = stage.key
+        stages.append(stage)
     return tuple(stages)
+
+
+def plan_stage(name: str, parameters: dict[str, Any], inputs: dict[str, str]) -> StagePlan:
+    """Return the stage `name` of these parameters, made from the outputs that `inputs` holds the keys of."""
+    content = {
+        "stage": name,
+        "parameters": parameters,
+        "inputs": inputs,
+        "code": {room: room_hash(room) for room in STAGES[name][1]},
+    }
+    return StagePlan(name, tuple(inputs), parameters, content_hash(content)[:KEY_HEX_DIGITS])
 
 
 def _sha256(path: str) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
 from forge.run.artifacts import Artifact
 from forge.run.quantities import counted, size
@@ -39,11 +40,20 @@ def headline(artifact: Artifact) -> str:
     if artifact.stage == "evaluate":
         documents = counted(found["held_out_documents"], "document")
         return f"{found['held_out_bits_per_byte']:.3f} bits per byte on {documents}"
-    proof = found["proof"]
-    return (
-        f"{size(found['bytes'])}, equal to the trained model at "
-        f"{counted(proof['logit_positions_equal'], 'position')}"
-    )
+    return f"{size(found['bytes'])}, {_proven(found['proof'])}"
+
+
+def _proven(proof: Mapping[str, Any]) -> str:
+    """Return what was shown of an export's folders."""
+    shown = []
+    if "hf" in proof:
+        shown.append(
+            f"equal to the trained model at {counted(proof['hf']['logit_positions_equal'], 'position')}"
+        )
+    if "gguf" in proof:
+        gguf = proof["gguf"]
+        shown.append(f"GGUF within {gguf['f32_log_probability_max_abs_difference']:.0e} of it in llama.cpp")
+    return ", ".join(shown)
 
 
 def _reasons(counts: Mapping[str, int]) -> str:

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from forge.engine.events import append_event
+from forge.engine.hosts import Cluster
 from forge.errors import Interrupted, StageError, UserError
+from forge.export.llama_server import require_llama_cpp
 from forge.files import replace_text
 from forge.locks import Busy, take_lock
 from forge.plan.types import Plan, StagePlan, plan_to_json
@@ -50,6 +52,7 @@ def run_plan(
     display: Display,
     source_hashes: Path | None = None,
     accepted_drift: tuple[str, ...] = (),
+    cluster: Cluster | None = None,
 ) -> FinishedRun:
     """Carry out `plan`, going on where an earlier call stopped.
 
@@ -59,6 +62,7 @@ def run_plan(
         display: shows the work.
         source_hashes: cache of the hashes of the user's files; None does without.
         accepted_drift: what differed from the reviewed plan and was accepted; it is recorded.
+        cluster: the machines of a run over several.
 
     Raises:
         StageError: a stage failed; the line names it, its log and how to go on.
@@ -74,7 +78,7 @@ def run_plan(
     except OSError as error:
         raise StageError(_disk_line("run", error, output_dir)) from None
     with lock:
-        place = Workplace(plan, run_dir, source_hashes)
+        place = Workplace(plan, run_dir, source_hashes, cluster)
         try:
             if not place.plan_path.is_file():
                 replace_text(place.plan_path, plan_to_json(plan))
@@ -93,6 +97,9 @@ def run_plan(
 def _stages(place: Workplace, root: Path, display: Display) -> tuple[dict[str, Artifact], tuple[str, ...]]:
     artifacts: dict[str, Artifact] = {}
     made = []
+    # What would fail at the end of a long training fails before it.
+    if find_artifact(root, place.plan.stage("export")) is None:
+        require_llama_cpp(place.plan.stage("export").parameters.get("formats", ()))
     for stage in place.plan.stages:
         artifact = find_artifact(root, stage)
         if artifact is None:

@@ -15,6 +15,7 @@ from forge.progress import Progress
 
 if TYPE_CHECKING:
     from forge.data.engine import Engine
+    from forge.engine.hosts import Cluster
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ class Workplace:
     run_dir: Path
     source_hashes: Path | None
     """Where hashes of the user's files are remembered from one reading to the next."""
+    cluster: Cluster | None = None
+    """The machines of a run over several."""
     artifacts: dict[str, Path] = field(default_factory=dict)
     """Folders of the stages done so far."""
 
@@ -117,13 +120,16 @@ def _tokens(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
 def _train(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
     from forge.data.model_folder import fingerprint_model
     from forge.engine.launch import run_training
+    from forge.engine.processes import Job
 
     for source in place.plan.initial_weights:
         if fingerprint_model(Path(source.path), place.source_hashes, progress).sha256 != source.sha256:
             raise StageError(
                 f"train: {source.path}: is not what it was when the plan was compiled: give the same command again"
             )
-    return run_training(place.plan, place.plan_path, place.artifacts["tokens"], place.run_dir, out, progress)
+    cluster = place.cluster if place.plan.layout.nodes > 1 else None
+    job = Job(place.plan, place.plan_path, place.artifacts["tokens"], place.run_dir, out, cluster)
+    return run_training(job, progress)
 
 
 def _evaluate(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
@@ -142,12 +148,17 @@ def _evaluate(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]
 
 
 def _export(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
-    from forge.export.export import export_model
+    from forge.export.export import Trained, export_model
 
     artifacts = place.artifacts
-    return export_model(
-        place.plan, artifacts["train"], artifacts["tokenizer"], artifacts["evaluate"], out, progress
+    trained = Trained(
+        train=artifacts["train"],
+        tokenizer=artifacts["tokenizer"],
+        tokens=artifacts["tokens"],
+        evaluation=artifacts["evaluate"],
+        steps=place.plan.schedule.steps,
     )
+    return export_model(place.plan, trained, out, progress)
 
 
 WORK: dict[str, Work] = {

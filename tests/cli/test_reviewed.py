@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from forge.cli.reviewed import ready, reviewed_plan
+from forge.cli.reviewed import Reviewed, ready, reviewed_plan
 from forge.errors import FitError, SpecError
 from forge.plan.stages import plan_stages
 from forge.plan.types import load_plan, plan_id
@@ -84,8 +84,10 @@ def test_a_plan_that_was_edited_is_refused(planned: Path) -> None:
 
 
 def test_nothing_else_is_said_beside_a_plan() -> None:
-    assert reviewed_plan(["train.steps=1"])[0] is None
-    assert reviewed_plan(["plan=p.json", "output_dir=/x"]) == (Path("p.json"), Path("/x"))
+    assert reviewed_plan(["train.steps=1"]) is None
+    assert reviewed_plan(["plan=p.json", "output_dir=/x"]) == Reviewed(
+        Path("p.json"), Path("/x"), None, "ssh"
+    )
     with pytest.raises(SpecError, match=r"train.steps=1: a plan is carried out as it is"):
         reviewed_plan(["plan=p.json", "train.steps=1"])
 

@@ -11,6 +11,7 @@ import torch
 from forge.engine.checkpoint_folder import checkpoint_steps
 from forge.engine.distributed import Place
 from forge.engine.launch import run_training
+from forge.engine.processes import Job
 from forge.engine.worker import build_engine
 from forge.plan.types import Plan
 from forge.progress import SilentProgress
@@ -47,7 +48,7 @@ def take_over(old: Path, new: Path, step: int) -> None:
 
 
 def launch(plan: Plan, tokens: Path, run_dir: Path) -> None:
-    run_training(plan, run_dir / "plan.json", tokens, run_dir, run_dir.parent / "out", SilentProgress())
+    run_training(Job(plan, run_dir / "plan.json", tokens, run_dir, run_dir.parent / "out"), SilentProgress())
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from forge.engine.checkpoint_folder import checkpoint_steps
 from forge.engine.distributed import Place
 from forge.engine.evaluation import HeldOut
 from forge.engine.launch import run_training
+from forge.engine.processes import Job
 from forge.errors import StageError
 from forge.evaluate.perplexity import stream_loss_nats
 from forge.progress import SilentProgress
@@ -76,7 +77,7 @@ def test_any_number_of_processes_measures_the_same(tmp_path: Path, tokens: Path,
     )
     alone, pair = make_run(tmp_path / "one", one), make_run(tmp_path / "two", two)
     train_here(one, tokens, alone, place)
-    run_training(two, pair / "plan.json", tokens, pair, pair.parent / "out", SilentProgress())
+    run_training(Job(two, pair / "plan.json", tokens, pair, pair.parent / "out"), SilentProgress())
     assert measured(pair)[3] == pytest.approx(measured(alone)[3], abs=BOUND["fp32"])
 
 

@@ -12,14 +12,20 @@ import pytest
 import torch
 from torch.distributed.rendezvous import rendezvous
 
-from forge.engine.failures import FAILURES_FILE, clear_failures, failure_line, first_failure, record_failure
+from forge.engine.failures import (
+    clear_failures,
+    failure_line,
+    failures_file,
+    first_failure,
+    record_failure,
+)
 from forge.errors import StageError
 
 
 def test_the_earliest_error_counts(tmp_path: Path) -> None:
     record_failure(tmp_path, 1, StageError("train: loss became nan at step 17: lower train.learning_rate"))
     record_failure(tmp_path, 0, RuntimeError("Connection closed by peer\nmore"))
-    (tmp_path / FAILURES_FILE).write_text(json.dumps({"0": 1, "1": 1}))
+    failures_file(tmp_path, 0).write_text(json.dumps({"0": 1, "1": 1}))
     failure = first_failure(tmp_path)
     line, log = failure.line, failure.log
     assert line == "train: loss became nan at step 17: lower train.learning_rate"
@@ -28,7 +34,7 @@ def test_the_earliest_error_counts(tmp_path: Path) -> None:
 
 def test_a_kill_explains_the_errors_of_the_survivors(tmp_path: Path) -> None:
     record_failure(tmp_path, 0, RuntimeError("Connection closed by peer"))
-    (tmp_path / FAILURES_FILE).write_text(json.dumps({"0": 1, "1": -9}))
+    failures_file(tmp_path, 0).write_text(json.dumps({"0": 1, "1": -9}))
     failure = first_failure(tmp_path)
     line, log = failure.line, failure.log
     assert line == "train: rank 1 was killed by signal 9 (out of memory?)"
@@ -51,7 +57,7 @@ mmap.mmap(file, 1 << 20).write(bytes(1 << 20))
 """
     done = subprocess.run([*own, "sh", "-c", script, "sh", str(shm), sys.executable, worker])
     assert done.returncode == -signal.SIGBUS
-    (tmp_path / FAILURES_FILE).write_text(json.dumps({"1": done.returncode}))
+    failures_file(tmp_path, 0).write_text(json.dumps({"1": done.returncode}))
     assert first_failure(tmp_path).line == (
         "train: rank 1 was killed by signal 7 (shared memory too small? enlarge /dev/shm: a container wants "
         "--shm-size=8g or --ipc=host)"
@@ -91,13 +97,13 @@ def test_a_gloo_peer_that_dies_is_said_so(tmp_path: Path) -> None:
 
 def test_the_end_that_torchrun_gives_a_survivor_explains_nothing(tmp_path: Path) -> None:
     record_failure(tmp_path, 1, RuntimeError("the cause\nits trace"))
-    (tmp_path / FAILURES_FILE).write_text(json.dumps({"0": -15, "1": 1}))
+    failures_file(tmp_path, 0).write_text(json.dumps({"0": -15, "1": 1}))
     assert first_failure(tmp_path).line == "train: rank 1 failed: RuntimeError: the cause"
 
 
 def test_what_an_earlier_attempt_left_is_cleared(tmp_path: Path) -> None:
     record_failure(tmp_path, 1, RuntimeError("old"))
-    (tmp_path / FAILURES_FILE).write_text("{}")
+    failures_file(tmp_path, 0).write_text("{}")
     clear_failures(tmp_path)
     failure = first_failure(tmp_path)
     line, log = failure.line, failure.log

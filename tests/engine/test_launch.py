@@ -21,8 +21,8 @@ from forge.engine.checkpoint_folder import checkpoint_steps
 from forge.engine.distributed import Place
 from forge.engine.heartbeat import Patience
 from forge.engine.launch import Limits, run_training
-from forge.engine.processes import launch_environment
-from forge.errors import Interrupted, StageError
+from forge.engine.processes import Job, launch_environment
+from forge.errors import Interrupted, SpecError, StageError
 from forge.plan.types import Plan, load_plan
 from forge.progress import SilentProgress
 from tests.engine.runs import events_of, losses, make_run, train_here, training, weights_sha256
@@ -42,11 +42,12 @@ PARENT = """
 import sys
 from pathlib import Path
 from forge.engine.launch import run_training
+from forge.engine.processes import Job
 from forge.plan.types import load_plan
 from forge.progress import SilentProgress
 tokens, run_dir = Path(sys.argv[1]), Path(sys.argv[2])
 plan = load_plan(run_dir / "plan.json")
-run_training(plan, run_dir / "plan.json", tokens, run_dir, run_dir.parent / "out", SilentProgress())
+run_training(Job(plan, run_dir / "plan.json", tokens, run_dir, run_dir.parent / "out"), SilentProgress())
 """
 
 
@@ -80,9 +81,8 @@ def launch(
 ) -> dict[str, object]:
     plan = load_plan(run_dir / "plan.json")
     out = run_dir.parent / "out"
-    return run_training(
-        plan, run_dir / "plan.json", tokens, run_dir, out, progress or SilentProgress(), limits
-    )
+    job = Job(plan, run_dir / "plan.json", tokens, run_dir, out)
+    return run_training(job, progress or SilentProgress(), limits)
 
 
 def processes(run_dir: Path) -> list[Path]:
@@ -322,9 +322,9 @@ def test_a_failure_that_comes_back_is_given_up(tmp_path: Path, tokens: Path) -> 
     assert len(events_of(run_dir, "restart")) == 1
 
 
-def test_a_plan_for_several_nodes_is_refused(tmp_path: Path, tokens: Path) -> None:
+def test_a_plan_for_several_machines_wants_their_names(tmp_path: Path, tokens: Path) -> None:
     run_dir = make_run(tmp_path, tiny_plan(layout={"nodes": 2}))
-    with pytest.raises(StageError, match="the plan is for 2 nodes"):
+    with pytest.raises(SpecError, match="runs on 2 machines: name them with hostfile=FILE"):
         launch(run_dir, tokens)
 
 
@@ -347,7 +347,7 @@ def test_the_parent_needs_no_heavy_library() -> None:
 
 def test_workers_are_told_to_stay_off_the_hub_and_to_keep_their_threads(tmp_path: Path) -> None:
     plan: Plan = tiny_plan(layout={"threads_per_process": 3})
-    environment = launch_environment(plan, tmp_path)
+    environment = launch_environment(Job(plan, tmp_path, tmp_path, tmp_path, tmp_path))
     assert environment["OMP_NUM_THREADS"] == "3"
     assert environment["HF_HUB_OFFLINE"] == environment["TRANSFORMERS_OFFLINE"] == "1"
     assert json.loads(environment["FORGE_PARENT_PID"]) == os.getpid()

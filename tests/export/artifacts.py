@@ -22,6 +22,12 @@ QWEN2_SPLIT = (
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 SPECIAL_TOKENS = ["<|bos|>", "<|eos|>", "<|pad|>"]
+CHAT_TOKENS = ["<|im_start|>", "<|im_end|>"]
+CHATML = (
+    "{{ bos_token }}{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
 VOCAB_SIZE = 384
 ROPE_THETA = 50_000.0
 
@@ -57,7 +63,7 @@ def documents(count: int, seed: int) -> list[str]:
     """Return seeded texts of a few words, some with letters of several bytes."""
     source = random.Random(seed)
     return [
-        " ".join(source.choices([*WORDS, "Łódź", "§ 7", "日本"], k=source.randint(5, 40)))
+        " ".join(source.choices([*WORDS, "Łódź", "§ 7", "日本", "(the", "non-work"], k=source.randint(5, 40)))
         for _ in range(count)
     ]
 
@@ -127,8 +133,8 @@ def write_model(folder: Path, model: ModelPlan, dtype: torch.dtype = torch.bfloa
         network.to(dtype).save_pretrained(folder)
 
 
-def write_tokenizer(folder: Path) -> Tokenizer:
-    """Write a byte-level BPE trained on the documents, and return it."""
+def write_tokenizer(folder: Path, chat_template: str | None = None) -> Tokenizer:
+    """Write a byte-level BPE trained on the documents, and return it; with a chat template, ChatML's tokens too."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -140,7 +146,7 @@ def write_tokenizer(folder: Path) -> Tokenizer:
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=VOCAB_SIZE,
-        special_tokens=SPECIAL_TOKENS,
+        special_tokens=[*SPECIAL_TOKENS, *(CHAT_TOKENS if chat_template else [])],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
@@ -149,13 +155,15 @@ def write_tokenizer(folder: Path) -> Tokenizer:
         single="<|bos|> $A", pair="<|bos|> $A <|bos|> $B", special_tokens=[("<|bos|>", 0)]
     )
     tokenizer.save(str(folder / "tokenizer.json"))
-    config = {
+    config: dict[str, Any] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "bos_token": SPECIAL_TOKENS[0],
         "eos_token": SPECIAL_TOKENS[1],
         "pad_token": SPECIAL_TOKENS[2],
         "clean_up_tokenization_spaces": False,
     }
+    if chat_template:
+        config["chat_template"] = chat_template
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
     return tokenizer
 

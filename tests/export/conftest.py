@@ -5,15 +5,17 @@ from pathlib import Path
 import pytest
 
 from forge.export.hf_folder import write_hf_folder
-from tests.export.artifacts import planned, write_evaluation, write_model, write_tokenizer
+from tests.export.artifacts import VOCAB_SIZE, planned, write_evaluation, write_model, write_tokenizer
+from tests.factories import write_tokens
 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with train/ (bf16), tokenizer/ and evaluation/, as the stages before export leave them."""
+    """A folder with train/ (bf16), tokenizer/, tokens/ and evaluation/, as the stages before export leave them."""
     folder: Path = tmp_path_factory.mktemp("trained")
     write_model(folder / "train", planned().model)
     write_tokenizer(folder / "tokenizer")
+    write_tokens(folder / "tokens", vocab_size=VOCAB_SIZE)
     write_evaluation(folder / "evaluation")
     return folder
 

@@ -17,7 +17,8 @@ from safetensors import safe_open
 import forge
 from forge.errors import StageError
 from forge.export import hf_folder
-from forge.export.export import export_model, prove
+from forge.export.export import Trained, export_model
+from forge.export.proof import prove_hf
 from forge.progress import SilentProgress
 from tests.export.artifacts import FAMILIES, planned, write_model
 
@@ -39,14 +40,14 @@ def export(
     trained: Path, out: Path, train: Path | None = None, shape: Mapping[str, Any] | None = None, **export: Any
 ) -> dict[str, Any]:
     out.mkdir()
-    return export_model(
-        planned(shape, export={"dtype": "bf16"} | export),
-        train or trained / "train",
-        trained / "tokenizer",
-        trained / "evaluation",
-        out,
-        SilentProgress(),
+    folders = Trained(
+        train=train or trained / "train",
+        tokenizer=trained / "tokenizer",
+        tokens=trained / "tokens",
+        evaluation=trained / "evaluation",
+        steps=6,
     )
+    return export_model(planned(shape, export={"dtype": "bf16"} | export), folders, out, SilentProgress())
 
 
 @pytest.fixture(scope="module")
@@ -98,11 +99,11 @@ def test_export_json_says_what_was_proven(exported: Path) -> None:
     assert result["forge_version"] == forge.__version__
     assert result["dtype"] == "bf16"
     assert result["pre_tokenizer"] == "qwen2"
-    assert result["proof"]["logit_positions_equal"] > 500
+    assert result["proof"]["hf"]["logit_positions_equal"] > 500
     assert set(result["versions"]) == {"torch", "transformers", "tokenizers", "safetensors"}
     files = {path.name: path for path in (exported / "hf").iterdir()}
-    assert set(result["sha256"]) == set(files) - {"SHA256SUMS"}
-    for name, digest in result["sha256"].items():
+    assert set(result["sha256"]["hf"]) == set(files) - {"SHA256SUMS"}
+    for name, digest in result["sha256"]["hf"].items():
         assert hashlib.sha256(files[name].read_bytes()).hexdigest() == digest
     assert result["bytes"] == sum(path.stat().st_size for path in files.values())
 
@@ -144,9 +145,9 @@ def test_it_writes_text_without_forge(exported: Path, tmp_path: Path) -> None:
 def test_other_families_in_another_dtype(trained: Path, tmp_path: Path, shape: dict[str, Any]) -> None:
     write_model(tmp_path / "train", planned(shape).model, torch.float32)
     result = export(trained, tmp_path / "out", tmp_path / "train", shape)
-    assert result["proof"]["trained_dtype"] == "float32"
-    assert result["proof"]["exported_dtype"] == "bfloat16"
-    assert 0 < result["proof"]["cast_logits_mean_deviation"] < 0.1
+    assert result["proof"]["hf"]["trained_dtype"] == "float32"
+    assert result["proof"]["hf"]["exported_dtype"] == "bfloat16"
+    assert 0 < result["proof"]["hf"]["cast_logits_mean_deviation"] < 0.1
     with safe_open(tmp_path / "out" / "hf" / "model.safetensors", framework="pt") as stream:
         assert {stream.get_tensor(name).dtype for name in stream.keys()} == {torch.bfloat16}  # noqa: SIM118
     config = json.loads((tmp_path / "out" / "hf" / "config.json").read_text())
@@ -162,7 +163,7 @@ def test_a_large_model_is_cut_into_shards(
     index = json.loads((tmp_path / "out" / "hf" / "model.safetensors.index.json").read_text())
     shards = set(index["weight_map"].values())
     assert len(shards) > 1
-    assert shards < set(result["sha256"])
+    assert shards < set(result["sha256"]["hf"])
 
 
 def test_the_same_model_gives_the_same_bytes(exported: Path, trained: Path, tmp_path: Path) -> None:
@@ -182,7 +183,7 @@ def test_a_failed_proof_is_one_line(trained: Path, hf: Path) -> None:
     with pytest.raises(
         StageError, match=r"^export: the written folder is not the trained model: config\.json: rope_t"
     ):
-        prove(trained / "train", trained / "tokenizer", hf)
+        prove_hf(trained / "train", trained / "tokenizer", hf)
 
 
 def test_a_folder_that_does_not_load_is_one_line(trained: Path, hf: Path) -> None:
@@ -190,4 +191,4 @@ def test_a_folder_that_does_not_load_is_one_line(trained: Path, hf: Path) -> Non
     with pytest.raises(
         StageError, match=r"^export: the written folder cannot be checked: .*nothing was published$"
     ):
-        prove(trained / "train", trained / "tokenizer", hf)
+        prove_hf(trained / "train", trained / "tokenizer", hf)

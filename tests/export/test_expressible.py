@@ -81,7 +81,11 @@ def test_other_models_are_refused(config: dict[str, Any], change: dict[str, Any]
 
 @pytest.mark.parametrize(
     ("parameters", "words"),
-    [({"formats": ["hf", "gguf"]}, "'gguf' is not known"), ({"dtype": "fp16"}, "'fp16' is not known")],
+    [
+        ({"formats": ["hf", "onnx"]}, "'onnx' is not known: choose from hf, gguf, ollama"),
+        ({"gguf_types": ["q4_k"]}, "'q4_k' is not known: choose from f32, f16, bf16, q8_0"),
+        ({"dtype": "fp16"}, "'fp16' is not known"),
+    ],
 )
 def test_other_parameters_are_refused(config: dict[str, Any], parameters: dict[str, Any], words: str) -> None:
     with pytest.raises(StageError, match=words):
@@ -120,6 +124,14 @@ def truncate(tokenizer: dict[str, Any]) -> None:
     tokenizer["truncation"] = {"max_length": 8}
 
 
+def ignore_merges(tokenizer: dict[str, Any]) -> None:
+    tokenizer["model"]["ignore_merges"] = True
+
+
+def strip_around(tokenizer: dict[str, Any]) -> None:
+    tokenizer["added_tokens"][1]["lstrip"] = True
+
+
 def one_more(tokenizer: dict[str, Any]) -> None:
     tokenizer["added_tokens"].append({"id": VOCAB_SIZE, "content": "<|more|>"})
 
@@ -135,6 +147,8 @@ def one_more(tokenizer: dict[str, Any]) -> None:
         (join, "Split is MergedWithNext"),
         (strip_decoder, "decoder is None"),
         (truncate, "truncation or padding"),
+        (ignore_merges, "ignore_merges is set"),
+        (strip_around, r"added token '<\|eos\|>' is matched with conditions"),
         (one_more, f"has id {VOCAB_SIZE}, the model only {VOCAB_SIZE} rows"),
     ],
 )

@@ -11,7 +11,7 @@ def test_shows_measured_rivals_and_active_parameters(trained: Path) -> None:
     evaluation = json.loads((trained / "evaluation" / "evaluation.json").read_text())
     evaluation["baselines"]["xz_with_training_text_bits_per_byte"] = 1.98761
     plan = planned(MIXTRAL)
-    card = model_card(plan, "fp32", evaluation)
+    card = model_card(plan, "fp32", evaluation, steps=6)
     assert f"{plan.model.active_parameters:,} a token" in card
     assert "| xz that has read the training text | 1.9876 |" in card
     assert "| weights here | fp32 |" in card

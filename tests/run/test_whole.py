@@ -127,6 +127,67 @@ def test_the_exported_folder_writes_text_without_forge(undisturbed: Path) -> Non
     assert shown.stdout.startswith("'<|bos|>ba ce")
 
 
+def export(run: Path, formats: str) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-m", "forge.cli.main", "export", str(run), "--to", formats]
+    return subprocess.run(words, capture_output=True, text=True)
+
+
+def test_a_finished_run_becomes_a_file_that_llama_cpp_serves(undisturbed: Path, tmp_path: Path) -> None:
+    output_dir = shutil.copytree(undisturbed, tmp_path / "copy", symlinks=True)
+    (run,) = (output_dir / "runs").iterdir()
+    done = export(run, "gguf,ollama")
+    assert done.returncode == 0, done.stderr
+    assert "GGUF within" in done.stdout
+    assert "greedy choices equal" in done.stderr
+    line = next(line for line in done.stdout.splitlines() if "llama-server -m " in line)
+    served = Path(line.split()[-1])
+    assert served.name == "model-q8_0.gguf"
+    assert served.is_file()
+    assert (served.parent / "Modelfile").is_file()
+    again = export(run, "gguf,ollama")
+    assert (again.returncode, again.stdout) == (0, done.stdout)
+    assert again.stderr == ""
+
+
+def test_a_training_that_goes_on_is_exported_from_its_newest_checkpoint(
+    undisturbed: Path, tmp_path: Path
+) -> None:
+    output_dir = shutil.copytree(undisturbed, tmp_path / "copy", symlinks=True)
+    (train,) = (output_dir / "artifacts").glob("train-*")
+    shutil.rmtree(train)
+    (run,) = (output_dir / "runs").iterdir()
+    newest = max((run / "checkpoints").iterdir())
+    next(newest.glob("*.safetensors")).write_bytes(b"")
+    done = export(run, "hf")
+    assert done.returncode == 0, done.stderr
+    assert f"checkpoint {newest.name} is not used: " in done.stderr
+    (folder,) = {path for path in (output_dir / "artifacts").glob("export-*")} - {
+        output_dir / "artifacts" / path.name for path in (undisturbed / "artifacts").glob("export-*")
+    }
+    result = json.loads((folder / "export.json").read_text())
+    assert result["steps"] < 40
+    assert f"in {result['steps']} steps" in (folder / "hf" / "README.md").read_text()
+    assert [path.name for path in folder.iterdir() if path.is_dir()] == ["hf"]
+    shutil.rmtree(run / "checkpoints")
+    nothing = export(run, "hf,gguf")
+    assert (nothing.returncode, len(nothing.stderr.splitlines())) == (4, 1)
+    assert "has no whole checkpoint" in nothing.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["nowhere"], "nowhere: is no folder of a run (it has no plan.json): name one below runs/"),
+        (["nowhere", "--to", "onnx"], "command line: --to: 'onnx' is not one of hf, gguf, ollama"),
+        (["nowhere", "--to", "hf,hf"], "command line: --to: names hf twice: name it once"),
+    ],
+)
+def test_an_export_of_nothing_is_one_line(words: list[str], says: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "forge.cli.main", "export", *words]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert (done.returncode, done.stderr.strip()) == (2, says)
+
+
 def test_no_network_is_used(documents: Path, undisturbed: Path, tmp_path: Path) -> None:
     alone = ["unshare", "--user", "--map-root-user", "--net", "--"]
     if shutil.which("unshare") is None or subprocess.run([*alone, "true"], capture_output=True).returncode:

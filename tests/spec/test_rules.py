@@ -93,6 +93,6 @@ def test_equal_values_are_spelled_equally(workspace: Workspace) -> None:
 
 
 def test_the_order_of_keys_is_the_schema_s_whoever_set_them(workspace: Workspace) -> None:
-    workspace.write("my_conf/export/hf.yaml", "dtype: auto\nformats: [hf]\n")
-    assert list(workspace.compose().values["export"]) == ["formats", "dtype"]
-    assert list(workspace.compose().values)[:4] == ["name", "seed", "output_dir", "data"]
+    workspace.write("my_conf/export/hf.yaml", "dtype: auto\ngguf_types: [f16]\nformats: [hf]\n")
+    assert list(workspace.compose().values["export"]) == ["formats", "dtype", "gguf_types"]
+    assert list(workspace.compose().values)[:4] == ["name", "seed", "output_dir", "hostfile"]

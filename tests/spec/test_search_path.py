@@ -30,7 +30,7 @@ def test_conf_is_trusted_as_conf(workspace: Workspace) -> None:
 
 
 def test_the_user_s_option_comes_before_forge_s(workspace: Workspace) -> None:
-    workspace.write("my_conf/export/hf.yaml", "formats: [hf]\ndtype: fp32\n")
+    workspace.write("my_conf/export/hf.yaml", "formats: [hf]\ndtype: fp32\ngguf_types: [f16]\n")
     spec = workspace.compose()
     assert spec.values["export"]["dtype"] == "fp32"
     assert spec.where(("export", "dtype")) == "my_conf/export/hf.yaml:2"

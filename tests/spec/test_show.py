@@ -20,6 +20,8 @@ def test_a_spec_is_yaml_with_the_place_of_every_value(workspace: Workspace) -> N
         "name: legal                                       # recipes/x.yaml:3\n"
         "seed: 1234                                        # conf/config.yaml:14\n"
         "output_dir: .                                     # conf/config.yaml:15\n"
+        "hostfile: null                                    # conf/config.yaml:16\n"
+        "remote_shell: ssh                                 # conf/config.yaml:17\n"
         "\n"
         "data:                                             # folder, conf/config.yaml:3\n"
         "  path: null                                      # conf/data/folder.yaml:2\n"
@@ -138,6 +140,8 @@ def test_why_a_group_is_what_it_is(workspace: Workspace) -> None:
         "  conf/export/hf.yaml:2  [hf]",
         "export.dtype = auto",
         "  conf/export/hf.yaml:3  auto",
+        "export.gguf_types = [f16, q8_0]",
+        "  conf/export/hf.yaml:4  [f16, q8_0]",
     ]
 
 
