@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from forge.engine.checkpoint_folder import checkpoint_name, checkpoint_steps
 from forge.engine.distributed import Place
 from forge.engine.launch import run_training
+from forge.engine.processes import Job
 from forge.plan.types import Plan
 from forge.progress import SilentProgress
 from tests.engine.poison import poison
@@ -76,21 +77,25 @@ def test_one_process_becomes_two_and_two_become_one(tmp_path: Path, tokens: Path
     pair = plan_for(2, 2)
     two = make_run(tmp_path / "two", pair)
     _take_over(whole, two, 4)
-    run_training(pair, two / "plan.json", tokens, two, tmp_path / "two" / "out", SilentProgress())
+    _launch(pair, tokens, two)
     assert losses(two) == pytest.approx({step: losses(whole)[step] for step in range(5, 9)}, abs=5e-5)
 
     # From what two processes wrote, and once more from the same: bit for bit.
     both = make_run(tmp_path / "both", pair)
-    run_training(pair, both / "plan.json", tokens, both, tmp_path / "both" / "out", SilentProgress())
+    _launch(pair, tokens, both)
     again = make_run(tmp_path / "again", pair)
     _take_over(both, again, 4)
-    run_training(pair, again / "plan.json", tokens, again, tmp_path / "again" / "out", SilentProgress())
+    _launch(pair, tokens, again)
     assert weights_sha256(again) == weights_sha256(both)
 
     one = make_run(tmp_path / "one", plan_for(1, 1))
     _take_over(both, one, 4)
     train_here(plan_for(1, 1), tokens, one, place)
     assert losses(one) == pytest.approx({step: losses(both)[step] for step in range(5, 9)}, abs=5e-5)
+
+
+def _launch(plan: Plan, tokens: Path, run_dir: Path) -> None:
+    run_training(Job(plan, run_dir / "plan.json", tokens, run_dir, run_dir.parent / "out"), SilentProgress())
 
 
 def _take_over(old: Path, new: Path, step: int) -> None:
