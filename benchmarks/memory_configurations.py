@@ -66,6 +66,7 @@ class Configuration:
                 ("eager", layout.attention == "eager"),
                 (f"bucket {layout.bucket_bytes / 1e6:.0f} MB", layout.bucket_bytes != 100_000_000),
                 ("bf16 states", layout.optimizer_states == "bf16"),
+                ("Muon", layout.optimizer == "muon"),
                 ("optimizer on the host", layout.offload_optimizer != "none"),
                 ("parameters on the host", layout.offload_parameters != "none"),
                 (self._adapted(), self.adapters is not None),
@@ -139,6 +140,7 @@ def configuration(
 _NARROW = {"optimizer_states": "bf16"}
 _ACCUMULATED = {"gradient_accumulation_steps": 2}
 _OPTIMIZER = {"offload_optimizer": "cpu"}
+_MUON = {"optimizer": "muon"}
 _BOTH = {"offload_optimizer": "cpu", "offload_parameters": "cpu"}
 
 _ROWS: list[tuple[Any, ...]] = [
@@ -261,6 +263,10 @@ _ROWS: list[tuple[Any, ...]] = [
     ("Qwen3 MoE 0.5B", 3, "bf16", "selective", 1024, 8, 4),
     ("Qwen3 30B-A3B", 3, "bf16", "full", 4096, 2, 64),
     ("Qwen3 30B-A3B", 2, "bf16", "full", 4096, 1, 128),
+    ("20M", 2, "fp32", "full", 1024, 1, 2, _MUON),
+    ("125M", 1, "bf16", "full", 1024, 1, 2, _MUON),
+    ("125M", 2, "bf16", "full", 1024, 4, 8, _MUON | {"gradient_accumulation_steps": 2}),
+    ("350M", 1, "bf16", "full", 1024, 1, 64, _MUON | {"gradient_accumulation_steps": 2}),
 ]
 
 _ROWS += [

@@ -266,9 +266,18 @@ def measure(
     deepspeed.init_distributed(verbose=False)
     live = LiveBytes(trace, offloads)
     _patch(live, layout.attention)
-    config = deepspeed_config(layout, hardware(world_size), GRADIENT_CLIP, model.hidden_size)
-    rates = SimpleNamespace(
-        weight_decay=0.1, learning_rate=1e-3, adam_beta1=0.9, adam_beta2=0.95, adam_epsilon=1e-8
+    clip = 0.0 if layout.optimizer == "muon" else GRADIENT_CLIP
+    config = deepspeed_config(layout, hardware(world_size), clip, model.hidden_size)
+    schedule = SimpleNamespace(
+        optimizer=layout.optimizer,
+        weight_decay=0.1,
+        learning_rate=1e-3,
+        adam_beta1=0.9,
+        adam_beta2=0.95,
+        adam_epsilon=1e-8,
+        mup_base_hidden_size=0,
+        muon_learning_rate=0.02,
+        muon_momentum=0.95,
     )
     saved = gathered = host = 0
     # Where DeepSpeed names no device it means the host; where a model does, the device.
@@ -284,7 +293,8 @@ def measure(
         checkpoint_activations(network, layout.activation_checkpointing)
         if computes_its_loss(model, layout.loss_chunks):
             compute_loss_inside(network, layout.loss_chunks)
-        optimizer = build_optimizer(SimpleNamespace(schedule=rates, layout=layout), network.train())  # type: ignore[arg-type]
+        plan: Any = SimpleNamespace(schedule=schedule, layout=layout, model=model)
+        optimizer = build_optimizer(plan, network.train())
         if layout.zero_stage == 3:
             deepspeed.zero.Init(module=network, config_dict_or_path=config)
         engine, *_ = deepspeed.initialize(model=network, optimizer=optimizer, config=config)

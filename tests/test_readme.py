@@ -1,4 +1,7 @@
-"""The README's commands: each is run here, or named here with the test that runs it; what it shows is what comes."""
+"""The commands of the README and of docs: each is run here, or named here with the test that runs it.
+
+What a page shows is what comes.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [README, *(page.read_text(encoding="utf-8") for page in sorted((ROOT / "docs").glob("*.md")))]
 
 ELSEWHERE = {
     "make demo": "installs and takes minutes: tests/run/test_whole.py runs the same path on a small folder",
@@ -27,9 +31,9 @@ PLAN_ID = re.compile(r"\b[0-9a-f]{12}\b")
 
 
 def commands() -> dict[str, str]:
-    """Return each command of the README with the output shown below it, '' where none is."""
+    """Return each command of the pages with the output shown below it, '' where none is."""
     found: dict[str, str] = {}
-    for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL):
+    for block in re.findall(r"```console\n(.*?)```", "\n".join(PAGES), re.DOTALL):
         for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
             command, _, shown = part.partition("\n")
             found[command] = shown
@@ -48,7 +52,7 @@ def test_there_are_commands_to_run() -> None:
 
 
 @pytest.mark.parametrize("command", sorted(RUN_HERE))
-def test_a_command_shows_what_the_readme_shows(command: str, tmp_path: Path) -> None:
+def test_a_command_shows_what_the_page_shows(command: str, tmp_path: Path) -> None:
     program, *arguments = shlex.split(command)
     assert program in ("forge", "forge-run")
     entry = {"forge": "main", "forge-run": "run_main"}[program]

@@ -34,7 +34,6 @@ from forge.engine.checkpoint_folder import (
 )
 from forge.engine.distributed import Place, from_each_rank, from_rank_0
 from forge.engine.fragments import (
-    KINDS,
     Fragment,
     copy_values,
     host_copy,
@@ -226,7 +225,7 @@ class CheckpointSaver:
         """Return whether this machine's memory holds a copy of what each of its ranks owns."""
         if self._copy is not None:
             return True
-        copy_bytes = sum(4 * len(KINDS) * fragment.numel for fragment in owned)
+        copy_bytes = sum(4 * len(fragment.values) * fragment.numel for fragment in owned)
         return available_memory_bytes() >= AIR * copy_bytes * self._plan.layout.processes_per_node
 
     def _write(self, step: int, values: list[Fragment], steps: int) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -17,8 +17,10 @@ from forge.engine.distributed import Place
 
 WEIGHT = "weight"
 MOMENTS = ("exp_avg", "exp_avg_sq")
+MOMENTUM = "momentum_buffer"
 KINDS = (WEIGHT, *MOMENTS)
-"""What is kept of each parameter, all in fp32: 12 bytes a parameter."""
+"""What is kept of each parameter that AdamW trains, all in fp32: 12 bytes a parameter. Of one that Muon trains: WEIGHT
+and MOMENTUM, 8 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +38,26 @@ class Fragment:
     @property
     def numel(self) -> int:
         """Elements in this fragment."""
-        return self.values[WEIGHT].numel()
+        return next(iter(self.values.values())).numel()
 
 
 def held_fragments(engine: Any, zero_stage: int, place: Place) -> list[Fragment]:
     """Return what this rank's optimizer works on: whole parameters at stage 0, its share of them above.
 
-    An optimizer that has taken no step gets the state it would start from: zero moments.
+    An optimizer that has taken no step gets the state it would start from: zero moments. Muon's momentum is whole on
+    every rank whose share touches the matrix: it is a fragment of its own.
     """
     found = {0: _whole, 1: _partitioned, 2: _partitioned, 3: _sharded}[zero_stage](engine)
-    inner = base_optimizer(engine)
+    inner, momenta = base_optimizer(engine), _momenta(engine, zero_stage)
     fragments = []
     for name, shape, start, flat, offset, numel in found:
         if numel > 0:
-            state = _state(inner, flat)
             values = {WEIGHT: flat.detach().view(-1).narrow(0, offset, numel)}
-            values |= {kind: state[kind].view(-1).narrow(0, offset, numel) for kind in MOMENTS}
+            if name in momenta:
+                fragments.append(Fragment(name, shape, 0, {MOMENTUM: momenta[name]}))
+            else:
+                state = _state(inner, flat)
+                values |= {kind: state[kind].view(-1).narrow(0, offset, numel) for kind in MOMENTS}
             fragments.append(Fragment(name, shape, start, values))
     return fragments
 
@@ -60,7 +66,14 @@ def owned_fragments(engine: Any, zero_stage: int, place: Place) -> list[Fragment
     """Return what this rank writes: the ranks' parts add up to every element once."""
     held = held_fragments(engine, zero_stage, place)
     if zero_stage > 0:
-        return held
+        momenta = {one.name: one.values[MOMENTUM] for one in held if MOMENTUM in one.values}
+        return [
+            replace(one, values=one.values | {MOMENTUM: momenta[one.name].narrow(0, one.start, one.numel)})
+            if one.name in momenta
+            else one
+            for one in held
+            if MOMENTUM not in one.values
+        ]
     shares = []
     for whole in held:  # every rank holds all of it
         share = math.ceil(whole.numel / place.world_size)
@@ -73,13 +86,13 @@ def owned_fragments(engine: Any, zero_stage: int, place: Place) -> list[Fragment
 
 
 def host_copy(fragments: Sequence[Fragment]) -> list[Fragment]:
-    """Return room in host memory for the values of `fragments`, 12 bytes an element."""
+    """Return room in host memory for the values of `fragments`, 4 bytes an element of each kind."""
     return [
         Fragment(
             one.name,
             one.shape,
             one.start,
-            {kind: torch.empty(one.numel, dtype=torch.float32) for kind in KINDS},
+            {kind: torch.empty(one.numel, dtype=torch.float32) for kind in one.values},
         )
         for one in fragments
     ]
@@ -89,19 +102,21 @@ def host_copy(fragments: Sequence[Fragment]) -> list[Fragment]:
 def copy_values(fragments: Sequence[Fragment], copy: Sequence[Fragment]) -> None:
     """Bring `copy`, which `host_copy` made for them, to the present values of `fragments`."""
     for one, its_copy in zip(fragments, copy, strict=True):
-        for kind in KINDS:
+        for kind in one.values:
             its_copy.values[kind].copy_(one.values[kind])
 
 
 def optimizer_steps(engine: Any) -> int:
     """Return how many steps Adam has taken: its bias correction depends on it."""
-    states = list(base_optimizer(engine).state.values())
-    return int(states[0]["step"]) if states else 0
+    states = base_optimizer(engine).state.values()
+    return next((int(state["step"]) for state in states if "step" in state), 0)
 
 
 def set_optimizer_steps(engine: Any, steps: int) -> None:
     """Set how many steps Adam has taken, in every state it has."""
     for state in base_optimizer(engine).state.values():
+        if "step" not in state:  # Muon's
+            continue
         if torch.is_tensor(state["step"]):
             state["step"].fill_(steps)
         else:
@@ -170,3 +185,26 @@ def _state(inner: Any, flat: torch.Tensor) -> dict[str, Any]:
         state["step"] = 0 if on_host else torch.zeros((), dtype=torch.float32, device=flat.device)
         state |= {kind: torch.zeros_like(flat, requires_grad=False) for kind in MOMENTS}
     return state
+
+
+def _momenta(engine: Any, zero_stage: int) -> dict[str, torch.Tensor]:
+    """Return the momentum of each matrix that Muon trains and of which this rank owns a part, flat and whole, by name.
+
+    DeepSpeed lays the matrices that touch a rank's part one after another, made as its first step would make them.
+    """
+    inner = base_optimizer(engine)
+    if zero_stage not in (1, 2) or type(inner).__name__ != "MuonWithAuxAdam":
+        return {}
+    names = {id(parameter): name for name, parameter in engine.module.named_parameters()}
+    momenta: dict[str, torch.Tensor] = {}
+    for group, flat in enumerate(engine.optimizer.single_partition_of_fp32_groups):
+        touching = engine.optimizer.params_in_partition[group]
+        if not touching or not touching[0].use_muon:
+            continue
+        state = inner.state[flat]
+        if MOMENTUM not in state:
+            numel = sum(parameter.numel() for parameter in touching)
+            state[MOMENTUM] = torch.zeros(numel, dtype=touching[0].dtype, device=flat.device)
+        whole = state[MOMENTUM].split([parameter.numel() for parameter in touching])
+        momenta |= {names[id(parameter)]: part for parameter, part in zip(touching, whole, strict=True)}
+    return momenta

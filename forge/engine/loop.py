@@ -212,7 +212,7 @@ def _to_leave_out(
     if helps and not last:
         return window_before(step, course.not_finite, training.windows, seen)
     raise StageError(
-        f"train: {seen} at step {step}: lower train.learning_rate or raise train.warmup_fraction; the last good "
+        f"train: {seen} at step {step}: lower train.learning_rate or warm up for longer; the last good "
         "checkpoint is kept"
     )
 

@@ -9,7 +9,7 @@ import torch
 import transformers
 
 from forge.engine.documents import WITHIN_DOCUMENTS
-from forge.engine.initial_weights import initialize_weights
+from forge.engine.initial_weights import FirstScale, initialize_weights, unscaled
 from forge.engine.lora import add_adapters
 from forge.engine.pretrained_weights import load_weights
 from forge.engine.selective import keep_products
@@ -96,8 +96,9 @@ def build_model(
     pad_id: int = PAD_ID,
     dtype: torch.dtype = torch.float32,
     initial_weights: Path | None = None,
+    first_scale: FirstScale = unscaled,
 ) -> transformers.PreTrainedModel:
-    """Return a model in training mode: with the weights of a folder, or freshly initialised by `seed`.
+    """Return a model in training mode: with the weights of a folder, or fresh ones of `seed`, times `first_scale`.
 
     Built without storage and filled weight by weight, so that it never takes more memory than it has weights. A fresh
     embedding of `pad_id` is zero; it stays as it is.
@@ -110,7 +111,7 @@ def build_model(
     if initial_weights is not None:
         load_weights(network, model, initial_weights)
     else:
-        initialize_weights(network, model.initializer_std, seed)
+        initialize_weights(network, model.initializer_std, seed, first_scale)
         with torch.no_grad():
             network.get_input_embeddings().weight[pad_id].zero_()
     if model.lora_rank:

@@ -54,7 +54,9 @@ def write_shards(
     shards = []
     for number, some in enumerate(_filled(fragments, shard_bytes)):
         name = f"rank{rank:05d}-{number:05d}.safetensors"
-        tensors = {_key(fragment.name, kind): fragment.values[kind] for fragment in some for kind in KINDS}
+        tensors = {
+            _key(fragment.name, kind): fragment.values[kind] for fragment in some for kind in fragment.values
+        }
         size_bytes, digest = _write_safetensors(folder / name, tensors)
         pieces = tuple(Piece(f.name, f.shape, f.start, f.numel, name) for f in some)
         shards.append(Shard(name, size_bytes, digest, pieces))
@@ -108,10 +110,10 @@ def read_fragments(
                 continue
             if piece.file not in files:
                 files[piece.file] = safe_open(folder / piece.file, framework="pt")
-            for kind in KINDS:
+            for kind, values in fragment.values.items():
                 stored = files[piece.file].get_slice(_key(fragment.name, kind))
                 part = stored[first - piece.start : last - piece.start]
-                fragment.values[kind].narrow(0, first - fragment.start, last - first).copy_(part)
+                values.narrow(0, first - fragment.start, last - first).copy_(part)
             filled += last - first
         if filled != fragment.numel:
             raise ValueError(f"{fragment.name} is not there as a whole")
@@ -122,8 +124,7 @@ def read_weights(pieces: Mapping[str, Sequence[Piece]], folder: Path) -> dict[st
     weights = {}
     for name, some in pieces.items():
         whole = torch.empty(some[0].shape, dtype=torch.float32)
-        values = {kind: whole.view(-1) if kind == WEIGHT else torch.empty(whole.numel()) for kind in KINDS}
-        read_fragments([Fragment(name, some[0].shape, 0, values)], {name: some}, folder)
+        read_fragments([Fragment(name, some[0].shape, 0, {WEIGHT: whole.view(-1)})], {name: some}, folder)
         weights[name] = whole
     return weights
 

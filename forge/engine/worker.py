@@ -34,6 +34,7 @@ from forge.engine.tensorboard import TensorBoardFile
 from forge.engine.token_checks import token_facts, tokens_problem
 from forge.engine.weights import save_weights
 from forge.errors import StageError
+from forge.plan.parametrization import scale_of
 from forge.plan.types import Plan
 
 SHOWN = {
@@ -173,6 +174,7 @@ def build_engine(plan: Plan, pad_id: int = PAD_ID) -> Any:
         pad_id,
         dtype,
         next((Path(source.path) for source in plan.initial_weights), None),
+        lambda name, dimensions: scale_of(name, dimensions, plan.model, plan.schedule).first_value,
     )
     if computes_its_loss(plan.model, layout.loss_chunks):
         compute_loss_inside(network, layout.loss_chunks)

@@ -128,7 +128,7 @@ def _compile(
     schedule = _schedule(model, hardware, train, step_time_s, training_tokens)
     layout = _layout_plan(choice.winner)
     deepspeed = deepspeed_config(
-        choice.winner.layout, hardware, train["gradient_clip"], model.hidden_size, engine["deepspeed"]
+        choice.winner.layout, hardware, schedule.gradient_clip, model.hidden_size, engine["deepspeed"]
     )
     content = {key: value for key, value in spec.items() if key not in WHERE}
     weights = (initial.source,) if initial else ()
@@ -297,7 +297,7 @@ def _estimates(
         expected_failures=faults.expected_failures,
         best_checkpoint_interval_s=faults.best_checkpoint_interval_s,
         checkpoint_stall_s=faults.checkpoint_stall_s,
-        checkpoint_bytes=checkpoint_bytes(model),
+        checkpoint_bytes=checkpoint_bytes(model, chosen.layout.optimizer),
         corpus_tokens=corpus_tokens,
         corpus_passes=schedule.tokens / training_tokens if training_tokens else None,
         tokens_per_parameter=schedule.tokens / model.active_parameters,

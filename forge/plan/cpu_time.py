@@ -5,6 +5,7 @@ from __future__ import annotations
 from forge.plan.hardware import Hardware
 from forge.plan.layout import Layout
 from forge.plan.model import attention_flops_per_token, matmul_flops_per_token
+from forge.plan.muon import orthogonalization_flops
 from forge.plan.step import StepTime
 from forge.plan.types import ModelPlan
 
@@ -38,6 +39,9 @@ def cpu_step(model: ModelPlan, layout: Layout, hardware: Hardware, sequence_leng
     volume = width * (model.trainable_parameters + gathered) * (world - 1) / world
     transfer = volume / hardware.link_bytes_per_s
     owned = model.trainable_parameters / (world if layout.zero_stage >= 1 else 1)
+    update_s = CPU_ADAM_BYTES * states_width_ratio(layout) * owned / hardware.memory_bytes_per_s
+    if layout.optimizer == "muon":  # in fp32: DeepSpeed has no fp16 on a CPU
+        update_s += orthogonalization_flops(model) / world / hardware.matmul_flops["fp32"]
     return StepTime(
         matmul_s=matmul,
         attention_s=attention,
@@ -46,7 +50,7 @@ def cpu_step(model: ModelPlan, layout: Layout, hardware: Hardware, sequence_leng
         launch_s=steps * CPU_STEP_OVERHEAD_S,
         communication_s=transfer * (steps if layout.zero_stage >= 2 else 1),
         all_to_all_s=0.0,
-        optimizer_s=CPU_ADAM_BYTES * states_width_ratio(layout) * owned / hardware.memory_bytes_per_s,
+        optimizer_s=update_s,
         offload_s=0.0,
         loader_s=0.0,
     )

@@ -46,7 +46,7 @@ def disk_items(
     lake = LAKE_FRACTION * source_bytes
     token_bytes = 2 if model.vocab_size <= SMALL_VOCABULARY else 4
     weights = WIDTH_BYTES[layout.precision] * model.parameters
-    checkpoint = checkpoint_bytes(model)
+    checkpoint = checkpoint_bytes(model, layout.optimizer)
     exports = float(weights) if "hf" in export_formats else 0.0
     if "gguf" in export_formats or "ollama" in export_formats:
         exports += sum(GGUF_WIDTH_BYTES[name] for name in {*gguf_types, "f32"}) * model.parameters

@@ -46,7 +46,7 @@ def host_memory_items(
         "loader",
         processes * _loader_bytes(layout, sequence_length, training_tokens),
     )
-    copy = checkpoint_bytes(model) / hardware.nodes
+    copy = checkpoint_bytes(model, layout.optimizer) / hardware.nodes
     if hardware.device == "cpu":
         worker = sum(item.bytes for item in memory_items(model, layout, hardware, sequence_length))
         return _items([("workers", float(processes * worker)), loader, ("checkpoint copy", copy)])

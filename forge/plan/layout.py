@@ -11,6 +11,9 @@ Precision = Literal["bf16", "fp16", "fp32"]
 StatesPrecision = Literal["bf16", "fp32"]
 """Of master weights and Adam's moments."""
 
+Optimizer = Literal["adamw", "muon"]
+"""Of the matrices of layers; all else is trained by AdamW."""
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -34,6 +37,8 @@ class Layout:
     """Pieces of a micro-batch whose logits exist at a time."""
     optimizer_states: StatesPrecision = "fp32"
     """Precision of master weights and moments; bf16 only with a bf16 `precision`, at ZeRO stage 1 or more."""
+    optimizer: Optimizer = "adamw"
+    """Muon only at ZeRO stages 1 and 2, on the device."""
 
     def __str__(self) -> str:
         parts = [f"ZeRO-{self.zero_stage}", f"micro-batch {self.micro_batch_sequences}"]

@@ -28,8 +28,9 @@ from forge.plan.activations import (
 )
 from forge.plan.gathered import PERSISTENT_HIDDEN_SIZES, Gathered, gathered_elements
 from forge.plan.hardware import Hardware
-from forge.plan.layout import Layout
+from forge.plan.layout import Layout, Optimizer
 from forge.plan.lora import adapter_matrices
+from forge.plan.muon import muon_parameters
 from forge.plan.types import MemoryItem, ModelPlan
 from forge.plan.weights import Weights, trained_weights, weights_of
 
@@ -158,6 +159,7 @@ def state_bytes(model: ModelPlan, layout: Layout, world_size: int) -> int:
         layout.zero_stage,
         world_size,
         layout.offload_optimizer,
+        layout.optimizer,
     )
     kept = layout.bucket_bytes if layout.zero_stage == 3 else 0
     if layout.offload_optimizer != "none" and layout.zero_stage < 3:
@@ -168,9 +170,12 @@ def state_bytes(model: ModelPlan, layout: Layout, world_size: int) -> int:
     return round(parameters + states.gradients + states.optimizer + kept)
 
 
-def checkpoint_bytes(model: ModelPlan) -> int:
-    """Return the size of one checkpoint: fp32 weights and both moments in every layout (`forge.engine.fragments`)."""
-    return 4 * (1 + MOMENTS) * model.trainable_parameters
+def checkpoint_bytes(model: ModelPlan, optimizer: Optimizer = "adamw") -> int:
+    """Return the size of one checkpoint: weights and moments in fp32, in every layout (`forge.engine.fragments`)."""
+    moments = MOMENTS * model.trainable_parameters
+    if optimizer == "muon":
+        moments -= (MOMENTS - 1) * muon_parameters(model)
+    return 4 * (model.trainable_parameters + moments)
 
 
 def _outside(allocated: int, hardware: Hardware) -> tuple[MemoryItem, ...]:
@@ -197,6 +202,7 @@ def _moments_of(model: ModelPlan, layout: Layout, world_size: int) -> tuple[Mome
         layout.offload_parameters,
         layout.hpz_partition_size,
         world_size,
+        layout.optimizer,
     )
 
 
@@ -215,13 +221,23 @@ class _States(NamedTuple):
 
 
 def _states(
-    model: ModelPlan, precision: str, optimizer_states: str, stage: int, world: int, offload: str
+    model: ModelPlan,
+    precision: str,
+    optimizer_states: str,
+    stage: int,
+    world: int,
+    offload: str,
+    optimizer_name: Optimizer,
 ) -> _States:
     w, width = BYTES[precision], BYTES[optimizer_states]
     parameters, trained = model.parameters + model.adapter_parameters, model.trainable_parameters
     if stage == 0:
         return _States(w * parameters, 0, MOMENTS * width * trained)
     optimizer = 0.0 if offload != "none" else (1 + MOMENTS) * width * trained / world
+    if optimizer_name == "muon":
+        # In place of moments: the momentum, and one more to try a step in, as wide as gradients and of whole matrices.
+        (by_muon, part), _ = _groups(weights_of(model), model.layers, world, optimizer_name)
+        optimizer += 2 * w * _touched(by_muon, part)[0] - MOMENTS * width * muon_parameters(model) / world
     if stage < 3:
         return _States(w * parameters, 0, optimizer)
     whole = (weights_of(model).vectors + _small_adapters(model)) * (1 - 1 / world)
@@ -251,11 +267,12 @@ def _moments(
     offload_parameters: str,
     hpz_partition_size: int,
     world: int,
+    optimizer: Optimizer,
 ) -> tuple[Moment, ...]:
     """Return the moments of a step, for any micro-batch and sequence length."""
     w = BYTES[precision]
     weights = trained_weights(model)
-    states = _states(model, precision, optimizer_states, stage, world, offload_optimizer)
+    states = _states(model, precision, optimizer_states, stage, world, offload_optimizer, optimizer)
     parameters = states.parameters
     if hpz_partition_size > 1 and stage == 3:
         parameters += w * model.parameters / hpz_partition_size
@@ -263,7 +280,9 @@ def _moments(
         parameters = w * weights_of(model).vectors
     offloads = offload_optimizer != "none"
     casts = BYTES[optimizer_states] != w
-    gradients = _Gradients(weights, model.layers, w, stage, world, bucket_bytes, accumulates, offloads, casts)
+    gradients = _Gradients(
+        weights, model.layers, w, stage, world, bucket_bytes, accumulates, offloads, casts, optimizer
+    )
     whole = Gathered(0, ((model.layers - 1, 0),), ((0, 0), (model.layers - 1, 0)))
     if stage == 3:
         whole = gathered_elements(model, bucket_bytes // w, checkpointing != "none", loss_chunks, world)
@@ -355,6 +374,16 @@ def _moments(
                     + (gradients.reducing(done, working.weights) if working.weights == 2 else 0),
                 )
             )
+    if optimizer == "muon":
+        moments.append(
+            moment(
+                "orthogonalization",
+                made=gradients.owned,
+                buckets=gradients.buckets,
+                # The matrix normed and in fp16, its update in fp16 and as wide as gradients.
+                step=(4 + 2 * w) * max(weights.layer_matrices),
+            )
+        )
     moments += [
         moment("reducing", made=gradients.reducing_all, buckets=gradients.buckets),
         moment("norm", made=gradients.owned, step=gradients.norm),
@@ -395,6 +424,7 @@ class _Gradients:
         accumulates: bool,
         offloads: bool,
         casts: bool,
+        optimizer: Optimizer,
     ) -> None:
         limit = bucket // w
         every = weights.head + layers * weights.layer_elements + (0 if weights.tied else weights.embedding)
@@ -408,7 +438,9 @@ class _Gradients:
         last = weights.layer_matrices[:-3:-1]
         self._last = (w * last[0], w * last[1])
         self._pending = stays or last[0] > limit
-        touched, largest_slice = _touched(weights, layers, part)
+        groups = _groups(weights, layers, world if stage else 1, optimizer)
+        touches = [_touched(sizes, share) for sizes, share in groups]
+        touched, largest_slice = sum(each for each, _ in touches), max(largest for _, largest in touches)
         own = w * touched if stage in (1, 2) and not offloads else 0.0
         self._own, self._copies = own, stage == 1 and world > 1 and not weights.tied
 
@@ -454,7 +486,10 @@ class _Gradients:
 
         # The step: the owned part, once more flat when it is made of several weights, and in fp32.
         self.owned = own if stage in (1, 2) else w * every if stage == 0 else 0.0
+        if optimizer == "muon":  # what it came from stays beside the update
+            self.owned += w * touches[0][0]
         several = touched > max(weights.head, largest_slice)
+        part = max(share for _, share in groups)  # one after another
         if stage == 0:
             self.norm = 0.0
             self.step: float = w * _first_buffer(weights, layers)
@@ -536,13 +571,22 @@ def _first_buffer(weights: Weights, layers: int) -> int:
     return largest
 
 
-def _touched(weights: Weights, layers: int, part: float) -> tuple[int, float]:
+def _groups(weights: Weights, layers: int, world: int, optimizer: Optimizer) -> list[tuple[list[int], float]]:
+    """Return the groups of weights that are shared by the devices one after another, Muon's first: the elements of each
+    weight, from the group's end, and of a device's part of it."""
+    matrices = list(weights.layer_matrices[::-1]) * layers
+    head = [] if weights.tied else [weights.head]
+    groups = [[*head, *matrices, weights.embedding]]
+    if optimizer == "muon":  # which has the largest first
+        groups = [sorted(matrices), [*head, weights.embedding]]
+    vectors = layers * weights.layer_vectors
+    return [(sizes, (sum(sizes) + (vectors if sizes is groups[-1] else 0)) / world) for sizes in groups]
+
+
+def _touched(sizes: list[int], part: float) -> tuple[int, float]:
     """Return (elements of all weights that the last `part` elements touch, the most that one of them has in it)."""
-    from_the_end = [] if weights.tied else [weights.head]
-    from_the_end += list(weights.layer_matrices[::-1]) * layers
-    from_the_end.append(weights.embedding)
     touched, largest, left = 0, 0.0, part
-    for size in from_the_end:
+    for size in sizes:
         if left <= 0:
             break
         touched += size

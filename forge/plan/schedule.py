@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from forge.errors import SpecError
 from forge.plan.types import SchedulePlan
 
 CHECKPOINTS_A_RUN = 10
@@ -29,8 +30,12 @@ def plan_schedule(
         step_time_s: seconds of a step; 0 when unknown.
         checkpoint_stall_s: seconds that training stands still for one checkpoint.
         best_checkpoint_interval_s: what faults ask for (Young 1974, Daly 2006); None: nothing.
+
+    Raises:
+        SpecError: warm-up or decay, given in tokens, are longer than the run.
     """
     batch = train["global_batch_tokens"]
+    warmup_steps, decay_steps = _warmup_and_decay_steps(train, steps)
     return SchedulePlan(
         sequence_length=train["sequence_length"],
         global_batch_sequences=batch // train["sequence_length"],
@@ -40,14 +45,19 @@ def plan_schedule(
         learning_rate=train["learning_rate"],
         min_learning_rate=train["learning_rate"] * train["min_learning_rate_fraction"],
         learning_rate_schedule=train["learning_rate_schedule"],
-        warmup_steps=round(steps * train["warmup_fraction"]),
-        decay_steps=round(steps * train["decay_fraction"]) if train["learning_rate_schedule"] == "wsd" else 0,
+        warmup_steps=warmup_steps,
+        decay_steps=decay_steps,
         weight_decay=train["weight_decay"],
         adam_beta1=train["adam_beta1"],
         adam_beta2=train["adam_beta2"],
         adam_epsilon=train["adam_epsilon"],
-        gradient_clip=train["gradient_clip"],
+        gradient_clip=train["gradient_clip"] or 0.0,
         z_loss=train["z_loss"],
+        mup_base_hidden_size=train["mup_base_hidden_size"] or 0,
+        mup_base_head_dim=train["mup_base_head_dim"] or 0,
+        optimizer=train["optimizer"],
+        muon_learning_rate=train["muon_learning_rate"] if train["optimizer"] == "muon" else 0.0,
+        muon_momentum=train["muon_momentum"] if train["optimizer"] == "muon" else 0.0,
         log_every_steps=train["log_every_steps"],
         checkpoint_every_steps=train["checkpoint_every_steps"]
         or _checkpoint_interval(steps, step_time_s, checkpoint_stall_s, best_checkpoint_interval_s),
@@ -80,6 +90,27 @@ def evaluation_time_s(schedule: SchedulePlan, step_time_s: float) -> float:
     apart = [some for some in every if not any(some != other and some % other == 0 for other in every)]
     evaluations = sum(schedule.steps // some for some in apart)
     return evaluations * schedule.evaluate_tokens / schedule.global_batch_tokens * step_time_s / 3
+
+
+def _warmup_and_decay_steps(train: dict[str, Any], steps: int) -> tuple[int, int]:
+    """Return the steps of both; tokens are rounded up to whole steps, as those of a budget are."""
+    batch = train["global_batch_tokens"]
+    decays = train["learning_rate_schedule"] == "wsd"
+    names = ("warmup", "decay") if decays else ("warmup",)
+    keys = [f"{name}_tokens" if train[f"{name}_fraction"] is None else f"{name}_fraction" for name in names]
+    in_tokens = [key for key in keys if key.endswith("_tokens")]
+    lengths = [train[key] * (1 if key in in_tokens else steps * batch) for key in keys]
+    if in_tokens and sum(lengths) > steps * batch:
+        both = " and ".join(f"train.{key} {train[key]}" for key in keys)
+        raise SpecError(
+            f"train.{in_tokens[0]}: {both} {'are' if decays else 'is'} more than the run's {steps * batch} tokens: "
+            "lower it, or train longer"
+        )
+    found = [
+        math.ceil(length / batch) if key in in_tokens else round(steps * train[key])
+        for key, length in zip(keys, lengths, strict=True)
+    ]
+    return found[0], found[1] if decays else 0
 
 
 def _checkpoint_interval(steps: int, step_time_s: float, stall_s: float, best_s: float | None) -> int:

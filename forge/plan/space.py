@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from forge.errors import SpecError
 from forge.plan.hardware import Hardware
-from forge.plan.layout import Layout, Precision, StatesPrecision
+from forge.plan.layout import Layout, Optimizer, Precision, StatesPrecision
 
 MAX_MICRO_BATCH_SEQUENCES = 8192
 """Larger micro-batches are not searched: no device is faster with more."""
@@ -38,6 +38,7 @@ class Shape:
     attention: Literal["sdpa", "flash", "eager"]
     sequence_parallel_degree: int
     optimizer_states: StatesPrecision
+    optimizer: Optimizer
 
     def layout(self, micro_batch_sequences: int, gradient_accumulation_steps: int) -> Layout:
         """Return the layout of this shape with a micro-batch."""
@@ -55,6 +56,7 @@ class Shape:
             self.attention,
             self.loss_chunks,
             self.optimizer_states,
+            self.optimizer,
         )
 
     @property
@@ -112,7 +114,8 @@ def layout_space(hardware: Hardware, engine: dict[str, Any], train: dict[str, An
     )
     degree = _degree(engine)
     states: StatesPrecision = train["optimizer_states"]
-    shapes = (Shape(*choice, precision, attention, degree, states) for choice in choices)
+    optimizer: Optimizer = train["optimizer"]
+    shapes = (Shape(*choice, precision, attention, degree, states, optimizer) for choice in choices)
     return Space(tuple(shape for shape in shapes if _consistent(shape)), micro_batches)
 
 
@@ -141,6 +144,8 @@ def _hpz_sizes(hardware: Hardware) -> tuple[int, ...]:
 
 
 def _consistent(shape: Shape) -> bool:
+    if shape.optimizer == "muon" and (shape.zero_stage not in (1, 2) or shape.offload_optimizer != "none"):
+        return False
     if shape.offload_parameters != "none" and (shape.zero_stage != 3 or shape.offload_optimizer == "none"):
         return False
     if shape.offload_optimizer != "none" and shape.zero_stage == 0:

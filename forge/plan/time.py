@@ -24,6 +24,7 @@ from forge.plan.efficiency import (
 from forge.plan.hardware import Hardware
 from forge.plan.layout import Layout
 from forge.plan.memory import checkpoint_bytes
+from forge.plan.muon import orthogonalization_flops
 from forge.plan.step import StepTime
 from forge.plan.types import ModelPlan
 
@@ -203,6 +204,7 @@ class StepTimer:
             layout.offload_parameters,
             layout.precision,
             layout.optimizer_states,
+            layout.optimizer,
         )
         states = self._states.get(key)
         if states is None:
@@ -372,6 +374,8 @@ class StepTimer:
         narrow = states_width_ratio(layout)
         if layout.offload_optimizer == "none":
             on_device = owned * narrow * self._framework.kernels.optimizer_bytes / self._bandwidth
+            if layout.optimizer == "muon":  # in fp16, as fast as bf16
+                on_device += orthogonalization_flops(self.model) / shard / hardware.matmul_flops["bf16"]
         else:
             # Gradients go out, weights come back, AdamW runs at the speed of the host's memory.
             host_s = CPU_ADAM_BYTES * narrow * sharing / HOST_MEMORY_BYTES_PER_S
@@ -406,7 +410,10 @@ def step_time_s(model: ModelPlan, layout: Layout, hardware: Hardware, sequence_l
 
 
 def checkpoint_write_s(model: ModelPlan, hardware: Hardware) -> float:
-    """Return seconds from a checkpoint's step until it is on disk: each node writes its part of it."""
+    """Return seconds from a checkpoint's step until it is on disk: each node writes its part of it.
+
+    That of AdamW: Muon's, smaller by up to a third, takes no longer.
+    """
     fixed_s = CHECKPOINT_FIXED_S[hardware.device]
     return fixed_s + checkpoint_bytes(model) / hardware.nodes / NVME_BYTES_PER_S
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from forge.errors import SpecError
-from forge.plan.layout import Precision, StatesPrecision
+from forge.plan.layout import Optimizer, Precision, StatesPrecision
 
 Task = Literal["pretrain", "sft"]
 """What is learnt: the next token of documents, or the answers in conversations (supervised fine-tuning)."""
@@ -142,6 +142,7 @@ class SchedulePlan:
     adam_beta2: float
     adam_epsilon: float
     gradient_clip: float
+    """0: none."""
     log_every_steps: int
     checkpoint_every_steps: int
     keep_checkpoints: int
@@ -155,6 +156,14 @@ class SchedulePlan:
     z_loss: float = 0.0
     """Coefficient of the z-loss of the output layer."""
     task: Task = "pretrain"
+    mup_base_hidden_size: int = 0
+    """The width that `learning_rate` and first values are for, scaled to the model's own by muP; 0: not scaled."""
+    mup_base_head_dim: int = 0
+    """Dimensions of a head at that width; 0: the model's own."""
+    optimizer: Optimizer = "adamw"
+    muon_learning_rate: float = 0.0
+    """Peak, of what Muon trains; it follows `learning_rate`."""
+    muon_momentum: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

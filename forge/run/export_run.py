@@ -105,6 +105,10 @@ def _newest_checkpoint(plan: Plan, run_dir: Path, progress: Progress) -> tuple[P
 
 def _write_weights(plan: Plan, checkpoint: Path, manifest: dict[str, Any], out: Path) -> None:
     """Write the weights of a checkpoint as the train stage leaves them, in the precision of the training."""
+    if plan.model.lora_rank:
+        raise StageError(
+            f"export: {checkpoint}: holds adapters alone: give the run's forge-run command again, its end merges them"
+        )
     from forge.engine.checkpoint import pieces_of
     from forge.engine.shards import read_weights
     from forge.engine.weights import weights_dtype, write_transformers_folder

@@ -25,7 +25,7 @@ class _Rule:
 def apply_rules(
     values: dict[str, Any], origins: Origins, refused: Collection[KeyPath], schema: SpecSchema
 ) -> tuple[dict[str, Any], Origins, list[Problem]]:
-    """Return the values in one spelling (whole numbers as int, the budget given once), their origins, and problems.
+    """Return the values in one spelling (whole numbers as int, one way of several kept), their origins, and problems.
 
     Args:
         values: the composed tree, references resolved.
@@ -34,7 +34,10 @@ def apply_rules(
         schema: of the spec.
     """
     values = _normal(values, (), schema)
-    origins, problems = _budget(values, origins, refused)
+    problems: list[Problem] = []
+    for choice in _CHOICES:
+        origins, found = _choose(choice, values, origins, refused)
+        problems += found
     for rule in _RULES:
         keys = [tuple(name.split(".")) for name in rule.keys]
         if any(_is_refused(key, refused) for key in keys):
@@ -64,8 +67,9 @@ def _enough_tokens(tokens: int | None, batch: int) -> str | None:
     )
 
 
-def _phases(warmup: float, decay: float, schedule: str) -> str | None:
-    if schedule != "wsd" or warmup + decay <= 1:
+def _phases(warmup: float | None, decay: float | None, schedule: str) -> str | None:
+    # Where one of them is in tokens, the run's length is known when the plan is made.
+    if schedule != "wsd" or warmup is None or decay is None or warmup + decay <= 1:
         return None
     return (
         f"train.warmup_fraction {warmup} and train.decay_fraction {decay} "
@@ -116,6 +120,67 @@ def _narrow_states(states: Any, precision: str) -> str | None:
     return f"bf16 states go with bf16 weights, and these are {precision}: use fp32 states"
 
 
+def _mup_base(parametrization: str, width: int | None, head_dim: int | None) -> str | None:
+    if parametrization == "mup" and width is None:
+        return "mup scales from a width: give train.mup_base_hidden_size, the one that train.learning_rate was found at"
+    if parametrization == "standard" and (width is not None or head_dim is not None):
+        return "the standard parametrization scales nothing: use train.parametrization=mup, or null"
+    return None
+
+
+def _mup_heads(base: int | None, head_dim: int | None, hidden: int, heads: int, family: str) -> str | None:
+    own = head_dim or hidden // heads
+    if base in (None, own) or not family.startswith("qwen3"):
+        return None
+    return f"the norms of {family}'s queries and keys undo what mup does for heads of another size than {own}: use null"
+
+
+def _mup_from_random(parametrization: str, init_from: str | None) -> str | None:
+    if parametrization == "standard" or init_from is None:
+        return None
+    return (
+        "mup says what weights start from, and model.init_from says something else: "
+        "use train.parametrization=standard"
+    )
+
+
+def _muon_clip(optimizer: str, clip: float | None) -> str | None:
+    if optimizer != "muon" or clip is None:
+        return None
+    return (
+        "with muon DeepSpeed 0.19 clips the orthogonal updates and not the gradients, so that "
+        f"train.gradient_clip {clip:g} would all but stop it: use train.gradient_clip=null"
+    )
+
+
+def _muon_layout(optimizer: str, stage: Any, offload: str) -> str | None:
+    if optimizer != "muon" or (stage in ("auto", 1, 2) and offload in ("auto", "none")):
+        return None
+    return "muon runs at ZeRO stages 1 and 2 on the device: use engine.zero_stage=2 and engine.offload_optimizer=none"
+
+
+def _muon_adapters(optimizer: str, rank: int | None) -> str | None:
+    if optimizer != "muon" or not rank:
+        return None
+    return "muon trains whole matrices, and adapters are none: use train.optimizer=adamw, or train.lora_rank=null"
+
+
+def _muon_model(optimizer: str, experts: int) -> str | None:
+    if optimizer != "muon" or not experts:
+        return None
+    return "muon trains dense models, and this one has experts: use train.optimizer=adamw"
+
+
+def _muon_alone(optimizer: str, parametrization: str, states: str) -> str | None:
+    if optimizer != "muon":
+        return None
+    if parametrization == "mup":
+        return "mup's scales are those of AdamW: use train.parametrization=standard, or train.optimizer=adamw"
+    if states != "fp32":
+        return "muon keeps fp32 weights: use train.optimizer_states=fp32, or train.optimizer=adamw"
+    return None
+
+
 _RULES = (
     _Rule(("train.global_batch_tokens", "train.sequence_length"), _batch),
     _Rule(("train.tokens", "train.global_batch_tokens"), _enough_tokens),
@@ -126,38 +191,61 @@ _RULES = (
     _Rule(("data.held_out_group_jaccard", "data.near_duplicate_jaccard"), _held_out),
     _Rule(("engine.zero_stage", "train.precision"), _first_step),
     _Rule(("train.optimizer_states", "train.precision"), _narrow_states),
+    _Rule(("train.parametrization", "train.mup_base_hidden_size", "train.mup_base_head_dim"), _mup_base),
+    _Rule(
+        (
+            "train.mup_base_head_dim",
+            *("model.head_dim", "model.hidden_size", "model.attention_heads", "model.family"),
+        ),
+        _mup_heads,
+    ),
+    _Rule(("train.parametrization", "model.init_from"), _mup_from_random),
+    _Rule(("train.optimizer", "train.gradient_clip"), _muon_clip),
+    _Rule(("train.optimizer", "engine.zero_stage", "engine.offload_optimizer"), _muon_layout),
+    _Rule(("train.optimizer", "model.experts"), _muon_model),
+    _Rule(("train.optimizer", "train.lora_rank"), _muon_adapters),
+    _Rule(("train.optimizer", "train.parametrization", "train.optimizer_states"), _muon_alone),
 )
 
 
-_BUDGETS: tuple[KeyPath, ...] = (
-    ("train", "tokens"),
-    ("train", "steps"),
-    ("train", "epochs"),
-    ("train", "hours"),
-    ("train", "budget_usd"),
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """Keys that say one thing in several ways: one of them is given, the others are null."""
+
+    what: str
+    keys: tuple[str, ...]
+    """Of group `train`."""
+
+
+_CHOICES = (
+    _Choice("budget", ("tokens", "steps", "epochs", "hours", "budget_usd")),
+    _Choice("warm-up", ("warmup_fraction", "warmup_tokens")),
+    _Choice("decay", ("decay_fraction", "decay_tokens")),
 )
 
 
-def _budget(
-    values: dict[str, Any], origins: Origins, refused: Collection[KeyPath]
+def _choose(
+    choice: _Choice, values: dict[str, Any], origins: Origins, refused: Collection[KeyPath]
 ) -> tuple[Origins, list[Problem]]:
-    """Who speaks last says how the budget is given; two ways from one mouth are a contradiction."""
-    if any(_is_refused(key, refused) for key in _BUDGETS):
+    """Who speaks last says in which way it is given; two ways from one mouth are a contradiction."""
+    keys: list[KeyPath] = [("train", name) for name in choice.keys]
+    if any(_is_refused(key, refused) for key in keys):
         return origins, []
     train = values["train"]
     given = sorted(
-        (key for key in _BUDGETS if train[key[1]] is not None),
+        (key for key in keys if train[key[1]] is not None),
         key=lambda key: _order(origins, key),
         reverse=True,
     )
     if not given:
-        ways = " or ".join((", ".join(map(dotted, _BUDGETS[:-1])), dotted(_BUDGETS[-1])))
-        return origins, [_broken(list(_BUDGETS), origins, f"there is no budget: give {ways}")]
+        *first, last = map(dotted, keys)
+        message = f"there is no {choice.what}: give {', '.join(first)} or {last}"
+        return origins, [_broken(keys, origins, message)]
     kept, *dropped = given
-    together = [key for key in _BUDGETS if key in given and _order(origins, key) == _order(origins, kept)]
+    together = [key for key in keys if key in given and _order(origins, key) == _order(origins, kept)]
     if len(together) > 1:
         ways = " and as ".join(map(dotted, together))
-        message = f"the budget is given as {ways}: give one, the other{'s' * (len(together) > 2)} null"
+        message = f"the {choice.what} is given as {ways}: give one, the other{'s' * (len(together) > 2)} null"
         return origins, [_broken(together, origins, message)]
     speaker = origins[kept][0]
     origin = Origin(speaker.where, speaker.trust, None, speaker.order)

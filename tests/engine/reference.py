@@ -21,10 +21,18 @@ def reference_losses(plan: Plan, tokens: Path) -> list[float]:
     network.set_attn_implementation("sdpa")
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     masters = [weight.detach().float().clone().requires_grad_() for weight in weights]
+    names = [name for name, _ in network.named_parameters()]
+    by_muon = {
+        name: master
+        for name, master in zip(names, masters, strict=True)
+        if schedule.optimizer == "muon" and master.ndim == 2 and "layers" in name
+    }
+    momenta = {name: torch.zeros_like(master, dtype=compute) for name, master in by_muon.items()}
+    adam = [master for name, master in zip(names, masters, strict=True) if name not in by_muon]
     optimizer = torch.optim.AdamW(
         [
-            {"params": [m for m in masters if m.ndim >= 2], "weight_decay": schedule.weight_decay},
-            {"params": [m for m in masters if m.ndim < 2], "weight_decay": 0.0},
+            {"params": [m for m in adam if m.ndim >= 2], "weight_decay": schedule.weight_decay},
+            {"params": [m for m in adam if m.ndim < 2], "weight_decay": 0.0},
         ],
         betas=(schedule.adam_beta1, schedule.adam_beta2),
         eps=schedule.adam_epsilon,
@@ -49,15 +57,37 @@ def reference_losses(plan: Plan, tokens: Path) -> list[float]:
         for master, weight in zip(masters, weights, strict=True):
             assert weight.grad is not None
             master.grad = weight.grad.float()
-        torch.nn.utils.clip_grad_norm_(masters, schedule.gradient_clip)
+        if schedule.gradient_clip:
+            torch.nn.utils.clip_grad_norm_(masters, schedule.gradient_clip)
+        rate = learning_rate(step, schedule)
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, schedule)
+            group["lr"] = rate
         optimizer.step()
+        muon_rate = rate * schedule.muon_learning_rate / schedule.learning_rate
+        for name, master in by_muon.items():
+            assert master.grad is not None
+            gradient = master.grad.to(compute)
+            momenta[name].lerp_(gradient, 1 - schedule.muon_momentum)
+            ahead = gradient.lerp(momenta[name], schedule.muon_momentum)
+            with torch.no_grad():
+                master.mul_(1 - muon_rate * schedule.weight_decay)
+                master.sub_(muon_rate * _orthogonalized(ahead))
         with torch.no_grad():
             for master, weight in zip(masters, weights, strict=True):
                 weight.copy_(master)
         result.append(float(loss.detach()))
     return result
+
+
+def _orthogonalized(matrix: torch.Tensor) -> torch.Tensor:
+    """Return five Newton-Schulz steps of `matrix`, times sqrt(max(1, rows / columns)) (Jordan 2024)."""
+    rows, columns = matrix.shape
+    x = matrix.float() / (matrix.float().norm() + 1e-7)
+    for _ in range(5):
+        square = x @ x.mT
+        x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
+    scaled: torch.Tensor = x * max(1.0, rows / columns) ** 0.5
+    return scaled
 
 
 def _positions(inputs: torch.Tensor) -> torch.Tensor:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forge.data.loading import TokenShard
+from forge.data.loading import TokenShard, sequence_count
 from forge.engine.batches import RankBatches, rank_positions
 from tests.factories import BOS_ID, EOS_ID, tiny_plan
 
@@ -40,3 +41,24 @@ def test_two_ranks_together_read_what_one_process_reads(tokens: Path) -> None:
         assert torch.equal(torch.cat([part[1] for part in ordered]), targets)
         assert torch.equal(torch.cat([part[2].positions for part in ordered]), documents.positions)
         assert np.array_equal(inputs[:, 1:], targets[:, :-1])
+
+
+def test_every_epoch_reads_the_same_sequences_in_an_order_of_its_own(tokens: Path) -> None:
+    shard = TokenShard.open(tokens, "train")
+    plan = tiny_plan()
+    sequences, batch = sequence_count(len(shard), 32), plan.schedule.global_batch_sequences
+    steps = sequences // batch  # an epoch is whole steps
+    assert steps * batch == sequences
+    batches = RankBatches(plan, shard, 0, torch.device("cpu"), BOS_ID, EOS_ID)
+    epochs = [
+        [
+            tuple(row)
+            for step in range(first, first + steps)
+            for row in next(batches.step(step)).inputs.tolist()
+        ]
+        for first in (0, steps, 2 * steps)
+    ]
+    assert sorted(epochs[0]) == sorted(epochs[1]) == sorted(epochs[2])
+    for one, other in itertools.combinations(epochs, 2):
+        in_place = sum(before == after for before, after in zip(one, other, strict=True))
+        assert in_place < len(one) / 8

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import replace
 
 import pytest
@@ -50,6 +51,27 @@ def test_what_decays_ends_at_the_minimum(schedule: SchedulePlan) -> None:
     constant = schedule.learning_rate_schedule == "constant"
     end = schedule.learning_rate if constant else schedule.min_learning_rate
     assert last == pytest.approx(end, rel=1e-9, abs=1e-15)
+
+
+@given(schedules(), st.integers(0, 2_000))
+def test_each_schedule_is_its_formula(schedule: SchedulePlan, step: int) -> None:
+    """Written out anew, of n steps with w of warm-up and d of decay, peak p and minimum m, counted from step 1."""
+    assume(step < schedule.steps)
+    n, w, d = schedule.steps, schedule.warmup_steps, schedule.decay_steps
+    p, m, t = schedule.learning_rate, schedule.min_learning_rate, step + 1
+    if t <= w:
+        formula = p * t / w
+    elif schedule.learning_rate_schedule == "constant":
+        formula = p
+    elif schedule.learning_rate_schedule == "wsd":
+        formula = p if t <= n - d else p + (m - p) * (t - (n - d)) / d
+    else:
+        # From the step after warm-up, still at the peak, to the last.
+        progress = (t - w - 1) / (n - w - 1) if n - w > 1 else 0.0
+        cosine = schedule.learning_rate_schedule == "cosine"
+        remains = (1 + math.cos(math.pi * progress)) / 2 if cosine else 1 - progress
+        formula = m + (p - m) * remains
+    assert learning_rate(step, schedule) == pytest.approx(formula, rel=1e-9, abs=1e-15)
 
 
 def test_wsd_is_flat_until_its_decay() -> None:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from forge.errors import SpecError
 from forge.plan.schedule import checkpoints_kept, evaluation_time_s, plan_schedule
 from tests.plan.specs import composed
 
@@ -31,6 +32,42 @@ def test_fractions_become_steps() -> None:
     assert (schedule.warmup_steps, schedule.decay_steps) == (20, 0)
     schedule = plan_schedule(_train(decay_fraction=0.2, learning_rate_schedule="wsd"), 1000)
     assert schedule.decay_steps == 200
+
+
+def test_warm_up_and_decay_in_tokens_are_whole_steps_whatever_the_run_s_length() -> None:
+    train = _train(
+        global_batch_tokens=65_536,
+        learning_rate_schedule="wsd",
+        warmup_fraction=None,
+        warmup_tokens=10 * 65_536 + 1,
+        decay_fraction=None,
+        decay_tokens=20 * 65_536,
+    )
+    for steps in (31, 1000):
+        schedule = plan_schedule(train, steps)
+        assert (schedule.warmup_steps, schedule.decay_steps) == (11, 20)
+    assert plan_schedule(train | {"learning_rate_schedule": "cosine"}, 1000).decay_steps == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        (
+            {"warmup_fraction": None, "warmup_tokens": 20_000_000},
+            "train.warmup_tokens: train.warmup_tokens 20000000 is more than the run's 6553600 tokens: "
+            "lower it, or train longer",
+        ),
+        (
+            {"learning_rate_schedule": "wsd", "decay_fraction": None, "decay_tokens": 6_553_600},
+            "train.decay_tokens: train.warmup_fraction 0.02 and train.decay_tokens 6553600 are more than the run's "
+            "6553600 tokens: lower it, or train longer",
+        ),
+    ],
+)
+def test_warm_up_and_decay_longer_than_the_run_are_refused(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(SpecError) as refused:
+        plan_schedule(_train(global_batch_tokens=65_536, **changes), 100)
+    assert str(refused.value) == says
 
 
 def test_the_final_learning_rate_is_a_share_of_the_peak() -> None:

@@ -47,6 +47,14 @@ def test_who_speaks_later_says_how_the_budget_is_given(workspace: Workspace) -> 
     ]
 
 
+def test_who_speaks_later_says_how_the_warm_up_is_given(workspace: Workspace) -> None:
+    workspace.write("recipes/x.yaml", "train:\n  warmup_tokens: 1000000\n")
+    train = workspace.compose("recipe=x").values["train"]
+    assert (train["warmup_fraction"], train["warmup_tokens"]) == (None, 1_000_000)
+    train = workspace.compose("recipe=x", "train.warmup_fraction=0.1").values["train"]
+    assert (train["warmup_fraction"], train["warmup_tokens"]) == (0.1, None)
+
+
 def test_one_s_own_option_speaks_later_than_the_one_it_extends(workspace: Workspace) -> None:
     workspace.write("my_conf/train/mine.yaml", "defaults:\n  - pretrain\nsteps: 7\n")
     train = workspace.compose("train=mine").values["train"]

@@ -28,6 +28,8 @@ WITHOUT_UNIT = {
     "model.initializer_std",
     "train.learning_rate",
     "train.lora_alpha",
+    "train.muon_learning_rate",
+    "train.muon_momentum",
     "train.weight_decay",
     "train.adam_beta1",
     "train.adam_beta2",
