@@ -11,6 +11,9 @@ from forge.spec.search_path import RECIPE_GROUP, SearchPath, is_option_name
 from forge.spec.text import printable, shortened
 from forge.spec.types import KeyPath, dotted
 
+MOST_NAMED = 20
+"""Keys of a group that are named in a message."""
+
 
 def nearest(word: str, candidates: Iterable[str], likeness: float = 0.6) -> str | None:
     """Return the candidate most like `word`, or None where the likeness (0 to 1) of all is less."""
@@ -58,7 +61,10 @@ def no_such_key(key: KeyPath, schema: SpecSchema) -> str:
         return f"no such key. did you mean {near}?"
     if len(key) > 1 and key[0] in schema.groups:
         group = key[:-1] if "properties" in above else key[:1]
-        return f"no such key. the keys of {dotted(group)} are {', '.join((schema.node(group) or {})['properties'])}"
+        keys = list((schema.node(group) or {})["properties"])
+        if len(keys) > MOST_NAMED:
+            return f"no such key. {dotted(group)} has {len(keys)}: `forge plan --spec` shows them all"
+        return f"no such key. the keys of {dotted(group)} are {', '.join(keys)}"
     return f"no such key: a key is GROUP.KEY, and the groups are {', '.join(schema.groups)}"
 
 

@@ -92,11 +92,6 @@ def _space(*overrides: str) -> Space:
             "engine.offload_optimizer=cpu",
         ),
         (
-            ("hardware=8xv100", "train.precision=fp16", "engine.zero_stage=0"),
-            "engine.zero_stage: ZeRO stage 0 in fp16 takes a wrong first step in DeepSpeed 0.19: "
-            "use engine.zero_stage=1, or train.precision=fp32",
-        ),
-        (
             ("hardware=8xh100", "engine.zero_stage=0"),
             "engine.zero_stage: ZeRO stage 0 in bf16 takes a wrong first step in DeepSpeed 0.19: "
             "use engine.zero_stage=1, or train.precision=fp32",

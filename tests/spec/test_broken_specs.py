@@ -30,7 +30,7 @@ def test_every_case_says_something_of_its_own() -> None:
         assert case.says, case.name
         for line in case.says:
             assert line.startswith(("recipes/", "conf/", "my_conf/", "command line: ")), line
-            assert len(line) < 1000, line
+            assert len(line) < 400, line
             for advice in ("Traceback", "hydra.cc", "To append", "Did you mean", "Exception", "Error "):
                 assert advice not in line, line
 
