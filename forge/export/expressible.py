@@ -6,6 +6,8 @@ drift), so a thing that cannot be said in every reader's words must not be expor
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 from forge.data.tokenizer import PATTERNS
@@ -85,6 +87,22 @@ def refuse_inexpressible(plan: Plan, config: dict[str, Any]) -> None:
                 f"export: config.json of the trained model: {key} is {found[key]}, the plan has {value}: "
                 "export with the plan it was trained with"
             )
+
+
+def refuse_given_tokenizer(plan: Plan) -> None:
+    """Check the tokenizer that a plan takes as it is, where it takes one: before a training and not after it.
+
+    Raises:
+        StageError: as `name_pre_tokenizer`; what can't be read is left to the stage that takes it.
+    """
+    given = plan.stage("tokenizer").parameters.get("path")
+    if given is None:
+        return
+    try:
+        content = json.loads((Path(given) / "tokenizer.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    name_pre_tokenizer(content, plan.model.vocab_size)
 
 
 def name_pre_tokenizer(tokenizer: dict[str, Any], vocab_size: int) -> str:

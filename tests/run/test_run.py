@@ -208,3 +208,21 @@ def test_an_output_folder_that_is_none_is_said_to_be_set_elsewhere() -> None:
         "run: /proc/foo: cannot be written (No such file or directory): "
         "set output_dir to a folder you may write to",
     )
+
+
+def test_a_given_tokenizer_that_no_export_can_express_is_refused_before_anything_is_made(
+    tmp_path: Path,
+) -> None:
+    given = {"model": {"type": "BPE", "vocab": {}}, "normalizer": {"type": "NFC"}}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(given))
+    taken = [
+        replace(stage, parameters=stage.parameters | {"path": str(tmp_path)})
+        if stage.name == "tokenizer"
+        else stage
+        for stage in PLAN.stages
+    ]
+    with pytest.raises(StageError, match="normalizer"):
+        run_plan(
+            replace(PLAN, stages=tuple(taken)), tmp_path / "out", LineDisplay(io.StringIO(), quiet=False)
+        )
+    assert done == []
