@@ -100,7 +100,8 @@ def _stages(place: Workplace, root: Path, display: Display) -> tuple[dict[str, A
     # What would fail at the end of a long training fails before it.
     if find_artifact(root, place.plan.stage("export")) is None:
         require_llama_cpp(place.plan.stage("export").parameters.get("formats", ()))
-        from forge.export.expressible import refuse_given_tokenizer  # heavy; a run that is done needs none of it
+        # Heavy, and a run that is done needs none of it.
+        from forge.export.expressible import refuse_given_tokenizer
 
         refuse_given_tokenizer(place.plan)
     for stage in place.plan.stages:
