@@ -21,7 +21,7 @@ def reference_losses(plan: Plan, tokens: Path) -> list[float]:
     network.set_attn_implementation("sdpa")
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     masters = [weight.detach().float().clone().requires_grad_() for weight in weights]
-    names = [name for name, _ in network.named_parameters()]
+    names = [name for name, weight in network.named_parameters() if weight.requires_grad]
     by_muon = {
         name: master
         for name, master in zip(names, masters, strict=True)

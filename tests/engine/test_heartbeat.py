@@ -11,7 +11,7 @@ PATIENCE = Patience(medians=20.0, at_least_s=60.0, outside_steps_s=1_800.0)
 def test_a_worker_says_where_it_is(tmp_path: Path) -> None:
     heartbeat = Heartbeat(tmp_path, 1)
     assert read_beats(tmp_path)[1] == {
-        "beat": 1,
+        "beat": 0,
         "pid": os.getpid(),
         "step": 0,
         "doing": "start",
@@ -23,7 +23,7 @@ def test_a_worker_says_where_it_is(tmp_path: Path) -> None:
     beat = read_beats(tmp_path)[1]
     assert (beat["doing"], beat["step"]) == ("step", 9)
     assert beat["step_time_s"] >= 0
-    assert beat["beat"] == 3
+    assert beat["beat"] == 2
     heartbeat.rest(9, "checkpoint")
     assert read_beats(tmp_path)[1]["doing"] == "checkpoint"
     clear_beats(tmp_path)
