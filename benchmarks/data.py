@@ -92,7 +92,12 @@ def run_forge(source: Path, work: Path, tokenizer: Path, filters: str) -> dict[s
     values = compose_spec([*limits, f"data.curate=[{steps}]", "+recipe=legal_tiny"]).values["data"]
     corpus = {key: value for key, value in values.items() if key not in NOT_OF_CORPUS} | {"seed": 1}
     lake = {"metadata_allow": {}, "max_file_bytes": 1 << 40}
-    tokens = {"packing": "concatenate", "sequence_length": None, "source_weights": None}
+    tokens = {
+        "task": "pretrain",
+        "packing": "concatenate",
+        "sequence_length": None,
+        "source_weights": None,
+    }
     seconds: dict[str, float] = {}
     summaries: dict[str, Any] = {}
     progress = SilentProgress()
