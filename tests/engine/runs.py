@@ -47,6 +47,17 @@ def train_to_the_end(plan: Plan, tokens: Path, run_dir: Path, place: Place) -> N
         train_here(plan, tokens, run_dir, place)
 
 
+def train_in_two(plan: Plan, tokens: Path, run_dir: Path, place: Place) -> None:
+    """Train in this process to a stop after the first step, and from there to the end."""
+    (run_dir / "stop").touch()
+    train_here(plan, tokens, run_dir, place)
+    assert list(losses(run_dir)) == [1]
+    assert not list((run_dir.parent / "out").iterdir())
+    (run_dir / "stop").unlink()
+    train_here(plan, tokens, run_dir, place)
+    assert [start["resumed_from"] for start in events_of(run_dir, "train_start")] == [None, 1]
+
+
 def losses(run_dir: Path) -> dict[int, float]:
     """Return the loss of each logged step: the last line for a step counts."""
     events, _ = read_events(run_dir / "events.jsonl")

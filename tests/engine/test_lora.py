@@ -18,7 +18,15 @@ from forge.engine.lora import LoraLinear, is_adapter, merged
 from forge.engine.model import build_model
 from forge.plan.types import Plan
 from tests.engine.reference import reference_losses
-from tests.engine.runs import events_of, losses, make_run, state_of, train_here, weights, weights_sha256
+from tests.engine.runs import (
+    losses,
+    make_run,
+    state_of,
+    train_here,
+    train_in_two,
+    weights,
+    weights_sha256,
+)
 from tests.factories import tiny_plan
 
 LOSS_BOUND = {"fp32": 5e-6, "bf16": 1e-3}
@@ -78,11 +86,7 @@ def test_only_adapters_learn_and_it_resumes_bit_for_bit(
     train_here(plan, tokens, whole, place)
     bound = LOSS_BOUND[precision]
     assert list(losses(whole).values()) == pytest.approx(reference_losses(plan, tokens), abs=bound)
-    (halves / "stop").touch()
-    train_here(plan, tokens, halves, place)
-    (halves / "stop").unlink()
-    train_here(plan, tokens, halves, place)
-    assert [start["resumed_from"] for start in events_of(halves, "train_start")] == [None, 1]
+    train_in_two(plan, tokens, halves, place)
     assert losses(halves) == losses(whole)
     assert weights_sha256(halves) == weights_sha256(whole)
 

@@ -18,7 +18,7 @@ from forge.plan.types import Plan
 from forge.progress import SilentProgress
 from tests.engine.poison import poison
 from tests.engine.reference import reference_losses
-from tests.engine.runs import events_of, losses, make_run, train_here, weights_sha256
+from tests.engine.runs import events_of, losses, make_run, train_here, train_in_two, weights_sha256
 from tests.factories import tiny_plan
 
 # Newton-Schulz steps spread what the order of additions differs by.
@@ -61,11 +61,7 @@ def test_it_trains_as_plain_torch_and_resumes_bit_for_bit(
     assert losses(whole)[8] < losses(whole)[1]
 
     halves = make_run(tmp_path / "halves", plan)
-    (halves / "stop").touch()
-    train_here(plan, tokens, halves, place)
-    (halves / "stop").unlink()
-    train_here(plan, tokens, halves, place)
-    assert [start["resumed_from"] for start in events_of(halves, "train_start")] == [None, 1]
+    train_in_two(plan, tokens, halves, place)
     assert losses(halves) == losses(whole)
     assert weights_sha256(halves) == weights_sha256(whole)
 

@@ -24,6 +24,7 @@ from tests.engine.runs import (
     make_run,
     state_of,
     train_here,
+    train_in_two,
     train_to_the_end,
     training,
     weights,
@@ -57,13 +58,7 @@ def test_every_layout_trains_as_plain_torch_and_resumes_bit_for_bit(
     assert losses(whole)[6] < losses(whole)[1]
 
     halves = make_run(tmp_path / "halves", plan)
-    (halves / "stop").touch()
-    train_here(plan, tokens, halves, place)
-    assert list(losses(halves)) == [1]
-    assert not list((tmp_path / "halves" / "out").iterdir())
-    (halves / "stop").unlink()
-    train_here(plan, tokens, halves, place)
-    assert [start["resumed_from"] for start in events_of(halves, "train_start")] == [None, 1]
+    train_in_two(plan, tokens, halves, place)
     assert losses(halves) == losses(whole)
     assert weights_sha256(halves) == weights_sha256(whole)
 
@@ -184,10 +179,7 @@ def test_the_saved_weights_are_the_trained_ones(tmp_path: Path, tokens: Path, pl
 def test_training_json_measures_all_attempts(tmp_path: Path, tokens: Path, place: Place) -> None:
     plan = tiny_plan()
     run_dir = make_run(tmp_path, plan)
-    (run_dir / "stop").touch()
-    train_here(plan, tokens, run_dir, place)
-    (run_dir / "stop").unlink()
-    train_here(plan, tokens, run_dir, place)
+    train_in_two(plan, tokens, run_dir, place)
     summary = training(run_dir)
     assert (summary["steps"], summary["tokens"], summary["attempts"]) == (6, 6 * 4 * 32, 2)
     assert summary["first_loss"] == losses(run_dir)[1]

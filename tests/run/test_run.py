@@ -226,3 +226,11 @@ def test_a_given_tokenizer_that_no_export_can_express_is_refused_before_anything
             replace(PLAN, stages=tuple(taken)), tmp_path / "out", LineDisplay(io.StringIO(), quiet=False)
         )
     assert done == []
+
+
+def test_drift_that_was_accepted_is_an_event_of_the_schema(tmp_path: Path) -> None:
+    run_plan(PLAN, tmp_path, LineDisplay(io.StringIO(), quiet=False), accepted_drift=("the code changed",))
+    events, _ = read_events(run_folder(PLAN, tmp_path) / "events.jsonl")
+    (accepted,) = [event for event in events if event["event"] == "drift_accepted"]
+    EVENT_VALIDATOR.validate(accepted)
+    assert accepted["lines"] == ["the code changed"]
