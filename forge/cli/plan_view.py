@@ -115,6 +115,8 @@ def _layout(plan: Plan) -> str:
     ]
     if layout.activation_checkpointing != "none":
         parts.append(f"{layout.activation_checkpointing} activation checkpointing")
+    if layout.compile_layers:
+        parts.append("compiled layers")
     if layout.loss_chunks > 1:
         parts.append(f"loss in {layout.loss_chunks} chunks")
     if layout.offload_optimizer != "none":

@@ -16,6 +16,7 @@ from forge.data.loading import TokenShard, sequence_count
 from forge.engine.batches import RankBatches
 from forge.engine.checkpoint import load_checkpoint
 from forge.engine.checkpoint_folder import checkpoint_folder, writing_problem
+from forge.engine.compiled import compile_layers
 from forge.engine.distributed import Place, from_each_rank, from_rank_0, max_over_ranks
 from forge.engine.evaluation import HeldOut
 from forge.engine.events import append_event
@@ -176,6 +177,8 @@ def build_engine(plan: Plan, pad_id: int = PAD_ID) -> Any:
         next((Path(source.path) for source in plan.initial_weights), None),
         lambda name, dimensions: scale_of(name, dimensions, plan.model, plan.schedule).first_value,
     )
+    if layout.compile_layers:
+        compile_layers(network)
     if computes_its_loss(plan.model, layout.loss_chunks):
         compute_loss_inside(network, layout.loss_chunks)
     optimizer = build_optimizer(plan, network)

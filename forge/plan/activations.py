@@ -57,15 +57,27 @@ def total(*sizes: Size) -> Size:
 
 
 @functools.lru_cache(maxsize=1024)
-def layer_saved(model: ModelPlan, precision: str, attention: str) -> Size:
+def layer_saved(model: ModelPlan, precision: str, attention: str, compiled: bool = False) -> Size:
     """Return what a layer saves without checkpointing.
 
     bf16, dense, fused attention: 16h + 4q + 4kv + 8i + 4a + 8 bytes a token. A norm saves its input in fp32, its
     normalised input and its output; attention saves q, k, v, its output and a fp32 number a head; SwiGLU saves four
     of its width. In fp32 nothing is copied to be cast, so a norm saves three tensors there too. Norms of queries and
     keys add 6q + 6kv + 4a + 4 a key-value head: their output is rotated and not kept.
+
+    Compiled (`forge.engine.compiled`; dense, fused attention), bf16: 8h + 4q + 4kv + 6i + 4a + 8. What is cheap to
+    compute is computed again: a norm saves its input as it came, its output and one number, SwiGLU its two factors
+    and their product. Measured by benchmarks/memory_compiled.py.
     """
     w = WIDTH_BYTES[precision]
+    if compiled:
+        norms = 2 * (2 * w * model.hidden_size + 4)
+        head_norms = 4 * (model.attention_heads + model.kv_heads) + w * (model.query_width + model.kv_width)
+        return total(
+            Size(token=norms + (head_norms if model.has_qk_norm else 0)),
+            _attention_saved(model, w, attention),
+            Size(token=3 * w * model.intermediate_size),
+        )
     return total(
         Size(token=2 * _norm_saved(model, precision)),
         Size(token=_adapters_saved(model, w)),
@@ -125,13 +137,15 @@ def _feed_forward_saved(model: ModelPlan, w: int) -> Size:
 
 
 @functools.lru_cache(maxsize=1024)
-def layer_kept(model: ModelPlan, precision: str, attention: str, checkpointing: str) -> Size:
+def layer_kept(
+    model: ModelPlan, precision: str, attention: str, checkpointing: str, compiled: bool = False
+) -> Size:
     """Return what a layer keeps from its forward to its backward pass.
 
     `full`: its input. `selective`: its input and the outputs of matrix products and fused attention.
     """
     if checkpointing == "none":
-        return layer_saved(model, precision, attention)
+        return layer_saved(model, precision, attention, compiled)
     w, h = WIDTH_BYTES[precision], model.hidden_size
     query, key_value = model.query_width, model.kv_width
     balance = w * model.experts  # the router's scores, for the load-balancing loss
@@ -172,7 +186,9 @@ def logits(model: ModelPlan, loss_chunks: int) -> Size:
 
 
 @functools.lru_cache(maxsize=1024)
-def layer_forward(model: ModelPlan, precision: str, attention: str, checkpointing: str) -> Size:
+def layer_forward(
+    model: ModelPlan, precision: str, attention: str, checkpointing: str, compiled: bool = False
+) -> Size:
     """Return what a layer holds at most while it runs forward; what it will have kept is part of that.
 
     With eager attention the scores before and after the cast to fp32, their softmax, and without checkpointing the
@@ -181,7 +197,7 @@ def layer_forward(model: ModelPlan, precision: str, attention: str, checkpointin
     w, h = WIDTH_BYTES[precision], model.hidden_size
     query = model.query_width
     if checkpointing == "none":
-        saved = layer_saved(model, precision, attention)
+        saved = layer_saved(model, precision, attention, compiled)
         if attention != "eager":
             return saved
         rest = Size(token=-_feed_forward_saved(model, w).token, score=4 * model.attention_heads + w)

@@ -252,6 +252,7 @@ def _layout_plan(chosen: Candidate) -> LayoutPlan:
         attention=layout.attention,
         loss_chunks=layout.loss_chunks,
         optimizer_states=layout.optimizer_states,
+        compile_layers=layout.compile_layers,
     )
 
 

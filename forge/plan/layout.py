@@ -39,6 +39,8 @@ class Layout:
     """Precision of master weights and moments; bf16 only with a bf16 `precision`, at ZeRO stage 1 or more."""
     optimizer: Optimizer = "adamw"
     """Muon only at ZeRO stages 1 and 2, on the device."""
+    compile_layers: bool = False
+    """Each layer by torch.compile."""
 
     def __str__(self) -> str:
         parts = [f"ZeRO-{self.zero_stage}", f"micro-batch {self.micro_batch_sequences}"]
@@ -56,6 +58,8 @@ class Layout:
             parts.append(f"hpZ {self.hpz_partition_size}")
         if self.sequence_parallel_degree > 1:
             parts.append(f"sequence over {self.sequence_parallel_degree}")
+        if self.compile_layers:
+            parts.append("compiled layers")
         if self.loss_chunks > 1:
             parts.append(f"loss in {self.loss_chunks} chunks")
         return ", ".join(parts)

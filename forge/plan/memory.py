@@ -145,7 +145,9 @@ def allocated_bytes(
 def saved_bytes(model: ModelPlan, layout: Layout, sequence_length: int) -> int:
     """Return what the forward pass of a micro-batch leaves for its backward pass, logits' share included."""
     tokens = layout.micro_batch_sequences * sequence_length / layout.sequence_parallel_degree
-    saved = _saved(model, layout.precision, layout.attention, layout.activation_checkpointing)
+    saved = _saved(
+        model, layout.precision, layout.attention, layout.activation_checkpointing, layout.compile_layers
+    )
     of_loss = 4 * model.vocab_size * tokens if layout.loss_chunks == 1 else 0
     return round(saved.bytes(tokens, sequence_length) + of_loss)
 
@@ -195,6 +197,7 @@ def _moments_of(model: ModelPlan, layout: Layout, world_size: int) -> tuple[Mome
         layout.zero_stage,
         layout.activation_checkpointing,
         layout.attention,
+        layout.compile_layers,
         layout.loss_chunks,
         layout.bucket_bytes,
         layout.gradient_accumulation_steps > 1,
@@ -206,9 +209,9 @@ def _moments_of(model: ModelPlan, layout: Layout, world_size: int) -> tuple[Mome
     )
 
 
-def _saved(model: ModelPlan, precision: str, attention: str, checkpointing: str) -> Size:
+def _saved(model: ModelPlan, precision: str, attention: str, checkpointing: str, compiled: bool) -> Size:
     """Kept by all layers and outside them."""
-    layers = layer_kept(model, precision, attention, checkpointing).times(model.layers)
+    layers = layer_kept(model, precision, attention, checkpointing, compiled).times(model.layers)
     return layers.plus(outside_layers(model, precision, attention, checkpointing))
 
 
@@ -260,6 +263,7 @@ def _moments(
     stage: int,
     checkpointing: str,
     attention: str,
+    compiled: bool,
     loss_chunks: int,
     bucket_bytes: int,
     accumulates: bool,
@@ -301,8 +305,8 @@ def _moments(
         growing = saved.plus(working).plus(loss)
         return Moment(name, fixed, (saved, working, loss), growing._replace(fixed=growing.fixed + sum(fixed)))
 
-    kept = layer_kept(model, precision, attention, checkpointing)
-    saved = _saved(model, precision, attention, checkpointing)
+    kept = layer_kept(model, precision, attention, checkpointing, compiled)
+    saved = _saved(model, precision, attention, checkpointing, compiled)
     chunks = 2 if loss_chunks > 1 else 1  # the gradient so far, and that of one more chunk
     head = Size(chunks * w * weights.head, token=w * (model.hidden_size + model.vocab_size / loss_chunks))
     moments = [
@@ -342,7 +346,7 @@ def _moments(
             moment(
                 "forward",
                 kept.times(done).plus(outside),
-                layer_forward(model, precision, attention, checkpointing),
+                layer_forward(model, precision, attention, checkpointing, compiled),
                 made=gradients.before,
                 gathered=gathered,
                 buckets=gradients.buckets_before,

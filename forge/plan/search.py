@@ -76,6 +76,11 @@ def choose_layout(
             f"engine.sequence_parallel_degree: {degree} does not divide the {model.attention_heads} attention heads, "
             "which the devices of a sequence share: use a divisor"
         )
+    if engine["compile_layers"] and (model.experts or model.lora_rank):
+        part = "adapters" if model.lora_rank else "experts"
+        raise SpecError(
+            f"engine.compile_layers: layers with {part} are not compiled: use engine.compile_layers=false"
+        )
     if train["objective"] == "cost":
         spaces += _smaller(hardware, engine, train)
     best: dict[tuple[Any, ...], tuple[_Order, Layout, Hardware]] = {}

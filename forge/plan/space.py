@@ -39,6 +39,7 @@ class Shape:
     sequence_parallel_degree: int
     optimizer_states: StatesPrecision
     optimizer: Optimizer
+    compile_layers: bool
 
     def layout(self, micro_batch_sequences: int, gradient_accumulation_steps: int) -> Layout:
         """Return the layout of this shape with a micro-batch."""
@@ -57,6 +58,7 @@ class Shape:
             self.loss_chunks,
             self.optimizer_states,
             self.optimizer,
+            self.compile_layers,
         )
 
     @property
@@ -115,7 +117,8 @@ def layout_space(hardware: Hardware, engine: dict[str, Any], train: dict[str, An
     degree = _degree(engine)
     states: StatesPrecision = train["optimizer_states"]
     optimizer: Optimizer = train["optimizer"]
-    shapes = (Shape(*choice, precision, attention, degree, states, optimizer) for choice in choices)
+    compiled: bool = engine["compile_layers"]
+    shapes = (Shape(*choice, precision, attention, degree, states, optimizer, compiled) for choice in choices)
     return Space(tuple(shape for shape in shapes if _consistent(shape)), micro_batches)
 
 
@@ -144,6 +147,8 @@ def _hpz_sizes(hardware: Hardware) -> tuple[int, ...]:
 
 
 def _consistent(shape: Shape) -> bool:
+    if shape.compile_layers and (shape.zero_stage == 3 or shape.activation_checkpointing != "none"):
+        return False
     if shape.optimizer == "muon" and (shape.zero_stage not in (1, 2) or shape.offload_optimizer != "none"):
         return False
     if shape.offload_parameters != "none" and (shape.zero_stage != 3 or shape.offload_optimizer == "none"):
@@ -250,8 +255,31 @@ def _contradictions(
                 f"{degree} does not divide a sequence of {train['sequence_length']} tokens: use "
                 f"{_divisors_near(degree, train['sequence_length'])}",
             )
+    if engine["compile_layers"]:
+        yield from _not_compiled(engine)
     if attention == "flash" and hardware.device == "cpu":
         yield "attention", f"hardware={hardware.name} has no GPU for flash-attn: use engine.attention=sdpa"
+
+
+def _not_compiled(engine: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what does not go with compiled layers."""
+    if engine["zero_stage"] == 3:
+        yield (
+            "compile_layers",
+            "ZeRO stage 3 gathers weights in the middle of a layer: use engine.compile_layers=false, or "
+            "engine.zero_stage=2",
+        )
+    if engine["activation_checkpointing"] not in (AUTO, "none"):
+        yield (
+            "compile_layers",
+            "a compiled layer is not checkpointed; it computes its element-wise work again by itself: use "
+            "engine.activation_checkpointing=none, or engine.compile_layers=false",
+        )
+    if engine["attention"] not in (AUTO, "sdpa"):
+        yield (
+            "compile_layers",
+            f"layers with engine.attention={engine['attention']} are not compiled: use engine.attention=sdpa",
+        )
 
 
 def _devices(hardware: Hardware) -> str:

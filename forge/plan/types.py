@@ -118,8 +118,10 @@ class LayoutPlan:
     bucket_bytes: int
     attention: Literal["sdpa", "flash", "eager"] = "sdpa"
     loss_chunks: int = 1
-    optimizer_states: StatesPrecision = "fp32"
     """Pieces of a micro-batch whose logits exist at a time."""
+    optimizer_states: StatesPrecision = "fp32"
+    compile_layers: bool = False
+    """Each layer by torch.compile."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,120 @@
+"""Memory of compiled layers: what a plan says beside what one forward and backward pass really allocates.
+
+    python -m benchmarks.memory_compiled
+
+`benchmarks.memory` counts on fake tensors, which torch.compile's kernels can't run on; this one runs a small model
+on the CPU and reads torch's own account of allocations. One row a family and precision, layers compiled and not:
+bytes saved for the backward pass, and the most allocated at any moment of the pass, gradients included.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from forge.engine.compiled import compile_layers
+from forge.engine.documents import Documents
+from forge.engine.loss import micro_batch_loss
+from forge.engine.model import build_model
+from forge.plan.layout import Layout
+from forge.plan.memory import allocated_bytes, saved_bytes
+from forge.plan.types import ModelPlan
+
+ROWS, LENGTH = 2, 512
+DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+MIB = 1024**2
+
+
+def example_model(family: str) -> ModelPlan:
+    """Return a model in which no two widths are alike."""
+    from tests.factories import tiny_plan
+
+    shape = {
+        "layers": 4,
+        "hidden_size": 384,
+        "attention_heads": 8,
+        "kv_heads": 4,
+        "head_dim": 48,
+        "intermediate_size": 1_088,
+        "vocab_size": 2_048,
+        "max_sequence_length": LENGTH,
+    }
+    return replace(tiny_plan(model=shape).model, family=family)
+
+
+def layout_of(precision: Any, compiled: bool) -> Layout:
+    """Return the layout of one process that keeps no optimizer states beside: gradients in place, one bucket."""
+    return Layout(0, ROWS, 1, "none", "none", precision, 25_000_000, compile_layers=compiled)
+
+
+def measure(model: ModelPlan, precision: str, compiled: bool) -> tuple[int, int]:
+    """Return (bytes saved by a forward pass, most allocated during forward and backward, weights left out)."""
+    torch.compiler.reset()  # as a process of its own would begin
+    network = build_model(model, 0, dtype=DTYPES[precision])
+    if compiled:
+        compile_layers(network)
+    ids = torch.randint(3, model.vocab_size, (ROWS, LENGTH), generator=torch.Generator().manual_seed(0))
+    positions = np.concatenate([np.arange(300), np.arange(LENGTH - 300)])[None].repeat(ROWS, 0)
+    documents = Documents.at(positions, torch.device("cpu"))
+    weights = {weight.untyped_storage().data_ptr() for weight in network.parameters()}
+    saved: dict[int, torch.UntypedStorage] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            saved[storage.data_ptr()] = storage
+        return tensor
+
+    def run() -> None:
+        losses = micro_batch_loss(network, ids, ids, model, documents=documents)
+        losses.total.backward()  # type: ignore[no-untyped-call]
+        network.zero_grad(set_to_none=True)
+
+    run()  # compiles
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        run()
+    total = sum(storage.nbytes() for storage in saved.values())
+    saved.clear()
+    with torch.profiler.profile(
+        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
+    ) as profile:
+        run()
+    held = most = 0
+    for event in profile.profiler.kineto_results.events():  # in order of time
+        if event.name() == "[memory]":
+            held += event.nbytes()
+            most = max(most, held)
+    return total, most
+
+
+def main() -> None:
+    """Print one row a configuration."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.parse_args()
+    print("| family | precision | layers | saved MiB: plan | measured | off | peak MiB: plan | measured | off |")
+    print("|---|---|---|---:|---:|---:|---:|---:|---:|")
+    for family in ("llama", "mistral", "qwen2", "qwen3"):
+        model = example_model(family)
+        for precision in DTYPES:
+            for compiled in (False, True):
+                layout = layout_of(precision, compiled)
+                saved, peak = measure(model, precision, compiled)
+                planned = saved_bytes(model, layout, LENGTH)
+                held = model.parameters * (2 if precision == "bf16" else 4) + 2 * 4 * model.parameters
+                planned_peak = allocated_bytes(model, layout, 1, LENGTH, ROWS * LENGTH) - held
+                print(
+                    f"| {family} | {precision} | {'compiled' if compiled else 'plain'} | {planned / MIB:.1f} | "
+                    f"{saved / MIB:.1f} | {saved / planned - 1:+.1%} | {planned_peak / MIB:.1f} | {peak / MIB:.1f} | "
+                    f"{peak / planned_peak - 1:+.1%} |",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()
