@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -24,12 +24,14 @@ from forge.plan.layout import Layout
 from forge.plan.memory import allocated_bytes, saved_bytes
 from forge.plan.types import ModelPlan
 
+Family = Literal["llama", "mistral", "qwen2", "qwen3"]
+FAMILIES: tuple[Family, ...] = ("llama", "mistral", "qwen2", "qwen3")
 ROWS, LENGTH = 2, 512
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 MIB = 1024**2
 
 
-def example_model(family: str) -> ModelPlan:
+def example_model(family: Family) -> ModelPlan:
     """Return a model in which no two widths are alike."""
     from tests.factories import tiny_plan
 
@@ -97,9 +99,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.parse_args()
-    print("| family | precision | layers | saved MiB: plan | measured | off | peak MiB: plan | measured | off |")
+    print(
+        "| family | precision | layers | saved MiB: plan | measured | off | peak MiB: plan | measured | off |"
+    )
     print("|---|---|---|---:|---:|---:|---:|---:|---:|")
-    for family in ("llama", "mistral", "qwen2", "qwen3"):
+    for family in FAMILIES:
         model = example_model(family)
         for precision in DTYPES:
             for compiled in (False, True):

@@ -6,7 +6,7 @@
 A Llama of 20 million parameters, in bf16 with fp32 master weights or in fp32, on this machine's CPU (one without
 avx512_bf16 computes bf16 many times slower: take fp32 there). The systems run in turn, each
 in fresh processes, on the same tokens in the same order; a round's figure is the median step after the first two. The
-bare loop (DistributedDataParallel, fused AdamW on fp32 masters) is the limit. Trainer is left out where `accelerate` is
+bare loop (DistributedDataParallel, fused AdamW on fp32 masters) is the limit; forge also runs with compiled layers. Trainer is left out where `accelerate` is
 not installed. The last loss of each is shown: equal losses mean that the same work was done.
 """
 
@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,12 @@ def run_forge(plan: Plan, tokens: Path, run_dir: Path) -> Measured:
     events, _ = read_events(run_dir / "events.jsonl")
     steps = [event for event in events if event["event"] == "step"]
     return Measured([step["step_time_s"] for step in steps], [step["loss"] for step in steps])
+
+
+def run_forge_compiled(plan: Plan, tokens: Path, run_dir: Path) -> Measured:
+    """Train by forge's worker with compiled layers."""
+    compiled = replace(plan, layout=replace(plan.layout, compile_layers=True))
+    return run_forge(compiled, tokens, run_dir)
 
 
 def run_bare(plan: Plan, tokens: Path, run_dir: Path) -> Measured:
@@ -221,6 +227,7 @@ def run_trainer(plan: Plan, tokens: Path, run_dir: Path) -> Measured:
 SYSTEMS: dict[str, Callable[[Plan, Path, Path], Measured]] = {
     "bare torch": run_bare,
     "forge": run_forge,
+    "forge, compiled layers": run_forge_compiled,
     "HF Trainer + DeepSpeed": run_trainer,
 }
 

@@ -40,7 +40,8 @@ def compile_layers(network: transformers.PreTrainedModel) -> None:
     torch._functorch.config.enable_autograd_cache = False
     # In this process, which is watched and ended with its kind; a pool of helpers is not.
     torch._inductor.config.compile_threads = 1
-    transformers.AttentionInterface.register(OUTSIDE_COMPILED_LAYERS, torch.compiler.disable(_attend))
+    outside = torch.compiler.disable(_attend)  # type: ignore[no-untyped-call]
+    transformers.AttentionInterface.register(OUTSIDE_COMPILED_LAYERS, outside)
     network.set_attn_implementation(OUTSIDE_COMPILED_LAYERS)
     network.register_forward_pre_hook(_remember_documents, with_kwargs=True)
     for layer in network.model.layers:
