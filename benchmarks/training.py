@@ -6,8 +6,9 @@
 A Llama of 20 million parameters, in bf16 with fp32 master weights or in fp32, on this machine's CPU (one without
 avx512_bf16 computes bf16 many times slower: take fp32 there). The systems run in turn, each
 in fresh processes, on the same tokens in the same order; a round's figure is the median step after the first two. The
-bare loop (DistributedDataParallel, fused AdamW on fp32 masters) is the limit; forge also runs with compiled layers. Trainer is left out where `accelerate` is
-not installed. The last loss of each is shown: equal losses mean that the same work was done.
+bare loop (DistributedDataParallel, fused AdamW on fp32 masters) is the limit; forge also runs with compiled layers.
+Trainer is left out where `accelerate` is not installed. The last loss of each is shown: equal losses mean that the same
+work was done.
 """
 
 from __future__ import annotations
