@@ -8,16 +8,22 @@ from typing import NamedTuple
 
 import torch
 
-from forge.data.loading import (
-    TokenShard,
-    batch_positions,
-    batch_sequence_indices,
-    learnt_targets,
-    load_batch,
-    sequence_count,
-)
+from forge.data.loading import TokenShard, batch_positions, learnt_targets, load_batch
+from forge.data.order import SequenceOrder
 from forge.engine.documents import Documents
 from forge.plan.types import Plan
+
+
+def sequence_order(plan: Plan, shard: TokenShard) -> SequenceOrder:
+    """Return the order in which a training reads the sequences of `shard`."""
+    schedule = plan.schedule
+    return SequenceOrder.of(
+        shard,
+        tuple(phase.first_step - 1 for phase in schedule.phases),
+        schedule.global_batch_sequences,
+        schedule.sequence_length,
+        plan.seed,
+    )
 
 
 def rank_positions(accumulation: int, rank: int, world_size: int, micro_batch_sequences: int) -> range:
@@ -54,11 +60,8 @@ class RankBatches:
 
     def step(self, step: int) -> Iterator[MicroBatch]:
         """Yield what is computed at once, for each accumulation of `step`."""
-        layout, schedule = self.plan.layout, self.plan.schedule
-        length = schedule.sequence_length
-        batch = batch_sequence_indices(
-            step, schedule.global_batch_sequences, sequence_count(len(self.shard), length), self.plan.seed
-        )
+        layout, length = self.plan.layout, self.plan.schedule.sequence_length
+        batch = sequence_order(self.plan, self.shard).batch(step)
         learnt = learnt_targets(self.shard, batch, length)
         micro_batches = layout.gradient_accumulation_steps * layout.world_size
         for accumulation in range(layout.gradient_accumulation_steps):

@@ -98,8 +98,12 @@ def _steps(
     schedule, tell = training.plan.schedule, training.tell
     logged_step, elapsed_s, data_time_s = start_step, 0.0, 0.0
     stop = False
+    phases = {phase.first_step: number for number, phase in enumerate(schedule.phases, 1)}
     for done in range(start_step + 1, schedule.steps + 1):
         last = done == schedule.steps
+        if done in phases:
+            weights = schedule.phases[phases[done] - 1].source_weights
+            tell("phase", step=done, phase=phases[done], phases=len(phases), source_weights=weights)
         if is_left_out(done, training.windows):
             stop = _stop_asked(training)
             tell("step_skipped", step=done, reason="left out after going back", decided_before=True)

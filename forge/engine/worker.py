@@ -13,7 +13,7 @@ import deepspeed
 import torch
 
 from forge.data.loading import TokenShard, sequence_count
-from forge.engine.batches import RankBatches
+from forge.engine.batches import RankBatches, sequence_order
 from forge.engine.checkpoint import load_checkpoint
 from forge.engine.checkpoint_folder import checkpoint_folder, writing_problem
 from forge.engine.distributed import Place, from_each_rank, from_rank_0, max_over_ranks
@@ -99,6 +99,7 @@ def work(plan: Plan, tokens: Path, around: Surroundings, place: Place) -> None:
     with ThreadPoolExecutor(max_workers=1) as beside:
         checked = beside.submit(tokens_problem, tokens) if place.local_rank == 0 else None
         shard = TokenShard.open(tokens, "train")
+        check_phases(plan, shard)
         held_out = None
         if plan.schedule.evaluate_every_steps:
             held_out = HeldOut.of(plan, TokenShard.open(tokens, "held_out"), facts["bos_id"], facts["eos_id"])
@@ -120,13 +121,12 @@ def work(plan: Plan, tokens: Path, around: Surroundings, place: Place) -> None:
     )
     if place.rank == 0:
         board = TensorBoardFile(around.run_dir / "tensorboard", first_step=step + 1)
-    sequences = sequence_count(len(shard), plan.schedule.sequence_length)
     training = Training(
         engine=engine,
         plan=plan,
         held_out=held_out,
         batches=RankBatches(plan, shard, place.rank, place.device, facts["bos_id"], facts["eos_id"]),
-        measures=Measures(plan, sequences),
+        measures=Measures(plan, sequence_order(plan, shard)),
         run_dir=around.run_dir,
         place=place,
         windows=windows,
@@ -223,3 +223,23 @@ def check(plan: Plan, facts: dict[str, Any], place: Place) -> None:
             f"train: {facts['train_tokens']} training tokens do not fill one sequence of "
             f"{schedule.sequence_length} and its target: add documents or lower train.sequence_length"
         )
+
+
+def check_phases(plan: Plan, shard: TokenShard) -> None:
+    """Refuse tokens that do not have the phases of `plan`.
+
+    Raises:
+        StageError: with the reason and the remedy.
+    """
+    phases = plan.schedule.phases
+    if len(shard.phases) != len(phases):
+        raise StageError(
+            f"train: the tokens are of a training in {len(shard.phases)} phases, the plan has {len(phases)}: "
+            "compile the plan again"
+        )
+    for number, phase in enumerate(sequence_order(plan, shard).phases, 1):
+        if not phase.counts.sum():
+            raise StageError(
+                f"train: the text of phase {number} does not fill one sequence of {plan.schedule.sequence_length}: add "
+                "documents to its sources, or raise their weights in train.phases"
+            )
