@@ -23,6 +23,7 @@ from forge.engine.guard import Course
 from forge.engine.heartbeat import Heartbeat
 from forge.engine.loop import Training, train
 from forge.engine.loss import compute_loss_inside, computes_its_loss
+from forge.engine.loss_scale import scale_losses
 from forge.engine.measures import Measures
 from forge.engine.memory import peak_memory_bytes
 from forge.engine.model import PAD_ID, build_model
@@ -48,10 +49,13 @@ SHOWN = {
         "model_flops_utilization",
         "peak_memory_bytes",
         "epoch",
+        "loss_scale",
     ),
     "evaluation": ("held_out_loss",),
 }
 """Fields that TensorBoard draws, by event."""
+
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 DOCUMENTS_IN_AN_EVENT = 20
 """skipped.json names all of them."""
@@ -165,7 +169,7 @@ def _leave_out(plan: Plan, tokens: Path, run_dir: Path, window: Window, tell: Ca
 def build_engine(plan: Plan, pad_id: int = PAD_ID) -> Any:
     """Return the DeepSpeed engine around the model that training starts from; all ranks call it."""
     layout = plan.layout
-    dtype = torch.bfloat16 if layout.precision == "bf16" else torch.float32
+    dtype = DTYPES[layout.precision]
     network = build_model(
         plan.model,
         plan.seed,
@@ -184,6 +188,8 @@ def build_engine(plan: Plan, pad_id: int = PAD_ID) -> Any:
         # Weight by weight; `initialize` alone would first put the whole model on every device.
         deepspeed.zero.Init(module=network, config_dict_or_path=config)
     engine, *_ = deepspeed.initialize(model=network, optimizer=optimizer, config=config)
+    if layout.precision == "fp16":
+        scale_losses(engine)
     return engine
 
 
@@ -194,9 +200,11 @@ def check(plan: Plan, facts: dict[str, Any], place: Place) -> None:
         StageError: with the reason and the remedy.
     """
     layout, schedule = plan.layout, plan.schedule
-    if layout.precision == "bf16" and layout.zero_stage == 0:
-        # DeepSpeed 0.19's wrapper for this pair takes a dummy Adam step first: the first updates come out too small.
-        raise StageError("train: bf16 does not train right with engine.zero_stage=0: use engine.zero_stage=1")
+    if layout.precision != "fp32" and layout.zero_stage == 0:
+        # DeepSpeed 0.19's wrapper for these takes a dummy Adam step first: the first updates come out too small.
+        raise StageError(
+            f"train: {layout.precision} does not train right with engine.zero_stage=0: use engine.zero_stage=1"
+        )
     if place.world_size != layout.world_size:
         raise StageError(
             f"train: {place.world_size} processes run a plan for {layout.world_size}: start it with forge-run"

@@ -25,8 +25,6 @@ def check_carried_out(layout: LayoutPlan) -> None:
 
 def _limits(layout: LayoutPlan) -> Iterator[tuple[str, str]]:
     planned = "can be planned and not yet run"
-    if layout.precision == "fp16":
-        yield "train.precision", f"fp16 {planned}: to run it use train.precision=fp32"
     if layout.offload_optimizer == "nvme":
         yield "engine.offload_optimizer", f"NVMe {planned}: to run it use engine.offload_optimizer=cpu"
     if layout.offload_parameters == "nvme":

@@ -9,6 +9,10 @@ from forge.plan.hardware import Hardware
 from forge.plan.layout import Layout
 from forge.plan.memory import BYTES
 
+LOSS_SCALING = {"initial_scale_power": 16, "loss_scale_window": 1000, "hysteresis": 2, "min_loss_scale": 1}
+"""In fp16 the loss is multiplied by 2^16 at first, by half as much after an overflow (the first is let pass), and by
+twice as much after a thousand steps without one: what DeepSpeed does where nothing is said."""
+
 NVME_FOLDER = "nvme"
 """Inside the run folder."""
 
@@ -67,7 +71,8 @@ def deepspeed_config(
         "gradient_accumulation_steps": accumulation,
         "gradient_clipping": gradient_clip,
         "bf16": {"enabled": layout.precision == "bf16"},
-        "fp16": {"enabled": layout.precision == "fp16"},
+        "fp16": {"enabled": layout.precision == "fp16"}
+        | (LOSS_SCALING if layout.precision == "fp16" else {}),
         "zero_optimization": zero,
         "zero_allow_untested_optimizer": True,
         "steps_per_print": 1_000_000_000,

@@ -97,7 +97,10 @@ def plan_stages(
         "export": {
             "formats": export["formats"],
             "gguf_types": export["gguf_types"],
-            "dtype": layout.precision if export["dtype"] == "auto" else export["dtype"],
+            # fp16 weights leave the training in fp32.
+            "dtype": {"fp16": "fp32"}.get(layout.precision, layout.precision)
+            if export["dtype"] == "auto"
+            else export["dtype"],
             "name": spec["name"],
         },
     }

@@ -86,9 +86,9 @@ def test_a_resume_across_phases_is_bit_for_bit_and_events_say_where_the_run_is(
     assert steps[6]["epoch"] == pytest.approx(4 / 62, rel=0.05)
     for step in (4, 5, 6):
         halves = make_run(tmp_path / f"{step}", plan)
-        stop_after(monkeypatch, halves, step)
-        train_here(plan, phased, halves, place)
-        monkeypatch.undo()
+        with monkeypatch.context() as patched:
+            stop_after(patched, halves, step)
+            train_here(plan, phased, halves, place)
         train_here(plan, phased, halves, place)
         assert [start["resumed_from"] for start in events_of(halves, "train_start")] == [None, step]
         assert losses(halves) == losses(whole)
