@@ -16,6 +16,9 @@ class _GrowsBetweenSteps(DynamicLossScaler):  # type: ignore[misc]
     would have gradients, and at ZeRO stage 3 a gradient norm, of half their size.
     """
 
+    cur_scale: float
+    next_scale: float
+
     def update_scale(self, overflow: bool) -> None:
         before = self.cur_scale
         super().update_scale(overflow)

@@ -129,7 +129,9 @@ def work(plan: Plan, tokens: Path, around: Surroundings, place: Place) -> None:
         engine=engine,
         plan=plan,
         held_out=held_out,
-        batches=RankBatches(plan, shard, place.rank, place.device, facts["bos_id"], facts["eos_id"]),
+        batches=RankBatches(
+            plan, shard, place.rank, place.device, facts["bos_id"], facts["eos_id"], place.sequence_group
+        ),
         measures=Measures(plan, sequence_order(plan, shard)),
         run_dir=around.run_dir,
         place=place,
@@ -209,15 +211,11 @@ def check(plan: Plan, facts: dict[str, Any], place: Place) -> None:
         raise StageError(
             f"train: {place.world_size} processes run a plan for {layout.world_size}: start it with forge-run"
         )
-    if layout.sequence_parallel_degree != 1:
-        raise StageError(
-            f"train: engine.sequence_parallel_degree={layout.sequence_parallel_degree} can be planned and not yet "
-            "trained: use engine.sequence_parallel_degree=1"
-        )
-    whole = layout.world_size * layout.micro_batch_sequences * layout.gradient_accumulation_steps
+    replicas = layout.world_size // layout.sequence_parallel_degree
+    whole = replicas * layout.micro_batch_sequences * layout.gradient_accumulation_steps
     if whole != schedule.global_batch_sequences:
         raise StageError(
-            f"train: {layout.world_size} processes x {layout.micro_batch_sequences} sequences x "
+            f"train: {replicas} processes x {layout.micro_batch_sequences} sequences x "
             f"{layout.gradient_accumulation_steps} accumulated make a batch of {whole}, the plan's is "
             f"{schedule.global_batch_sequences}: compile the plan again"
         )

@@ -29,9 +29,9 @@ def _limits(layout: LayoutPlan) -> Iterator[tuple[str, str]]:
         yield "engine.offload_optimizer", f"NVMe {planned}: to run it use engine.offload_optimizer=cpu"
     if layout.offload_parameters == "nvme":
         yield "engine.offload_parameters", f"NVMe {planned}: to run it use engine.offload_parameters=cpu"
-    if layout.sequence_parallel_degree > 1:
+    if layout.sequence_parallel_degree > 1 and layout.attention != "sdpa":
         yield (
-            "engine.sequence_parallel_degree",
-            f"sequences over {layout.sequence_parallel_degree} devices {planned}: to run it use "
-            "engine.sequence_parallel_degree=1 and, for long sequences, engine.activation_checkpointing=full",
+            "engine.attention",
+            f"sequences over {layout.sequence_parallel_degree} devices with {layout.attention} attention {planned}: to "
+            "run it use engine.attention=sdpa",
         )

@@ -64,9 +64,9 @@ def deepspeed_config(
         if place == "nvme":
             zero[key]["nvme_path"] = NVME_FOLDER
     micro_batch, accumulation = layout.micro_batch_sequences, layout.gradient_accumulation_steps
-    replicas = hardware.world_size // layout.sequence_parallel_degree
     config: dict[str, Any] = {
-        "train_batch_size": micro_batch * accumulation * replicas,
+        # Ranks that share sequences count as if each had its own: DeepSpeed knows nothing of it.
+        "train_batch_size": micro_batch * accumulation * hardware.world_size,
         "train_micro_batch_size_per_gpu": micro_batch,
         "gradient_accumulation_steps": accumulation,
         "gradient_clipping": gradient_clip,
@@ -80,8 +80,6 @@ def deepspeed_config(
     }
     if layout.optimizer_states == "bf16":
         config["bf16"] |= {"bf16_master_weights_and_grads": True, "bf16_optimizer_states": True}
-    if layout.sequence_parallel_degree > 1:
-        config["sequence_parallel_size"] = layout.sequence_parallel_degree
     _refuse_unread(given or {}, layout)
     return _merged(config, given or {})
 
