@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,23 +12,29 @@ import torch.multiprocessing
 from forge.plan.types import Plan
 
 
-def train_in_ranks(plans: Mapping[Path, tuple[Plan, Path]], processes: int, store: Path) -> None:
-    """Train each plan, on the tokens beside it, in its run folder, by `processes` ranks that meet at `store`."""
-    torch.multiprocessing.spawn(
-        _train, args=(processes, store.as_uri(), dict(plans)), nprocs=processes, join=True
-    )
+def train_in_ranks(plans: Mapping[Path, tuple[Plan, Path]], processes: int) -> None:
+    """Train each plan, on the tokens beside it, in its run folder, by `processes` ranks."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    torch.multiprocessing.spawn(_train, args=(processes, port, dict(plans)), nprocs=processes, join=True)
 
 
-def _train(rank: int, processes: int, store: str, plans: dict[Path, tuple[Plan, Path]]) -> None:
-    os.environ |= {"DS_ACCELERATOR": "cpu", "GLOO_SOCKET_IFNAME": "lo", "LOCAL_RANK": str(rank)}
-    import torch
+def _train(rank: int, processes: int, port: int, plans: dict[Path, tuple[Plan, Path]]) -> None:
+    os.environ |= {
+        "DS_ACCELERATOR": "cpu",
+        "GLOO_SOCKET_IFNAME": "lo",
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(processes),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
 
     from forge.engine.distributed import join, leave
     from forge.engine.heartbeat import Heartbeat
     from forge.engine.stopping import StopRequest
     from forge.engine.worker import Surroundings, work
 
-    torch.distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=processes)
     for run_dir, (plan, tokens) in plans.items():
         (run_dir / "logs").mkdir(exist_ok=True)
         beat = Heartbeat(run_dir / "logs", rank)
