@@ -80,9 +80,10 @@ class RankBatches:
             if group is not None and divisor is None:
                 # The mean over ranks divides the sum of the parts by their number once more.
                 divisor = max(int((targets != IGNORED).sum()), 1) / degree
-            whole = (torch.from_numpy(each).to(self.device) for each in (inputs, targets))
+            ids, wanted = (torch.from_numpy(each).to(self.device) for each in (inputs, targets))
             yield MicroBatch(
-                *(whole if group is None else map(group.part, whole)),
+                ids if group is None else group.part(ids),
+                wanted if group is None else group.part(wanted),
                 Documents.at(places, self.device).shared(group),
                 divisor,
             )

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch.multiprocessing
+from torch.multiprocessing.spawn import spawn
 
 from forge.plan.types import Plan
 
@@ -16,7 +16,7 @@ def train_in_ranks(plans: Mapping[Path, tuple[Plan, Path]], processes: int) -> N
     """Train each plan, on the tokens beside it, in its run folder, by `processes` ranks."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    torch.multiprocessing.spawn(_train, args=(processes, port, dict(plans)), nprocs=processes, join=True)
+    spawn(_train, args=(processes, port, dict(plans)), nprocs=processes, join=True)
 
 
 def _train(rank: int, processes: int, port: int, plans: dict[Path, tuple[Plan, Path]]) -> None:
