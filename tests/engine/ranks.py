@@ -16,7 +16,7 @@ def train_in_ranks(plans: Mapping[Path, tuple[Plan, Path]], processes: int) -> N
     """Train each plan, on the tokens beside it, in its run folder, by `processes` ranks."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    spawn(_train, args=(processes, port, dict(plans)), nprocs=processes, join=True)
+    spawn(_train, (processes, port, dict(plans)), processes)  # type: ignore[no-untyped-call]
 
 
 def _train(rank: int, processes: int, port: int, plans: dict[Path, tuple[Plan, Path]]) -> None:
