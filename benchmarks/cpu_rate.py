@@ -140,8 +140,8 @@ def _train(plan: Plan) -> Sample:
     """Train in this process as the only rank."""
     import torch
 
-    from forge.data.loading import TokenShard, sequence_count
-    from forge.engine.batches import RankBatches
+    from forge.data.loading import TokenShard
+    from forge.engine.batches import RankBatches, sequence_order
     from forge.engine.distributed import join, leave
     from forge.engine.guard import Course
     from forge.engine.heartbeat import Heartbeat
@@ -171,7 +171,7 @@ def _train(plan: Plan) -> Sample:
             plan=plan,
             held_out=None,
             batches=RankBatches(plan, shard, 0, place.device, BOS_ID, EOS_ID),
-            measures=Measures(plan, sequence_count(len(shard), plan.schedule.sequence_length)),
+            measures=Measures(plan, sequence_order(plan, shard)),
             run_dir=folder,
             place=place,
             windows=(),

@@ -97,6 +97,7 @@ def run_forge(source: Path, work: Path, tokenizer: Path, filters: str) -> dict[s
         "packing": "concatenate",
         "sequence_length": None,
         "source_weights": None,
+        "phases": None,
     }
     seconds: dict[str, float] = {}
     summaries: dict[str, Any] = {}

@@ -205,6 +205,7 @@ TOKENS: dict[str, Any] = {
     "packing": "concatenate",
     "sequence_length": None,
     "source_weights": None,
+    "phases": None,
 }
 
 

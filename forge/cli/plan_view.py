@@ -11,7 +11,7 @@ from rich.table import Table
 from forge.cli.compiling import Compiled
 from forge.cli.console import make_console
 from forge.plan.hardware import GIB
-from forge.plan.types import AlternativePlan, Estimates, MemoryItem, Plan
+from forge.plan.types import AlternativePlan, Estimates, MemoryItem, PhasePlan, Plan
 from forge.run.quantities import count, counted, duration, figure, money, size
 
 BAR_CELLS = 30
@@ -86,6 +86,8 @@ def _facts(compiled: Compiled) -> Table:
         f"({schedule.global_batch_sequences:,} × {schedule.sequence_length:,}): {count(schedule.tokens)} tokens, "
         f"{figure(plan.estimates.tokens_per_parameter)} a parameter",
     )
+    for number, phase in enumerate(schedule.phases, 1):
+        table.add_row("phases" if number == 1 else "", _phase(phase))
     table.add_row("data", _data(plan))
     table.add_row("time", _time(plan.estimates))
     if plan.layout.device == "cuda":
@@ -139,6 +141,12 @@ def _data(plan: Plan) -> str:
         # Filters and duplicates leave less; how much, only reading the documents tells.
         return f"{counted(files, 'file')}, at most {tokens} tokens{passes}"
     return f"not at hand; {tokens} tokens assumed{passes}" if estimates.corpus_tokens else "not at hand"
+
+
+def _phase(phase: PhasePlan) -> str:
+    last = phase.first_step + phase.steps - 1
+    weights = [f"{source} × {weight:g}" for source, weight in phase.source_weights.items() if weight]
+    return f"steps {phase.first_step:,} to {last:,}: {', '.join(weights) or 'sources not at hand'}"
 
 
 def _time(estimates: Estimates) -> str:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow.parquet as parquet
 
 from forge.data.boundaries import document_positions, positions_from
+from forge.data.segments import SourceRun
 from forge.data.shuffle import permute
 from forge.errors import StageError
 
@@ -35,6 +36,8 @@ class TokenShard:
     pad_id: int | None = None
     labels: npt.NDArray[np.uint8] | None = None
     """Of conversations: LEARNT and BEGINS of each token, [len(self)]; None of documents."""
+    phases: tuple[tuple[SourceRun, ...], ...] = ()
+    """Where the text of each source is, for each phase of the training; empty where it has none."""
 
     @property
     def packed(self) -> bool:
@@ -74,6 +77,9 @@ class TokenShard:
             facts.get("packed_length") if packed else None,
             facts.get("pad_id"),
             None if label_bytes is None else np.asarray(np.memmap(labels_path, dtype=np.uint8, mode="r")),
+            tuple(tuple(SourceRun(**run) for run in runs) for runs in facts.get("phases", ()))
+            if split == "train"
+            else (),
         )
 
     def __len__(self) -> int:

@@ -8,7 +8,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,6 +25,7 @@ from forge.data.engine import LOCAL, Engine
 from forge.data.journal import JournalledFile
 from forge.data.mixture import mixed
 from forge.data.packing import Packing, best_fit, concatenate
+from forge.data.segments import SourceRun, lay_out_segments
 from forge.data.workers import make_pool, map_in_order
 from forge.errors import StageError
 from forge.files import link_or_copy, work_folder
@@ -105,7 +106,8 @@ def build_tokens(
 
     A .bin file is `[BOS document EOS]*` in corpus order, little-endian uint16, or uint32 for a vocabulary over 65,535.
     With packing `best_fit` train.bin is sequences of `sequence_length` tokens, each of whole documents and then PAD,
-    and one PAD at the very end. `source_weights` say how often each source's tokens are in train.bin.
+    and one PAD at the very end. `source_weights` say how often each source's tokens are in train.bin; or `phases` do,
+    each for its segment of it, and tokens.json says where in it the text of each source is.
 
     documents.parquet says where each document (or piece of one) starts, how many tokens (BOS and EOS included) and
     bytes it has, and at which of the document's tokens it begins.
@@ -113,7 +115,7 @@ def build_tokens(
     Args:
         corpus: a corpus artifact.
         tokenizer: a tokenizer artifact.
-        parameters: the tokens stage's: task, packing, sequence_length, source_weights.
+        parameters: the tokens stage's: task, packing, sequence_length, source_weights, phases.
         out: an empty folder.
         progress: told of bytes.
         workers: processes; None takes all cores where there is enough to do. The bytes are the same.
@@ -138,14 +140,21 @@ def build_tokens(
         if chat:
             _check_left(splits)
         train = splits["train"]
-        order = _order(train, parameters["source_weights"])
+        runs: list[list[SourceRun]] = []
+        if parameters["phases"] is not None:
+            order, packing, runs = lay_out_segments(
+                train.sources, np.array(train.lengths, np.int64), parameters["phases"], packed_length
+            )
+        else:
+            order = _order(train, parameters["source_weights"])
+            packing = _pack(train, order, packed_length)
         packings = {
-            "train": _pack(train, order, packed_length),
+            "train": packing,
             "held_out": _pack(
                 splits["held_out"], _all_of(splits["held_out"]), packed_length if chat else None
             ),
         }
-        if packed_length is not None or parameters["source_weights"] is not None:
+        if packed_length is not None or runs or parameters["source_weights"] is not None:
             _lay_out(
                 train, out / "train.bin", order, packings["train"], packed_length, encoder.special, how.dtype
             )
@@ -170,6 +179,8 @@ def build_tokens(
             places = order if split == "train" else _all_of(encoded)
             writer.write_table(_documents(encoded, places, packings[split], split))
     facts = _facts(splits, packed_length, encoder, dtype, chat, out)
+    if runs:
+        facts["phases"] = [[asdict(run) for run in phase] for phase in runs]
     (out / "tokens.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     return facts | _counts(splits, packings, order, packed_length)
 

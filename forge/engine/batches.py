@@ -8,16 +8,23 @@ from typing import NamedTuple
 
 import torch
 
-from forge.data.loading import (
-    TokenShard,
-    batch_positions,
-    batch_sequence_indices,
-    learnt_targets,
-    load_batch,
-    sequence_count,
-)
+from forge.data.loading import IGNORED, TokenShard, batch_positions, learnt_targets, load_batch
+from forge.data.order import SequenceOrder
 from forge.engine.documents import Documents
+from forge.engine.sequence_parallel import SequenceGroup
 from forge.plan.types import Plan
+
+
+def sequence_order(plan: Plan, shard: TokenShard) -> SequenceOrder:
+    """Return the order in which a training reads the sequences of `shard`."""
+    schedule = plan.schedule
+    return SequenceOrder.of(
+        shard,
+        tuple(phase.first_step - 1 for phase in schedule.phases),
+        schedule.global_batch_sequences,
+        schedule.sequence_length,
+        plan.seed,
+    )
 
 
 def rank_positions(accumulation: int, rank: int, world_size: int, micro_batch_sequences: int) -> range:
@@ -37,7 +44,8 @@ class MicroBatch(NamedTuple):
     targets: torch.Tensor
     documents: Documents
     learnt_targets: float | None
-    """Targets of the step that are learnt, a mean over all its micro-batches; None: of each its own."""
+    """What to divide sums over targets by: those of the step that are learnt, a mean over all its micro-batches; None:
+    by those of each its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,26 +59,31 @@ class RankBatches:
     bos_id: int
     eos_id: int
     """Of the tokens: what documents begin and end with."""
+    sequence_group: SequenceGroup | None = None
+    """Ranks that share their sequences with this one."""
 
     def step(self, step: int) -> Iterator[MicroBatch]:
         """Yield what is computed at once, for each accumulation of `step`."""
-        layout, schedule = self.plan.layout, self.plan.schedule
-        length = schedule.sequence_length
-        batch = batch_sequence_indices(
-            step, schedule.global_batch_sequences, sequence_count(len(self.shard), length), self.plan.seed
-        )
+        layout, length = self.plan.layout, self.plan.schedule.sequence_length
+        batch = sequence_order(self.plan, self.shard).batch(step)
         learnt = learnt_targets(self.shard, batch, length)
         micro_batches = layout.gradient_accumulation_steps * layout.world_size
+        degree, group = layout.sequence_parallel_degree, self.sequence_group
         for accumulation in range(layout.gradient_accumulation_steps):
             positions = rank_positions(
-                accumulation, self.rank, layout.world_size, layout.micro_batch_sequences
+                accumulation, self.rank // degree, layout.world_size // degree, layout.micro_batch_sequences
             )
             indices = batch[positions.start : positions.stop]
             inputs, targets = load_batch(self.shard, indices, length)
             places = batch_positions(self.shard, indices, inputs, self.bos_id, self.eos_id)
+            divisor = None if learnt is None else max(learnt, 1) / micro_batches
+            if group is not None and divisor is None:
+                # The mean over ranks divides the sum of the parts by their number once more.
+                divisor = max(int((targets != IGNORED).sum()), 1) / degree
+            ids, wanted = (torch.from_numpy(each).to(self.device) for each in (inputs, targets))
             yield MicroBatch(
-                torch.from_numpy(inputs).to(self.device),
-                torch.from_numpy(targets).to(self.device),
-                Documents.at(places, self.device),
-                None if learnt is None else max(learnt, 1) / micro_batches,
+                ids if group is None else group.part(ids),
+                wanted if group is None else group.part(wanted),
+                Documents.at(places, self.device).shared(group),
+                divisor,
             )

@@ -19,6 +19,7 @@ from forge.engine.distributed import Place, from_each_rank, from_rank_0
 from forge.engine.fragments import held_fragments, renew_weights, set_optimizer_steps
 from forge.engine.guard import Course, course_from_json
 from forge.engine.identity import training_id
+from forge.engine.loss_scale import set_loss_scale
 from forge.engine.shards import Piece, read_fragments
 from forge.engine.skips import Window, in_force
 from forge.errors import StageError
@@ -60,6 +61,7 @@ def load_checkpoint(
         held = held_fragments(engine, plan.layout.zero_stage, place)
         read_fragments(held, pieces_of(manifest), checkpoint)
         set_optimizer_steps(engine, manifest["adam_steps"])
+        set_loss_scale(engine, manifest.get("loss_scale"))
         renew_weights(engine, plan.layout.zero_stage)
         return Resumed(step, course_from_json(manifest["course"]))
     return None

@@ -62,6 +62,8 @@ class State:
     course: Course
     held_out_loss: float | None = None
     """Nats a token, where it was measured at this step."""
+    loss_scale: dict[str, Any] | None = None
+    """Of a training in fp16."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +271,7 @@ class CheckpointSaver:
             "course": course_to_json(state.course),
             "left_out": in_force(state.step, self._windows),
             "held_out_loss": state.held_out_loss,
+            "loss_scale": state.loss_scale,
             **_listed([shard for part in parts for shard in part["shards"]]),
         }
 

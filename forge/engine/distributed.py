@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from forge.engine.sequence_parallel import SequenceGroup, join_sequence_group
 from forge.plan.types import LayoutPlan
 
 
@@ -20,6 +21,8 @@ class Place:
     """Among the workers of this machine."""
     world_size: int
     device: torch.device
+    sequence_group: SequenceGroup | None = None
+    """The ranks that share their sequences with this one; None where each has its own."""
 
 
 def join(layout: LayoutPlan) -> Place:
@@ -37,7 +40,9 @@ def join(layout: LayoutPlan) -> Place:
         device = torch.device("cpu")
     if not torch.distributed.is_initialized():
         deepspeed.init_distributed(dist_backend="nccl" if layout.device == "cuda" else "gloo")
-    return Place(torch.distributed.get_rank(), local_rank, torch.distributed.get_world_size(), device)
+    rank, world_size = torch.distributed.get_rank(), torch.distributed.get_world_size()
+    group = join_sequence_group(layout.sequence_parallel_degree, rank, world_size)
+    return Place(rank, local_rank, world_size, device, group)
 
 
 def leave() -> None:

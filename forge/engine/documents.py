@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ import transformers
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from forge.data.boundaries import Span, document_positions, document_spans
+from forge.engine.sequence_parallel import SequenceGroup, exchange
 
 WITHIN_DOCUMENTS = "within_documents"
 """Name of this attention in transformers. It is torch's SDPA where a forward pass is told of no documents."""
@@ -48,6 +49,12 @@ class Documents:
     """All documents, row after row."""
     ends: torch.Tensor
     """0, and where each document ends with the rows laid end to end, int32 [documents + 1]."""
+    group: SequenceGroup | None = None
+    """Ranks that share the rows: `positions` are then of this one's part, spans and ends of whole rows."""
+
+    def shared(self, group: SequenceGroup | None) -> Documents:
+        """Return the same documents for a rank of `group`; themselves where there is none."""
+        return self if group is None else replace(self, positions=group.part(self.positions), group=group)
 
     @classmethod
     def find(cls, ids: npt.NDArray[np.int64], bos_id: int, eos_id: int, device: torch.device) -> Documents:
@@ -97,8 +104,13 @@ def attend(
 ) -> tuple[torch.Tensor, None]:
     """Return the attention of each document by itself, [rows, length, heads, head_dim].
 
-    `query` is [rows, heads, length, head_dim]; `key` and `value` may have fewer heads. As transformers calls it.
+    `query` is [rows, heads, length, head_dim]; `key` and `value` may have fewer heads. As transformers calls it. Ranks
+    that share rows each give and get their part of the length.
     """
+    if documents is not None and (group := documents.group) is not None:
+        query, key, value = (exchange(each, group, scattered=1, gathered=2) for each in (query, key, value))
+        out, _ = attend(module, query, key, value, None, scaling, replace(documents, group=None), **options)
+        return exchange(out, group, scattered=1, gathered=2), None
     if documents is None or len(documents.spans) == len(query):
         options.pop("position_ids", None)
         out, _ = sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **options)

@@ -44,6 +44,7 @@ class HeldOut:
             StageError: nothing is held out.
         """
         length = min(plan.schedule.sequence_length, len(shard) - 1)
+        length -= length % plan.layout.sequence_parallel_degree  # ranks have equal parts
         if length < 1:
             raise StageError(
                 "train: no held-out text: raise data.held_out_fraction, or set train.evaluate_every_steps=null"
@@ -67,25 +68,33 @@ def held_out_loss(engine: Any, plan: Plan, held_out: HeldOut, place: Place) -> f
     state, so the training goes on as if nothing had been measured.
     """
     layout = plan.layout
-    micro_batch = layout.micro_batch_sequences
+    micro_batch, degree, group = (
+        layout.micro_batch_sequences,
+        layout.sequence_parallel_degree,
+        place.sequence_group,
+    )
+    replicas = place.world_size // degree
     nats, tokens = 0.0, 0
     engine.eval()
-    for turn in range(math.ceil(held_out.sequences / (micro_batch * place.world_size))):
-        wanted = np.array(rank_positions(turn, place.rank, place.world_size, micro_batch))
+    for turn in range(math.ceil(held_out.sequences / (micro_batch * replicas))):
+        wanted = np.array(rank_positions(turn, place.rank // degree, replicas, micro_batch))
         counts = wanted < held_out.sequences
         indices = np.where(counts, wanted, 0)
         inputs, targets = load_batch(held_out.shard, indices, held_out.sequence_length)
         targets[~counts] = IGNORED
         places = batch_positions(held_out.shard, indices, inputs, held_out.bos_id, held_out.eos_id)
+        ids, wanted_ids = (torch.from_numpy(each).to(place.device) for each in (inputs, targets))
+        if group is not None:
+            ids, wanted_ids = group.part(ids), group.part(wanted_ids)
         losses = micro_batch_loss(
             engine,
-            torch.from_numpy(inputs).to(place.device),
-            torch.from_numpy(targets).to(place.device),
+            ids,
+            wanted_ids,
             plan.model,
             layout.loss_chunks,
-            Documents.at(places, place.device),
+            Documents.at(places, place.device).shared(group),
         )
-        if some := int((targets != IGNORED).sum()):
+        if some := int((wanted_ids != IGNORED).sum()):
             nats += float(losses.cross_entropy) * some
             tokens += some
     engine.train()

@@ -41,6 +41,10 @@ class Follower:
                 self._step = event["step"]
             if kind == "step":
                 self.progress.status(f"loss {event['loss']:.3f}, {event['tokens_per_second']:,.0f} tokens/s")
+            if kind == "phase":
+                self.progress.note(
+                    f"train: phase {event['phase']} of {event['phases']} from step {event['step']} on"
+                )
             if kind == "evaluation":
                 self.progress.status(f"held-out loss {event['held_out_loss']:.3f}")
             if kind == "step_skipped" and not event["decided_before"]:

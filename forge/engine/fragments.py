@@ -135,6 +135,7 @@ def renew_weights(engine: Any, zero_stage: int) -> None:
             optimizer._reassign_or_swap_out_partitioned_parameters(group)
         if optimizer.persistent_parameters:
             optimizer.persistent_parameters[0].all_gather(optimizer.persistent_parameters)
+        optimizer.invalidate_secondary_tensor()  # hpZ's second copy is made again when it is asked for
 
 
 def base_optimizer(engine: Any) -> Any:

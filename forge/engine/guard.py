@@ -27,12 +27,15 @@ and norms ten times the usual are common in trainings that go well (Chowdhery et
 NOT_FINITE_IN_A_ROW = 3
 """As many steps without a finite loss and gradient mean that leaving them out one by one does not help."""
 
+SMALLEST_LOSS_SCALE = 1.0
+"""Of fp16: a gradient that is not finite at this scale is so by itself."""
+
 _MAD_OF_A_NORMAL = 1.4826
 """A normal distribution's standard deviation is this times its median absolute deviation (Rousseeuw & Croux 1993)."""
 
 _SMOOTHING = 0.95
 
-Judgement = Literal["good", "not finite", "spike"]
+Judgement = Literal["good", "not finite", "overflow", "spike"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +52,16 @@ class Course:
     """Steps without a finite loss and gradient since the last good one."""
 
 
-def judge(course: Course, loss: float, gradient_norm: float) -> tuple[Judgement, str]:
-    """Judge a step after `course`: the judgement, and in words what was seen ('loss is nan')."""
+def judge(
+    course: Course, loss: float, gradient_norm: float, loss_scale: float | None = None
+) -> tuple[Judgement, str]:
+    """Judge a step after `course`: the judgement, and in words what was seen ('loss is nan').
+
+    A gradient that is not finite because its loss was multiplied by `loss_scale` is an overflow, as fp16 has them in
+    trainings that go well.
+    """
+    if math.isfinite(loss) and not math.isfinite(gradient_norm) and (loss_scale or 0.0) > SMALLEST_LOSS_SCALE:
+        return "overflow", f"the gradient overflowed at a loss scale of {loss_scale:g}"
     for name, value in (("loss", loss), ("gradient norm", gradient_norm)):
         if not math.isfinite(value):
             return "not finite", f"{name} is {value}"
@@ -67,7 +78,9 @@ def judge(course: Course, loss: float, gradient_norm: float) -> tuple[Judgement,
 
 
 def remember(course: Course, judgement: Judgement, loss: float, gradient_norm: float) -> Course:
-    """Return the course with one more step, which was judged so."""
+    """Return the course with one more step, which was judged so. An overflow says nothing of a training."""
+    if judgement == "overflow":
+        return course
     if judgement == "not finite":
         return replace(course, not_finite=course.not_finite + 1)
     smoothed = course.smoothed_loss

@@ -18,6 +18,7 @@ from forge.engine.evaluation import HeldOut, held_out_loss
 from forge.engine.guard import NOT_FINITE_IN_A_ROW, Course, judge, remember
 from forge.engine.heartbeat import Heartbeat
 from forge.engine.loss import micro_batch_loss
+from forge.engine.loss_scale import end_step, loss_scale, loss_scale_to_json
 from forge.engine.measures import Measures
 from forge.engine.memory import peak_memory_bytes
 from forge.engine.optimizer import set_learning_rate
@@ -49,6 +50,8 @@ class StepOutcome:
     """Time this rank waited for its batches."""
     expert_counts: torch.Tensor | None
     """Tokens of the global batch sent to each expert, fp64 [layers, experts]; None for a dense model."""
+    loss_scale: float | None
+    """What the loss was multiplied by for the backward pass; None where it was not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +77,8 @@ def train(training: Training, start_step: int, course: Course) -> tuple[Ending, 
     """Train from `start_step` (steps done so far) to the end, with checkpoints; return how it ended.
 
     A stop request ends it after the current step with a checkpoint. A step whose loss or gradient is not finite
-    changes nothing and is passed over; several in a row, or a spike, end it with the steps to leave out: it should
-    then go on from a checkpoint before them.
+    changes nothing and is passed over, as is one whose gradient overflows in fp16; several of the first kind in a row,
+    or a spike, end it with the steps to leave out: it should then go on from a checkpoint before them.
 
     `step` events carry the loss of that step (nats a token, mean over the global batch) and the mean time of the
     steps since the last one logged, checkpoints and evaluations left out.
@@ -98,8 +101,12 @@ def _steps(
     schedule, tell = training.plan.schedule, training.tell
     logged_step, elapsed_s, data_time_s = start_step, 0.0, 0.0
     stop = False
+    phases = {phase.first_step: number for number, phase in enumerate(schedule.phases, 1)}
     for done in range(start_step + 1, schedule.steps + 1):
         last = done == schedule.steps
+        if done in phases:
+            weights = schedule.phases[phases[done] - 1].source_weights
+            tell("phase", step=done, phase=phases[done], phases=len(phases), source_weights=weights)
         if is_left_out(done, training.windows):
             stop = _stop_asked(training)
             tell("step_skipped", step=done, reason="left out after going back", decided_before=True)
@@ -112,14 +119,14 @@ def _steps(
             stop = outcome.stop_asked
             elapsed_s += time.perf_counter() - began_s
             data_time_s += outcome.data_time_s
-            judgement, seen = judge(course, outcome.loss, outcome.gradient_norm)
+            judgement, seen = judge(course, outcome.loss, outcome.gradient_norm, outcome.loss_scale)
             course = remember(course, judgement, outcome.loss, outcome.gradient_norm)
-            if judgement == "not finite":
+            if passed_over := judgement in ("not finite", "overflow"):
                 tell("step_skipped", step=done, reason=seen, decided_before=False)
             if window := _to_leave_out(training, done, course, judgement, seen, outcome.applied):
                 training.heartbeat.rest(done, "checkpoint")
                 return "going back", window
-            if judgement != "not finite" and (
+            if not passed_over and (
                 last or stop or done == start_step + 1 or done % schedule.log_every_steps == 0
             ):
                 step_time_s = elapsed_s / (done - logged_step)
@@ -131,6 +138,7 @@ def _steps(
                     smoothed_loss=course.smoothed_loss,
                     learning_rate=rate,
                     gradient_norm=outcome.gradient_norm,
+                    loss_scale=outcome.loss_scale,
                     **expert_load(outcome.expert_counts),
                     step_time_s=step_time_s,
                     data_time_s=data_time_s / (done - logged_step),
@@ -141,7 +149,9 @@ def _steps(
             if outcome.save_failed:
                 training.heartbeat.rest(done, "checkpoint")
                 saver.finish()
-        _between_steps(training, saver, State(done, course), last, stop)
+        _between_steps(
+            training, saver, State(done, course, loss_scale=loss_scale_to_json(training.engine)), last, stop
+        )
         if stop:
             break
     # Asked to stop after the last step, it is done all the same.
@@ -197,7 +207,7 @@ def _to_leave_out(
     Raises:
         StageError: going back would not help.
     """
-    if judgement == "good":
+    if judgement in ("good", "overflow"):
         return None
     helps = going_back_helps(step, training.windows)
     if judgement == "spike":
@@ -219,6 +229,7 @@ def _to_leave_out(
 
 def _one_step(training: Training, step: int, save_failed: bool) -> StepOutcome:
     engine, plan, place = training.engine, training.plan, training.place
+    scale = loss_scale(engine)
     loss_sum = torch.zeros((), dtype=torch.float64, device=place.device)
     gradient_norm: float | None = None
     counts: list[torch.Tensor] = []
@@ -247,6 +258,7 @@ def _one_step(training: Training, step: int, save_failed: bool) -> StepOutcome:
         if plan.layout.zero_stage == 0 and engine.is_gradient_accumulation_boundary():
             gradient_norm = _norm_without_zero(engine, place)
         engine.step()
+    end_step(engine)
     applied = engine.was_step_applied()
     if gradient_norm is None:
         gradient_norm = float(engine.get_global_grad_norm()) if applied else math.nan
@@ -268,7 +280,9 @@ def _one_step(training: Training, step: int, save_failed: bool) -> StepOutcome:
     if sent is not None:
         sent = torch.tensor(sums, dtype=torch.float64).view(sent.shape)
     micro_batches = plan.layout.gradient_accumulation_steps * place.world_size
-    return StepOutcome(total_loss / micro_batches, norm, applied, stops > 0, failures > 0, data_time_s, sent)
+    return StepOutcome(
+        total_loss / micro_batches, norm, applied, stops > 0, failures > 0, data_time_s, sent, scale
+    )
 
 
 def _norm_without_zero(engine: Any, place: Place) -> float:

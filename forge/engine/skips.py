@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from forge.data.loading import batch_sequence_indices, sequence_count
+from forge.data.loading import TokenShard
+from forge.engine.batches import sequence_order
 from forge.errors import StageError
 from forge.files import replace_text
 from forge.plan.types import Plan
@@ -93,16 +94,14 @@ def documents_of(plan: Plan, tokens: Path, window: Window) -> list[str]:
     import pyarrow.parquet as pq
 
     schedule = plan.schedule
-    facts = json.loads((tokens / "tokens.json").read_text(encoding="utf-8"))
-    sequences = sequence_count(facts["train_tokens"], schedule.sequence_length)
+    order = sequence_order(plan, TokenShard.open(tokens, "train"))
     table = pq.read_table(tokens / "documents.parquet", columns=["document_id", "split", "start", "tokens"])
     table = table.filter(pc.equal(table["split"], "train")).sort_by("start")
     starts = table["start"].to_numpy()
     ends = starts + table["tokens"].to_numpy()
     read = np.zeros(len(starts), dtype=bool)
     for step in range(window.first - 1, window.last):
-        indices = batch_sequence_indices(step, schedule.global_batch_sequences, sequences, plan.seed)
-        for begin in np.unique(indices) * schedule.sequence_length:
+        for begin in np.unique(order.batch(step)) * schedule.sequence_length:
             end = begin + schedule.sequence_length + 1
             # Documents lie one after another: those that end after `begin` and start before `end`.
             first, last = np.searchsorted(ends, begin, "right"), np.searchsorted(starts, end, "left")

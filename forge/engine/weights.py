@@ -20,7 +20,7 @@ _SHARD_SIZE = "5GB"
 
 
 def save_weights(engine: Any, plan: Plan, out: Path, place: Place) -> None:
-    """Write config.json and model*.safetensors to `out`, in the precision the plan trains in; all ranks call it.
+    """Write config.json and model*.safetensors to `out`, in `weights_dtype`; all ranks call it.
 
     Adapters are merged into the weights, and also written by themselves to `out`/adapter.
     """
@@ -53,7 +53,7 @@ def gather_weights(engine: Any, plan: Plan, place: Place) -> dict[str, torch.Ten
 
 
 def weights_dtype(plan: Plan) -> torch.dtype:
-    """Return the type that the weights leave the training in."""
+    """Return the type that the weights leave the training in: those of fp16 in fp32, which everything reads."""
     return torch.bfloat16 if plan.layout.precision == "bf16" else torch.float32
 
 
@@ -62,6 +62,7 @@ def write_transformers_folder(weights: dict[str, torch.Tensor], plan: Plan, out:
     dtype = weights_dtype(plan)
     with torch.device("meta"):
         shell = transformers.AutoModelForCausalLM.from_config(build_config(plan.model), dtype=dtype)
+    weights = {name: weight.to(dtype) for name, weight in weights.items()}
     missing, unexpected = shell.load_state_dict(weights, strict=False, assign=True)
     shell.tie_weights()
     tied = {"lm_head.weight"} if plan.model.tied_embeddings else set()

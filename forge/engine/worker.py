@@ -13,7 +13,7 @@ import deepspeed
 import torch
 
 from forge.data.loading import TokenShard, sequence_count
-from forge.engine.batches import RankBatches
+from forge.engine.batches import RankBatches, sequence_order
 from forge.engine.checkpoint import load_checkpoint
 from forge.engine.checkpoint_folder import checkpoint_folder, writing_problem
 from forge.engine.compiled import compile_layers
@@ -24,6 +24,7 @@ from forge.engine.guard import Course
 from forge.engine.heartbeat import Heartbeat
 from forge.engine.loop import Training, train
 from forge.engine.loss import compute_loss_inside, computes_its_loss
+from forge.engine.loss_scale import scale_losses
 from forge.engine.measures import Measures
 from forge.engine.memory import peak_memory_bytes
 from forge.engine.model import PAD_ID, build_model
@@ -49,10 +50,13 @@ SHOWN = {
         "model_flops_utilization",
         "peak_memory_bytes",
         "epoch",
+        "loss_scale",
     ),
     "evaluation": ("held_out_loss",),
 }
 """Fields that TensorBoard draws, by event."""
+
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 DOCUMENTS_IN_AN_EVENT = 20
 """skipped.json names all of them."""
@@ -100,6 +104,7 @@ def work(plan: Plan, tokens: Path, around: Surroundings, place: Place) -> None:
     with ThreadPoolExecutor(max_workers=1) as beside:
         checked = beside.submit(tokens_problem, tokens) if place.local_rank == 0 else None
         shard = TokenShard.open(tokens, "train")
+        check_phases(plan, shard)
         held_out = None
         if plan.schedule.evaluate_every_steps:
             held_out = HeldOut.of(plan, TokenShard.open(tokens, "held_out"), facts["bos_id"], facts["eos_id"])
@@ -121,13 +126,14 @@ def work(plan: Plan, tokens: Path, around: Surroundings, place: Place) -> None:
     )
     if place.rank == 0:
         board = TensorBoardFile(around.run_dir / "tensorboard", first_step=step + 1)
-    sequences = sequence_count(len(shard), plan.schedule.sequence_length)
     training = Training(
         engine=engine,
         plan=plan,
         held_out=held_out,
-        batches=RankBatches(plan, shard, place.rank, place.device, facts["bos_id"], facts["eos_id"]),
-        measures=Measures(plan, sequences),
+        batches=RankBatches(
+            plan, shard, place.rank, place.device, facts["bos_id"], facts["eos_id"], place.sequence_group
+        ),
+        measures=Measures(plan, sequence_order(plan, shard)),
         run_dir=around.run_dir,
         place=place,
         windows=windows,
@@ -166,7 +172,7 @@ def _leave_out(plan: Plan, tokens: Path, run_dir: Path, window: Window, tell: Ca
 def build_engine(plan: Plan, pad_id: int = PAD_ID) -> Any:
     """Return the DeepSpeed engine around the model that training starts from; all ranks call it."""
     layout = plan.layout
-    dtype = torch.bfloat16 if layout.precision == "bf16" else torch.float32
+    dtype = DTYPES[layout.precision]
     network = build_model(
         plan.model,
         plan.seed,
@@ -187,6 +193,8 @@ def build_engine(plan: Plan, pad_id: int = PAD_ID) -> Any:
         # Weight by weight; `initialize` alone would first put the whole model on every device.
         deepspeed.zero.Init(module=network, config_dict_or_path=config)
     engine, *_ = deepspeed.initialize(model=network, optimizer=optimizer, config=config)
+    if layout.precision == "fp16":
+        scale_losses(engine)
     return engine
 
 
@@ -197,22 +205,20 @@ def check(plan: Plan, facts: dict[str, Any], place: Place) -> None:
         StageError: with the reason and the remedy.
     """
     layout, schedule = plan.layout, plan.schedule
-    if layout.precision == "bf16" and layout.zero_stage == 0:
-        # DeepSpeed 0.19's wrapper for this pair takes a dummy Adam step first: the first updates come out too small.
-        raise StageError("train: bf16 does not train right with engine.zero_stage=0: use engine.zero_stage=1")
+    if layout.precision != "fp32" and layout.zero_stage == 0:
+        # DeepSpeed 0.19's wrapper for these takes a dummy Adam step first: the first updates come out too small.
+        raise StageError(
+            f"train: {layout.precision} does not train right with engine.zero_stage=0: use engine.zero_stage=1"
+        )
     if place.world_size != layout.world_size:
         raise StageError(
             f"train: {place.world_size} processes run a plan for {layout.world_size}: start it with forge-run"
         )
-    if layout.sequence_parallel_degree != 1:
-        raise StageError(
-            f"train: engine.sequence_parallel_degree={layout.sequence_parallel_degree} can be planned and not yet "
-            "trained: use engine.sequence_parallel_degree=1"
-        )
-    whole = layout.world_size * layout.micro_batch_sequences * layout.gradient_accumulation_steps
+    replicas = layout.world_size // layout.sequence_parallel_degree
+    whole = replicas * layout.micro_batch_sequences * layout.gradient_accumulation_steps
     if whole != schedule.global_batch_sequences:
         raise StageError(
-            f"train: {layout.world_size} processes x {layout.micro_batch_sequences} sequences x "
+            f"train: {replicas} processes x {layout.micro_batch_sequences} sequences x "
             f"{layout.gradient_accumulation_steps} accumulated make a batch of {whole}, the plan's is "
             f"{schedule.global_batch_sequences}: compile the plan again"
         )
@@ -226,3 +232,23 @@ def check(plan: Plan, facts: dict[str, Any], place: Place) -> None:
             f"train: {facts['train_tokens']} training tokens do not fill one sequence of "
             f"{schedule.sequence_length} and its target: add documents or lower train.sequence_length"
         )
+
+
+def check_phases(plan: Plan, shard: TokenShard) -> None:
+    """Refuse tokens that do not have the phases of `plan`.
+
+    Raises:
+        StageError: with the reason and the remedy.
+    """
+    phases = plan.schedule.phases
+    if len(shard.phases) != len(phases):
+        raise StageError(
+            f"train: the tokens are of a training in {len(shard.phases)} phases, the plan has {len(phases)}: "
+            "compile the plan again"
+        )
+    for number, phase in enumerate(sequence_order(plan, shard).phases, 1):
+        if not phase.counts.sum():
+            raise StageError(
+                f"train: the text of phase {number} does not fill one sequence of {plan.schedule.sequence_length}: add "
+                "documents to its sources, or raise their weights in train.phases"
+            )

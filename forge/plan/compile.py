@@ -28,6 +28,7 @@ from forge.plan.outlook import (
     risk,
     token_warnings,
 )
+from forge.plan.phases import stream_tokens
 from forge.plan.pretrained import InitialWeights
 from forge.plan.remedies import smallest_changes
 from forge.plan.schedule import checkpoints_kept, evaluation_time_s, plan_schedule
@@ -125,7 +126,7 @@ def _compile(
     step_time_s = choice.winner.step_time_s
     corpus_tokens = _corpus_tokens(spec, sources)
     training_tokens = round(corpus_tokens * (1 - spec["data"]["held_out_fraction"]))
-    schedule = _schedule(model, hardware, train, step_time_s, training_tokens)
+    schedule = _schedule(model, hardware, train, step_time_s, training_tokens, sources)
     layout = _layout_plan(choice.winner)
     deepspeed = deepspeed_config(
         choice.winner.layout, hardware, schedule.gradient_clip, model.hidden_size, engine["deepspeed"]
@@ -155,7 +156,7 @@ def _compile(
                 model,
                 choice.winner.layout,
                 sum(source.bytes for source in sources) or round(corpus_tokens * BYTES_PER_TOKEN),
-                corpus_tokens,
+                max(corpus_tokens, stream_tokens(schedule.phases, sources, corpus_tokens)),
                 checkpoints_kept(schedule),
                 spec["export"]["formats"],
                 spec["export"]["gguf_types"],
@@ -181,7 +182,12 @@ def _model(spec: dict[str, Any], initial: InitialWeights | None) -> ModelPlan:
 
 
 def _schedule(
-    model: ModelPlan, hardware: Hardware, train: dict[str, Any], step_time_s: float, training_tokens: int
+    model: ModelPlan,
+    hardware: Hardware,
+    train: dict[str, Any],
+    step_time_s: float,
+    training_tokens: int,
+    sources: tuple[SourcePlan, ...],
 ) -> SchedulePlan:
     """Return the schedule that the budget pays for.
 
@@ -192,7 +198,7 @@ def _schedule(
     goodput = 1.0
     for _ in range(2):
         steps = budget_steps(train, hardware, step_time_s, goodput, training_tokens)
-        schedule = plan_schedule(train, steps, step_time_s, stall_s, best_s)
+        schedule = plan_schedule(train, steps, step_time_s, stall_s, best_s, sources)
         interval_s = schedule.checkpoint_every_steps * step_time_s
         training_time_s = steps * step_time_s
         goodput = risk(model, hardware, training_time_s, interval_s).goodput_fraction

@@ -45,7 +45,8 @@ def disk_items(
     """
     lake = LAKE_FRACTION * source_bytes
     token_bytes = 2 if model.vocab_size <= SMALL_VOCABULARY else 4
-    weights = WIDTH_BYTES[layout.precision] * model.parameters
+    # fp16 weights leave the training in fp32.
+    weights = WIDTH_BYTES["bf16" if layout.precision == "bf16" else "fp32"] * model.parameters
     checkpoint = checkpoint_bytes(model, layout.optimizer)
     exports = float(weights) if "hf" in export_formats else 0.0
     if "gguf" in export_formats or "ollama" in export_formats:

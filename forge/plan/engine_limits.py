@@ -25,15 +25,13 @@ def check_carried_out(layout: LayoutPlan) -> None:
 
 def _limits(layout: LayoutPlan) -> Iterator[tuple[str, str]]:
     planned = "can be planned and not yet run"
-    if layout.precision == "fp16":
-        yield "train.precision", f"fp16 {planned}: to run it use train.precision=fp32"
     if layout.offload_optimizer == "nvme":
         yield "engine.offload_optimizer", f"NVMe {planned}: to run it use engine.offload_optimizer=cpu"
     if layout.offload_parameters == "nvme":
         yield "engine.offload_parameters", f"NVMe {planned}: to run it use engine.offload_parameters=cpu"
-    if layout.sequence_parallel_degree > 1:
+    if layout.sequence_parallel_degree > 1 and layout.attention != "sdpa":
         yield (
-            "engine.sequence_parallel_degree",
-            f"sequences over {layout.sequence_parallel_degree} devices {planned}: to run it use "
-            "engine.sequence_parallel_degree=1 and, for long sequences, engine.activation_checkpointing=full",
+            "engine.attention",
+            f"sequences over {layout.sequence_parallel_degree} devices with {layout.attention} attention {planned}: to "
+            "run it use engine.attention=sdpa",
         )

@@ -9,6 +9,10 @@ from forge.plan.hardware import Hardware
 from forge.plan.layout import Layout
 from forge.plan.memory import BYTES
 
+LOSS_SCALING = {"initial_scale_power": 16, "loss_scale_window": 1000, "hysteresis": 2, "min_loss_scale": 1}
+"""In fp16 the loss is multiplied by 2^16 at first, by half as much after an overflow (the first is let pass), and by
+twice as much after a thousand steps without one: what DeepSpeed does where nothing is said."""
+
 NVME_FOLDER = "nvme"
 """Inside the run folder."""
 
@@ -60,14 +64,15 @@ def deepspeed_config(
         if place == "nvme":
             zero[key]["nvme_path"] = NVME_FOLDER
     micro_batch, accumulation = layout.micro_batch_sequences, layout.gradient_accumulation_steps
-    replicas = hardware.world_size // layout.sequence_parallel_degree
     config: dict[str, Any] = {
-        "train_batch_size": micro_batch * accumulation * replicas,
+        # Ranks that share sequences count as if each had its own: DeepSpeed knows nothing of it.
+        "train_batch_size": micro_batch * accumulation * hardware.world_size,
         "train_micro_batch_size_per_gpu": micro_batch,
         "gradient_accumulation_steps": accumulation,
         "gradient_clipping": gradient_clip,
         "bf16": {"enabled": layout.precision == "bf16"},
-        "fp16": {"enabled": layout.precision == "fp16"},
+        "fp16": {"enabled": layout.precision == "fp16"}
+        | (LOSS_SCALING if layout.precision == "fp16" else {}),
         "zero_optimization": zero,
         "zero_allow_untested_optimizer": True,
         "steps_per_print": 1_000_000_000,
@@ -75,8 +80,6 @@ def deepspeed_config(
     }
     if layout.optimizer_states == "bf16":
         config["bf16"] |= {"bf16_master_weights_and_grads": True, "bf16_optimizer_states": True}
-    if layout.sequence_parallel_degree > 1:
-        config["sequence_parallel_size"] = layout.sequence_parallel_degree
     _refuse_unread(given or {}, layout)
     return _merged(config, given or {})
 

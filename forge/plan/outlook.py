@@ -115,8 +115,7 @@ def precision_warnings(hardware: Hardware, precision: str, optimizer_states: str
     if hardware.device == "cpu" or hardware.native_bf16 or precision != "fp32":
         return []
     return [
-        f"{hardware.gpu} does not multiply bf16: the run is in fp32, slower by far than train.precision=fp16, which "
-        "can be planned and not yet run"
+        f"{hardware.gpu} does not multiply bf16: the run is in fp32, slower by far than train.precision=fp16"
     ]
 
 

@@ -6,7 +6,8 @@ import math
 from typing import Any
 
 from forge.errors import SpecError
-from forge.plan.types import SchedulePlan
+from forge.plan.phases import plan_phases
+from forge.plan.types import SchedulePlan, SourcePlan
 
 CHECKPOINTS_A_RUN = 10
 """Where the spec does not say how often, and faults do not ask for more."""
@@ -21,6 +22,7 @@ def plan_schedule(
     step_time_s: float = 0.0,
     checkpoint_stall_s: float = 0.0,
     best_checkpoint_interval_s: float | None = None,
+    sources: tuple[SourcePlan, ...] = (),
 ) -> SchedulePlan:
     """Return the schedule of a spec whose `train` values are valid by schema and rules.
 
@@ -30,9 +32,10 @@ def plan_schedule(
         step_time_s: seconds of a step; 0 when unknown.
         checkpoint_stall_s: seconds that training stands still for one checkpoint.
         best_checkpoint_interval_s: what faults ask for (Young 1974, Daly 2006); None: nothing.
+        sources: what the weights of phases are of; empty where the data is not at hand.
 
     Raises:
-        SpecError: warm-up or decay, given in tokens, are longer than the run.
+        SpecError: warm-up or decay, given in tokens, are longer than the run, or phases do not fit it.
     """
     batch = train["global_batch_tokens"]
     warmup_steps, decay_steps = _warmup_and_decay_steps(train, steps)
@@ -66,6 +69,7 @@ def plan_schedule(
         evaluate_every_steps=train["evaluate_every_steps"] or 0,
         evaluate_tokens=train["evaluate_tokens"],
         task=train["task"],
+        phases=plan_phases(train, steps, batch, sources),
     )
 
 

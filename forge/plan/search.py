@@ -76,6 +76,15 @@ def choose_layout(
             f"engine.sequence_parallel_degree: {degree} does not divide the {model.attention_heads} attention heads, "
             "which the devices of a sequence share: use a divisor"
         )
+    if degree != AUTO and model.kv_heads % degree:
+        raise SpecError(
+            f"engine.sequence_parallel_degree: {degree} does not divide the {model.kv_heads} heads of keys and values, "
+            "which the devices of a sequence share: use a divisor"
+        )
+    if degree not in (AUTO, 1) and model.experts:
+        raise SpecError(
+            "engine.sequence_parallel_degree: the experts of a mixture are balanced over whole sequences: use 1"
+        )
     if engine["compile_layers"] and (model.experts or model.lora_rank):
         part = "adapters" if model.lora_rank else "experts"
         raise SpecError(

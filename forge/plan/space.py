@@ -275,6 +275,12 @@ def _not_compiled(engine: dict[str, Any]) -> Iterator[tuple[str, str]]:
             "a compiled layer is not checkpointed; it computes its element-wise work again by itself: use "
             "engine.activation_checkpointing=none, or engine.compile_layers=false",
         )
+    if engine["sequence_parallel_degree"] not in (AUTO, 1):
+        yield (
+            "compile_layers",
+            "layers of shared sequences are not compiled: use engine.compile_layers=false, or "
+            "engine.sequence_parallel_degree=1",
+        )
     if engine["attention"] not in (AUTO, "sdpa"):
         yield (
             "compile_layers",

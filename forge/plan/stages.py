@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from forge.errors import SpecError
+from forge.plan.phases import source_weights
 from forge.plan.types import LayoutPlan, ModelPlan, SchedulePlan, SourcePlan, StagePlan, content_hash
 from forge.resources import PACKAGE_DIR
 
@@ -81,12 +81,14 @@ def plan_stages(
             "task": schedule.task,
             "packing": data["packing"],
             "sequence_length": schedule.sequence_length if data["packing"] == "best_fit" else None,
-            "source_weights": _weights(data["source_weights"], sources),
+            "source_weights": source_weights("data.source_weights", data["source_weights"], sources),
+            # As long as weights stay the same, what the training reads when is no matter of the tokens.
+            "phases": [phase.source_weights for phase in schedule.phases] or None,
         },
         "train": {
             "model": asdict(model) | {"lora_target_modules": list(model.lora_target_modules)},
             "layout": asdict(layout),
-            "schedule": asdict(schedule),
+            "schedule": asdict(schedule) | {"phases": [asdict(phase) for phase in schedule.phases]},
             "deepspeed": deepspeed,
             "initial_weights_sha256": [source.sha256 for source in initial_weights],
             "seed": spec["seed"],
@@ -95,7 +97,10 @@ def plan_stages(
         "export": {
             "formats": export["formats"],
             "gguf_types": export["gguf_types"],
-            "dtype": layout.precision if export["dtype"] == "auto" else export["dtype"],
+            # fp16 weights leave the training in fp32.
+            "dtype": {"fp16": "fp32"}.get(layout.precision, layout.precision)
+            if export["dtype"] == "auto"
+            else export["dtype"],
             "name": spec["name"],
         },
     }
@@ -125,17 +130,6 @@ def _sha256(path: str) -> str | None:
         return hashlib.sha256(Path(path).read_bytes()).hexdigest()
     except OSError:
         return None
-
-
-def _weights(weights: list[float] | None, sources: tuple[SourcePlan, ...]) -> dict[str, float] | None:
-    """Return the weight of each source by its path."""
-    if weights is None or not sources:
-        return None
-    if len(weights) != len(sources):
-        raise SpecError(
-            f"data.source_weights: {len(weights)} weights for {len(sources)} sources of data.path: give one for each"
-        )
-    return {source.path: weight for source, weight in zip(sources, weights, strict=True)}
 
 
 @functools.cache

@@ -125,6 +125,17 @@ class LayoutPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class PhasePlan:
+    """A part of a training with a mixture of its own."""
+
+    first_step: int
+    """From 1."""
+    steps: int
+    source_weights: dict[str, float]
+    """How often the tokens of each source are in one pass over the phase's text; empty where no source is at hand."""
+
+
+@dataclass(frozen=True, slots=True)
 class SchedulePlan:
     """The optimisation, step by step."""
 
@@ -166,6 +177,8 @@ class SchedulePlan:
     muon_learning_rate: float = 0.0
     """Peak, of what Muon trains; it follows `learning_rate`."""
     muon_momentum: float = 0.0
+    phases: tuple[PhasePlan, ...] = ()
+    """Of a curriculum, one after the other; empty: one mixture throughout."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ def apply_rules(
         refused: keys whose values are wrong by themselves; rules that need one of them are passed over.
         schema: of the spec.
     """
-    values = _normal(values, (), schema)
+    values = _normal(values, schema.root)
     problems: list[Problem] = []
     for choice in _CHOICES:
         origins, found = _choose(choice, values, origins, refused)
@@ -67,7 +67,30 @@ def _enough_tokens(tokens: int | None, batch: int) -> str | None:
     )
 
 
-def _phases(warmup: float | None, decay: float | None, schedule: str) -> str | None:
+def _phase_lengths(phases: list[dict[str, Any]] | None) -> str | None:
+    phases = phases or []
+    ways = [[key for key in ("fraction", "tokens") if phase.get(key) is not None] for phase in phases]
+    for number, (phase, given) in enumerate(zip(phases, ways, strict=True), 1):
+        if len(given) != 1:
+            which = "both fraction and tokens" if given else "neither fraction nor tokens"
+            return f"phase {number} has {which}: give one of them"
+        if given != ways[0]:
+            return f"phase 1 is given as {ways[0][0]}, phase {number} as {given[0]}: give all in one way"
+        if not any(phase["source_weights"]):
+            return f"phase {number} reads nothing: give one of its source_weights above 0"
+    total = sum(phase["fraction"] for phase in phases) if ["fraction"] in ways else 1.0
+    if abs(total - 1) > 1e-6:
+        return f"the fractions add up to {total:.6g}: make it 1"
+    return None
+
+
+def _phase_weights(phases: list[dict[str, Any]] | None, weights: list[float] | None) -> str | None:
+    if phases is None or weights is None:
+        return None
+    return "sources are weighted in train.phases and in data.source_weights: give one, the other null"
+
+
+def _warmup_and_decay(warmup: float | None, decay: float | None, schedule: str) -> str | None:
     # Where one of them is in tokens, the run's length is known when the plan is made.
     if schedule != "wsd" or warmup is None or decay is None or warmup + decay <= 1:
         return None
@@ -184,7 +207,11 @@ def _muon_alone(optimizer: str, parametrization: str, states: str) -> str | None
 _RULES = (
     _Rule(("train.global_batch_tokens", "train.sequence_length"), _batch),
     _Rule(("train.tokens", "train.global_batch_tokens"), _enough_tokens),
-    _Rule(("train.warmup_fraction", "train.decay_fraction", "train.learning_rate_schedule"), _phases),
+    _Rule(
+        ("train.warmup_fraction", "train.decay_fraction", "train.learning_rate_schedule"), _warmup_and_decay
+    ),
+    _Rule(("train.phases",), _phase_lengths),
+    _Rule(("train.phases", "data.source_weights"), _phase_weights),
     _Rule(("model.hidden_size", "model.attention_heads", "model.head_dim"), _heads),
     _Rule(("model.kv_heads", "model.attention_heads"), _kv_heads),
     _Rule(("model.experts_per_token", "model.experts"), _experts),
@@ -268,12 +295,18 @@ def _is_refused(key: KeyPath, refused: Collection[KeyPath]) -> bool:
     return any(key[:length] in refused for length in range(1, len(key) + 1))
 
 
-def _normal(value: Any, key: KeyPath, schema: SpecSchema) -> Any:
+def _normal(value: Any, node: dict[str, Any]) -> Any:
     """Spell equal values equally and in the schema's order, so that they make the same plan."""
-    node = schema.node(key) or {}
     if isinstance(value, dict):
-        names = sorted(value, key=list({**node.get("properties", {}), **value}).index)
-        return {name: _normal(value[name], (*key, name), schema) for name in names}
+        properties = node.get("properties", {})
+        others = node.get("additionalProperties")
+        names = sorted(value, key=list({**properties, **value}).index)
+        return {
+            name: _normal(value[name], properties.get(name) or (others if isinstance(others, dict) else {}))
+            for name in names
+        }
+    if isinstance(value, list):
+        return [_normal(item, node.get("items", {})) for item in value]
     kinds = node.get("type", ())
     kinds = {kinds} if isinstance(kinds, str) else set(kinds)
     if isinstance(value, (int, float)) and not isinstance(value, bool):

@@ -77,20 +77,44 @@ def _over(origins: Origins, key: KeyPath) -> str:
 
 def _messages(error: ValidationError, schema: SpecSchema) -> Iterator[tuple[KeyPath, str, str]]:
     """Turn one schema error into (key, which item of its list, message)."""
-    path: KeyPath = tuple(part for part in error.absolute_path if isinstance(part, str))
-    item = "".join(f"[{part}]" for part in error.absolute_path if isinstance(part, int))
+    path, item, node = _place(error, schema)
     keyword = str(error.validator)
     limit: Any = error.validator_value
     value: Any = error.instance
-    node = schema.node(path) or {}
     if keyword == "additionalProperties":
-        for name in sorted(set(value) - set(node.get("properties", {}))):
-            yield (*path, name), "", no_such_key((*path, name), schema)
+        names = node.get("properties", {})
+        for name in sorted(set(value) - set(names)):
+            if item:
+                yield path, f"{item}.{name}", f"no such key: it has {', '.join(names)}"
+            else:
+                yield (*path, name), "", no_such_key((*path, name), schema)
     elif keyword == "required":
         for name in sorted(set(limit) - set(value)):
-            yield (*path, name), "", "is missing: the option chosen for its group does not set it"
+            if item:
+                yield path, f"{item}.{name}", "is missing: give one"
+            else:
+                yield (*path, name), "", "is missing: the option chosen for its group does not set it"
     else:
         yield path, item, _message(keyword, limit, value, path, node) + _condition(error, schema)
+
+
+def _place(error: ValidationError, schema: SpecSchema) -> tuple[KeyPath, str, dict[str, Any]]:
+    """Return the key an error is at, where inside its list (`[1].fraction`), and the schema of what is there."""
+    path: KeyPath = ()
+    item = ""
+    node: Any = schema.root
+    for part in error.absolute_path:
+        if isinstance(part, int):
+            item += f"[{part}]"
+            # A list of plain values says what they may be at the key itself.
+            node = node.get("items", {}) if "properties" in node.get("items", {}) else node
+        elif item:
+            item += f".{part}"
+            node = node.get("properties", {}).get(part, {})
+        else:
+            path = (*path, part)
+            node = schema.node(path) or {}
+    return path, item, node
 
 
 def _message(keyword: str, limit: Any, value: Any, path: KeyPath, node: dict[str, Any]) -> str:

@@ -1,6 +1,7 @@
 import hashlib
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,15 @@ import pyarrow.parquet as parquet
 import pytest
 
 from forge.data import tokens as module
+from forge.data.corpus import build_corpus
 from forge.data.encoding import load_tokenizer
+from forge.data.lake import build_lake
 from forge.data.loading import IGNORED, TokenShard, load_batch, sequence_count, trace_sample, verify_tokens
 from forge.data.tokenizer import BOS, EOS, train_tokenizer
 from forge.data.tokens import build_tokens
 from forge.errors import StageError
 from forge.progress import SilentProgress
-from tests.data.builders import make_corpus, prose, prose_files, rows
+from tests.data.builders import CORPUS, LAKE, make_corpus, prose, prose_files, rows, write_folder
 from tests.factories import TOKENS, tokenizer_defaults
 
 FILES = ("train.bin", "held_out.bin", "documents.parquet", "tokens.json")
@@ -189,6 +192,56 @@ def test_weights_of_sources_are_tokens_in_the_stream(place: Path, tmp_path: Path
         == summary["train_tokens"]
         == len(TokenShard.open(tmp_path, "train"))
     )
+
+
+@pytest.mark.parametrize("packing", ["concatenate", "best_fit"])
+def test_phases_are_segments_with_each_source_s_text_in_its_weight(tmp_path: Path, packing: str) -> None:
+    folders = [
+        write_folder(tmp_path / name, prose_files(seeds))
+        for name, seeds in (("general", range(20)), ("fine", range(20, 30)))
+    ]
+    general, fine = map(str, folders)
+    for name in ("lake", "corpus", "tokenizer", "out"):
+        (tmp_path / name).mkdir()
+    build_lake([general, fine], LAKE, tmp_path / "lake", SilentProgress())
+    build_corpus(tmp_path / "lake", CORPUS, tmp_path / "corpus", SilentProgress())
+    parameters = tokenizer_defaults() | {"vocab_size": 300}
+    train_tokenizer(tmp_path / "corpus", parameters, tmp_path / "tokenizer", SilentProgress())
+    phases = [{general: 0.5, fine: 0.0}, {general: 0.5, fine: 2.0}]
+    length = 256
+    summary = build(tmp_path, tmp_path / "out", packing=packing, sequence_length=length, phases=phases)
+    shard = TokenShard.open(tmp_path / "out", "train")
+    assert [[run.source for run in runs] for runs in shard.phases] == [[general], [general, fine]]
+    assert not TokenShard.open(tmp_path / "out", "held_out").phases
+    source_of = {row["document_id"]: row["source"] for row in rows(tmp_path / "corpus" / "corpus.parquet")}
+    documents = [row for row in rows(tmp_path / "out" / "documents.parquet") if row["split"] == "train"]
+    seen = []
+    for runs in shard.phases:
+        for run in runs:
+            inside = [row for row in documents if run.start <= row["start"] < run.start + run.tokens]
+            assert {source_of[row["document_id"]] for row in inside} == {run.source}
+            seen.append([row["document_id"] for row in inside])
+    # Each phase reads another half of the general text, and the fine text twice in the second.
+    assert not set(seen[0]) & set(seen[1])
+    own = {row for row in seen[0] + seen[1]}
+    assert own == {row["document_id"] for row in documents if source_of[row["document_id"]] == general}
+    assert set(Counter(document for document in seen[2]).values()) >= {2}
+    assert summary["sources"][general]["train_tokens"] == sum(
+        row["tokens"] for row in documents if source_of[row["document_id"]] == general
+    )
+    verify_tokens(tmp_path / "out")
+    for index in (0, sequence_count(len(shard), length) - 1):
+        window = shard.window(index * length, length)
+        for part in trace_sample(tmp_path / "out", index, length):
+            (row,) = [
+                row
+                for row in documents
+                if row["document_id"] == part.document_id
+                and row["start"] <= index * length + part.start < row["start"] + row["tokens"]
+            ]
+            assert part.document_offset == row["offset"] + index * length + part.start - row["start"]
+            if part.document_offset == 0:
+                assert window[part.start] == 0
 
 
 def test_a_changed_byte_is_found(place: Path, tmp_path: Path) -> None:

@@ -29,10 +29,6 @@ from tests.factories import tiny_plan, write_tokens
             tiny_plan(schedule={"global_batch_sequences": 6}),
             "1 processes x 4 sequences x 1 accumulated make a batch of 4, the plan's is 6: compile the plan again",
         ),
-        (
-            tiny_plan(layout={"sequence_parallel_degree": 2}),
-            "engine.sequence_parallel_degree=2 can be planned and not yet trained",
-        ),
     ],
 )
 def test_a_plan_that_does_not_add_up_is_refused(

@@ -34,6 +34,16 @@ def test_what_is_not_finite_is_said(value: float) -> None:
     assert judge(after(STEADY), 2.0, value) == ("not finite", f"gradient norm is {value}")
 
 
+def test_an_overflow_in_fp16_is_none_of_a_failure_until_the_scale_can_fall_no_more() -> None:
+    course = after(STEADY)
+    judgement, seen = judge(course, 2.0, math.nan, 4096.0)
+    assert (judgement, seen) == ("overflow", "the gradient overflowed at a loss scale of 4096")
+    assert remember(course, judgement, 2.0, math.nan) == course
+    assert judge(course, 2.0, math.nan, 1.0) == ("not finite", "gradient norm is nan")
+    assert judge(course, math.nan, math.nan, 4096.0)[0] == "not finite"
+    assert judge(course, 2.0, 1.0, 4096.0) == ("good", "")
+
+
 def test_a_rise_far_off_the_last_steps_is_a_spike() -> None:
     assert judge(after(STEADY), 2.3, 1.0)[0] == "good"
     judgement, seen = judge(after(STEADY), 2.6, 1.0)

@@ -89,11 +89,23 @@ BAD: list[tuple[tuple[str, ...], str]] = [
     (("engine.compile_layers=1",), "engine.compile_layers"),
     (("engine.compile_layers=true", "engine.zero_stage=3", *GPUS), "ZeRO stage 3 gathers weights"),
     (("engine.compile_layers=true", "engine.attention=eager"), "engine.attention=eager are not compiled"),
+    (
+        ("engine.compile_layers=true", "engine.sequence_parallel_degree=2", *GPUS),
+        "shared sequences are not compiled",
+    ),
     (("engine.compile_layers=true", "engine.activation_checkpointing=full"), "is not checkpointed"),
     (("engine.compile_layers=true", "model=mixtral_8x1b", *GPUS), "layers with experts are not compiled"),
     (("engine.hpz_partition_size=5", *GPUS), "5 does not divide the 8 devices"),
     (("engine.sequence_parallel_degree=5", *GPUS), "5 does not divide the 8 devices"),
     (("engine.sequence_parallel_degree=64", "hardware=64xh100"), "attention heads"),
+    (
+        ("model=qwen3_8b", "engine.sequence_parallel_degree=16", "hardware=64xh100"),
+        "16 does not divide the 8 heads of keys and values",
+    ),
+    (
+        ("model=mixtral_8x1b", "engine.sequence_parallel_degree=2", "hardware=64xh100"),
+        "the experts of a mixture are balanced over whole sequences",
+    ),
     (("engine.offload_parameters=cpu", "engine.zero_stage=1", *GPUS), "ZeRO stage 3 alone"),
     (("engine.offload_optimizer=nvme", "engine.zero_stage=1", *GPUS), "NVMe at ZeRO stage 3 alone"),
     (("engine.deepspeed.zero_optimization.sub_group_size=-1",), "sub_group_size"),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from forge.errors import SpecError
@@ -15,16 +17,15 @@ LONG = (
 )
 
 
-def test_sequences_over_devices_can_be_planned_and_are_refused_when_run() -> None:
+def test_sequences_over_devices_are_planned_for_devices_that_deepspeed_knows_as_replicas() -> None:
     plan = compiled(*LONG, "engine.sequence_parallel_degree=8")
     assert plan.layout.sequence_parallel_degree == 8
     micro, accumulated = plan.layout.micro_batch_sequences, plan.layout.gradient_accumulation_steps
     assert micro * accumulated * 64 // 8 == plan.schedule.global_batch_sequences
-    assert plan.deepspeed["train_batch_size"] == plan.schedule.global_batch_sequences
-    assert plan.deepspeed["sequence_parallel_size"] == 8
-    assert any("engine.sequence_parallel_degree" in line for line in plan.estimates.warnings)
-    with pytest.raises(SpecError, match="planned and not yet run"):
-        check_carried_out(plan.layout)
+    assert plan.deepspeed["train_batch_size"] == 8 * plan.schedule.global_batch_sequences
+    check_carried_out(plan.layout)
+    with pytest.raises(SpecError, match="flash attention can be planned and not yet run"):
+        check_carried_out(replace(plan.layout, attention="flash"))
 
 
 def test_more_devices_to_a_sequence_need_less_memory_each() -> None:

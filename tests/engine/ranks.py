@@ -1,0 +1,44 @@
+"""Trains several plans in one group of processes, one plan after the other: they are started once."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch.multiprocessing.spawn import spawn
+
+from forge.plan.types import Plan
+
+
+def train_in_ranks(plans: Mapping[Path, tuple[Plan, Path]], processes: int) -> None:
+    """Train each plan, on the tokens beside it, in its run folder, by `processes` ranks."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    spawn(_train, (processes, port, dict(plans)), processes)  # type: ignore[no-untyped-call]
+
+
+def _train(rank: int, processes: int, port: int, plans: dict[Path, tuple[Plan, Path]]) -> None:
+    os.environ |= {
+        "DS_ACCELERATOR": "cpu",
+        "GLOO_SOCKET_IFNAME": "lo",
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(processes),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
+
+    from forge.engine.distributed import join, leave
+    from forge.engine.heartbeat import Heartbeat
+    from forge.engine.stopping import StopRequest
+    from forge.engine.worker import Surroundings, work
+
+    for run_dir, (plan, tokens) in plans.items():
+        (run_dir / "logs").mkdir(exist_ok=True)
+        beat = Heartbeat(run_dir / "logs", rank)
+        around = Surroundings(run_dir, run_dir.parent / "out", lambda: 0.0, StopRequest(run_dir), beat)
+        work(plan, tokens, around, join(plan.layout))
+    leave()
+    os._exit(0)  # gloo may abort a process that ends by itself
