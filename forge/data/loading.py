@@ -15,6 +15,8 @@ from forge.data.boundaries import document_positions, positions_from
 from forge.data.shuffle import permute
 from forge.errors import StageError
 
+SPLITS = ("train", "held_out")
+
 IGNORED = -100
 """A target that is not learnt: what PyTorch's cross-entropy leaves out."""
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from safetensors.numpy import load
 
 from forge.data.loading import BEGINS, PREFERRED, TokenShard
 from forge.errors import StageError
 
 REFERENCE_FILE = "reference.safetensors"
+REFERENCE_FACTS = "reference.json"
+"""Its checksum, and what was found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,11 @@ class Pairs:
 
     def __len__(self) -> int:
         return len(self.row)
+
+    def where(self, which: npt.NDArray[np.bool_]) -> Pairs:
+        """Return those of which `which`, [pairs], is true."""
+        columns = (self.row, self.chosen, self.rejected, self.end, self.start)
+        return Pairs(*(column[which] for column in columns))
 
 
 def pairs_in(shard: TokenShard, indices: npt.NDArray[np.int64], sequence_length: int) -> Pairs:
@@ -61,7 +70,8 @@ def _labels(shard: TokenShard, indices: npt.NDArray[np.int64], sequence_length: 
     if shard.labels is None:
         raise StageError("train: the tokens are of documents, not of preferences: compile the plan again")
     starts = np.asarray(indices, np.int64)[:, None] * sequence_length
-    return shard.labels[starts + np.arange(sequence_length)]
+    labels: npt.NDArray[np.uint8] = shard.labels[starts + np.arange(sequence_length)]
+    return labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +90,18 @@ class Reference:
         Raises:
             StageError: it is not there, or damaged.
         """
-        path = folder / REFERENCE_FILE
+        path, remedy = folder / REFERENCE_FILE, "delete this folder and run again"
         try:
-            tensors = load_file(path)
+            content = path.read_bytes()
+            facts = json.loads((folder / REFERENCE_FACTS).read_text(encoding="utf-8"))
+            if hashlib.sha256(content).hexdigest() != facts["sha256"]:
+                raise StageError(
+                    f"train: {path}: was changed after it was written (its checksum differs): {remedy}"
+                )
+            tensors = load(content)
             return cls(tensors[f"{split}.starts"], tensors[f"{split}.log_probabilities"])
-        except (OSError, SafetensorError, KeyError) as error:
-            raise StageError(
-                f"train: {path}: cannot be read ({error}): delete this folder and run again"
-            ) from None
+        except (OSError, ValueError, SafetensorError, KeyError, TypeError) as error:
+            raise StageError(f"train: {path}: cannot be read ({error}): {remedy}") from None
 
     def of(self, pairs: Pairs) -> npt.NDArray[np.float32]:
         """Return the log-probabilities of `pairs`, [len(pairs), 2].

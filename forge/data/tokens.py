@@ -23,6 +23,7 @@ from forge.data.corpus_rows import CorpusRow, corpus_rows, split_bytes
 from forge.data.encoding import Encoder, SpecialIds
 from forge.data.engine import LOCAL, Engine
 from forge.data.journal import JournalledFile
+from forge.data.loading import SPLITS
 from forge.data.mixture import mixed
 from forge.data.packing import Packing, best_fit, concatenate
 from forge.data.workers import make_pool, map_in_order
@@ -30,7 +31,6 @@ from forge.errors import StageError
 from forge.files import link_or_copy, work_folder
 from forge.progress import Progress
 
-SPLITS = ("train", "held_out")
 BLOCK_BYTES = 2 * 1024 * 1024
 """Text that a worker encodes at once."""
 COPY_TOKENS = 1 << 22

@@ -16,7 +16,9 @@ from forge.data.loading import (
     load_batch,
     sequence_count,
 )
+from forge.data.pairs import Reference, count_pairs, pairs_in
 from forge.engine.documents import Documents
+from forge.engine.preference_loss import PairBatch
 from forge.plan.types import Plan
 
 
@@ -38,6 +40,8 @@ class MicroBatch(NamedTuple):
     documents: Documents
     learnt_targets: float | None
     """Targets of the step that are learnt, a mean over all its micro-batches; None: of each its own."""
+    pairs: PairBatch | None = None
+    """Where preferences are learnt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,8 @@ class RankBatches:
     bos_id: int
     eos_id: int
     """Of the tokens: what documents begin and end with."""
+    reference: Reference | None = None
+    """Of the pairs in the tokens, where preferences are learnt."""
 
     def step(self, step: int) -> Iterator[MicroBatch]:
         """Yield what is computed at once, for each accumulation of `step`."""
@@ -61,6 +67,7 @@ class RankBatches:
         )
         learnt = learnt_targets(self.shard, batch, length)
         micro_batches = layout.gradient_accumulation_steps * layout.world_size
+        pairs_of_step = 0 if self.reference is None else count_pairs(self.shard, batch, length)
         for accumulation in range(layout.gradient_accumulation_steps):
             positions = rank_positions(
                 accumulation, self.rank, layout.world_size, layout.micro_batch_sequences
@@ -73,4 +80,13 @@ class RankBatches:
                 torch.from_numpy(targets).to(self.device),
                 Documents.at(places, self.device),
                 None if learnt is None else max(learnt, 1) / micro_batches,
+                None
+                if self.reference is None
+                else PairBatch.of(
+                    pairs_in(self.shard, indices, length),
+                    self.reference,
+                    schedule.dpo_beta,
+                    pairs_of_step / micro_batches,
+                    self.device,
+                ),
             )

@@ -2,12 +2,13 @@
 
 loss = -log sigmoid(beta ((log p(chosen) - log r(chosen)) - (log p(rejected) - log r(rejected))))
 
-p is the model, r the reference, both given the prompt (Rafailov et al. 2023, eq. 7). What the sigmoid is taken of is the
-margin: the difference of the two answers' implicit rewards.
+p is the model, r the reference, both given the prompt (Rafailov et al. 2023, eq. 7). What the sigmoid is taken of is
+the margin: the difference of the two answers' implicit rewards.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -58,7 +59,7 @@ def answer_log_probabilities(
         for row, first, middle, end in spans
         for begin, stop in ((first, middle), (middle, end))
     ]
-    return -torch.stack(sums).view(-1, 2)
+    return -torch.stack(sums).view(-1, 2) if sums else nats.new_zeros(0, 2)
 
 
 def margins(log_probabilities: torch.Tensor, reference: torch.Tensor, beta: float) -> torch.Tensor:
@@ -77,3 +78,32 @@ def preference_loss(nats: torch.Tensor, pairs: PairBatch) -> tuple[torch.Tensor,
     found = margins(answer_log_probabilities(nats, pairs.spans), pairs.reference, pairs.beta)
     loss = -torch.nn.functional.logsigmoid(found).sum() / pairs.of_step
     return loss, found.detach()
+
+
+@dataclass(slots=True)
+class MarginSums:
+    """What a rank has seen of margins, summed on its device."""
+
+    sums: torch.Tensor
+    """fp64: of the margins, of those above 0, of all."""
+
+    @classmethod
+    def zero(cls, device: torch.device) -> MarginSums:
+        """Return those of no pair."""
+        return cls(torch.zeros(3, dtype=torch.float64, device=device))
+
+    def add(self, found: torch.Tensor | None) -> None:
+        """Add the margins of some pairs; None: there are none."""
+        if found is not None:
+            self.sums += torch.stack([found.sum(), (found > 0).sum(), found.new_tensor(len(found))]).double()
+
+    def values(self) -> list[float]:
+        """Return the sums, which add up over ranks."""
+        values: list[float] = self.sums.tolist()
+        return values
+
+
+def margin_fields(sums: Sequence[float]) -> dict[str, float]:
+    """Return what an event says of margins, of `MarginSums.values` added up: {} where there is no pair."""
+    margin, preferred, pairs = sums
+    return {"reward_margin": margin / pairs, "preference_accuracy": preferred / pairs} if pairs else {}
