@@ -27,6 +27,13 @@ and norms ten times the usual are common in trainings that go well (Chowdhery et
 NOT_FINITE_IN_A_ROW = 3
 """As many steps without a finite loss and gradient mean that leaving them out one by one does not help."""
 
+PAIR_LOSS_SPREAD_FLOOR = 0.5
+"""Nats a pair, where preferences are learnt: once most pairs cost next to nothing, one that is labelled the wrong way
+costs several, whatever the weights."""
+
+PAIR_NORM_SPREAD_FLOOR = 1.0
+"""Likewise of the logarithm of the gradient norm, which is in proportion to how wrong the pairs of a step are."""
+
 _MAD_OF_A_NORMAL = 1.4826
 """A normal distribution's standard deviation is this times its median absolute deviation (Rousseeuw & Croux 1993)."""
 
@@ -49,14 +56,20 @@ class Course:
     """Steps without a finite loss and gradient since the last good one."""
 
 
-def judge(course: Course, loss: float, gradient_norm: float) -> tuple[Judgement, str]:
-    """Judge a step after `course`: the judgement, and in words what was seen ('loss is nan')."""
+def judge(course: Course, loss: float, gradient_norm: float, of_pairs: bool = False) -> tuple[Judgement, str]:
+    """Judge a step after `course`: the judgement, and in words what was seen ('loss is nan').
+
+    `of_pairs` says that the loss is of preferences.
+    """
     for name, value in (("loss", loss), ("gradient norm", gradient_norm)):
         if not math.isfinite(value):
             return "not finite", f"{name} is {value}"
+    floors = (LOSS_SPREAD_FLOOR, NORM_SPREAD_FLOOR)
+    if of_pairs:
+        floors = (PAIR_LOSS_SPREAD_FLOOR, PAIR_NORM_SPREAD_FLOOR)
     seen = (
-        ("loss", "nats", loss, loss, course.losses, LOSS_SPREAD_FLOOR),
-        ("gradient norm", "", gradient_norm, _log(gradient_norm), course.log_norms, NORM_SPREAD_FLOOR),
+        ("loss", "nats", loss, loss, course.losses, floors[0]),
+        ("gradient norm", "", gradient_norm, _log(gradient_norm), course.log_norms, floors[1]),
     )
     for name, unit, shown, value, before, floor in seen:
         score, median = _score(value, before, floor)

@@ -115,7 +115,9 @@ def _steps(
             stop = outcome.stop_asked
             elapsed_s += time.perf_counter() - began_s
             data_time_s += outcome.data_time_s
-            judgement, seen = judge(course, outcome.loss, outcome.gradient_norm)
+            judgement, seen = judge(
+                course, outcome.loss, outcome.gradient_norm, of_pairs=schedule.task == "dpo"
+            )
             course = remember(course, judgement, outcome.loss, outcome.gradient_norm)
             if judgement == "not finite":
                 tell("step_skipped", step=done, reason=seen, decided_before=False)

@@ -44,8 +44,8 @@ def evaluate_model(
     Bits per byte = summed loss in bits / UTF-8 bytes of the measured documents. The sum includes what it costs to
     predict where documents begin and end, so text of the same corpus compares across tokenizers. Of conversations only
     answers, with their ends, are predicted and counted; a prompt is what a user says, and the sample the answer. Of
-    preferences it is the preferred answers; where the pairs have a `reference`, how often they gain more than the others
-    is measured as well.
+    preferences it is the preferred answers; where the pairs have a `reference`, how often those gain more than the
+    others is measured as well.
 
     Raises:
         StageError: nothing is held out, the limit is below the first document, a prompt is too long, the loss is

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from forge.data.boundaries import positions_from
-from forge.data.loading import BEGINS, TokenShard, load_batch
+from forge.data.loading import BEGINS, IGNORED, TokenShard, load_batch
 from forge.data.pairs import Reference, pairs_in
 from forge.errors import StageError
 from forge.progress import Progress
@@ -61,7 +61,7 @@ def measure_preferences(
         ).logits
         wanted = torch.from_numpy(targets).to(device)
         nats = torch.nn.functional.cross_entropy(
-            logits.flatten(0, 1).float(), wanted.flatten(), reduction="none"
+            logits.flatten(0, 1).float(), wanted.flatten(), reduction="none", ignore_index=IGNORED
         )
         sums = np.cumsum(nats.double().cpu().numpy().reshape(targets.shape), axis=1)
         sums = np.pad(sums, ((0, 0), (1, 0)))
