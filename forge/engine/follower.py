@@ -64,6 +64,8 @@ class Follower:
     def _read(self, done: int, total: int) -> None:
         if not self.started and not self._step:
             self.progress.start(total, self._unit)
+            self.progress.resume(done)
+            self._step = done
         self.started = True
         if done > self._step:
             self.progress.advance(done - self._step)
