@@ -139,6 +139,56 @@ def test_the_loss_is_the_mean_over_the_pairs_of_the_step(
     assert all((each.total.item() > each.cross_entropy.item()) == bool(model) for each in found)
 
 
+def test_in_chunks_no_logits_are_kept_for_the_backward_pass(pairs: Path, reference: Path) -> None:
+    kept = {}
+    for loss_chunks in (1, 8):
+        plan = dpo_plan(model={"vocab_size": 8192})
+        network = build_model(plan.model, plan.seed)
+        if loss_chunks > 1:
+            compute_loss_inside(network, loss_chunks)
+        given = Reference.open(reference, "train")
+        (batch,) = RankBatches(plan, TokenShard.open(pairs, "train"), 0, CPU, BOS_ID, EOS_ID, given).step(0)
+        wide: list[int] = []
+
+        def keep(tensor: torch.Tensor, wide: list[int] = wide) -> torch.Tensor:
+            wide.extend([tensor.numel()] if tensor.shape[-1:] == (8192,) else [])
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            micro_batch_loss(
+                network,
+                batch.inputs,
+                batch.targets,
+                plan.model,
+                loss_chunks,
+                batch.documents,
+                pairs=batch.pairs,
+            )
+        kept[loss_chunks] = sum(wide)
+    assert kept[1] >= 4 * LENGTH * 8192
+    assert kept[8] == 0
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_each_pair_of_a_step_is_computed_once_and_whole(processes: int, pairs: Path, reference: Path) -> None:
+    layout = {"processes_per_node": processes, "micro_batch_sequences": 2 // processes}
+    plan = dpo_plan(layout | {"gradient_accumulation_steps": 2})
+    shard, given = TokenShard.open(pairs, "train"), Reference.open(reference, "train")
+    seen: list[list[float]] = []
+    for step in range(6):  # an epoch of 24 sequences
+        micro_batches = [
+            batch.pairs
+            for rank in range(processes)
+            for batch in RankBatches(plan, shard, rank, CPU, BOS_ID, EOS_ID, given).step(step)
+        ]
+        of_step = sum(len(some.spans) for some in micro_batches if some is not None)
+        for some in micro_batches:
+            assert some is not None
+            assert some.of_step == of_step / len(micro_batches)
+            seen += some.reference.tolist()
+    assert sorted(seen) == sorted(given.log_probabilities.tolist())
+
+
 def test_held_out_preferences_come_to_be_kept(
     tmp_path: Path, pairs: Path, reference: Path, place: Place
 ) -> None:
