@@ -69,8 +69,8 @@ class HeldOutMeasure(NamedTuple):
 
     loss: float
     """Mean cross-entropy, nats a token; of preferences the mean loss, nats a pair."""
-    preferences: dict[str, float]
-    """Of preferences: `reward_margin` and `preference_accuracy`, as of a step."""
+    preferences: dict[str, float | None]
+    """`reward_margin` and `preference_accuracy`, as of a step."""
 
 
 @torch.no_grad()

@@ -50,8 +50,8 @@ class StepOutcome:
     """Time this rank waited for its batches."""
     expert_counts: torch.Tensor | None
     """Tokens of the global batch sent to each expert, fp64 [layers, experts]; None for a dense model."""
-    preferences: dict[str, float]
-    """What is said of the pairs of the global batch; {} where there are none."""
+    preferences: dict[str, float | None]
+    """What is said of the pairs of the global batch."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,9 @@ class MarginSums:
         return values
 
 
-def margin_fields(sums: Sequence[float]) -> dict[str, float]:
-    """Return what an event says of margins, of `MarginSums.values` added up: {} where there is no pair."""
+def margin_fields(sums: Sequence[float]) -> dict[str, float | None]:
+    """Return what an event says of margins, of `MarginSums.values` added up; null where there is no pair."""
     margin, preferred, pairs = sums
-    return {"reward_margin": margin / pairs, "preference_accuracy": preferred / pairs} if pairs else {}
+    if not pairs:
+        return {"reward_margin": None, "preference_accuracy": None}
+    return {"reward_margin": margin / pairs, "preference_accuracy": preferred / pairs}

@@ -93,7 +93,7 @@ def work(plan: Plan, tokens: Path, around: Surroundings, place: Place) -> None:
         if place.rank == 0:
             append_event(events_path, event, **fields)
             if board is not None and event in SHOWN:
-                shown = {tag: fields[tag] for tag in SHOWN[event] if fields.get(tag) is not None}
+                shown = {tag: fields[tag] for tag in SHOWN[event] if fields[tag] is not None}
                 board.add(fields["step"], shown)
 
     facts = token_facts(tokens)

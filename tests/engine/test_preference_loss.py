@@ -67,7 +67,7 @@ def test_a_model_that_is_the_reference_has_the_loss_of_a_coin() -> None:
 
 def test_what_events_say_of_margins() -> None:
     sums = MarginSums.zero(torch.device("cpu"))
-    assert margin_fields(sums.values()) == {}
+    assert margin_fields(sums.values()) == {"reward_margin": None, "preference_accuracy": None}
     sums.add(None)
     sums.add(torch.tensor([0.5, -1.5, 0.0]))
     sums.add(torch.tensor([3.0]))
