@@ -70,8 +70,10 @@ def _facts(compiled: Compiled) -> Table:
     )
     for source in plan.initial_weights:
         table.add_row("starts from", f"{source.path} ({size(source.bytes)}, {source.sha256[:12]})")
-    if schedule.task != "pretrain":
-        table.add_row("task", f"{schedule.task}: the answers in conversations are learnt")
+    if schedule.task == "sft":
+        table.add_row("task", "sft: the answers in conversations are learnt")
+    if schedule.task == "dpo":
+        table.add_row("task", f"dpo: which of two answers is preferred is learnt, beta {schedule.dpo_beta:g}")
     if model.lora_rank:
         table.add_row(
             "adapters",
@@ -152,8 +154,11 @@ def _phase(phase: PhasePlan) -> str:
 def _time(estimates: Estimates) -> str:
     utilization = estimates.model_flops_utilization
     mfu = "" if utilization is None else f", {utilization:.0%} MFU"
+    reference = ""
+    if estimates.reference_time_s:
+        reference = f"{duration(estimates.reference_time_s)} to read the reference, "
     return (
-        f"{duration(estimates.wall_clock_s)} ± {estimates.time_error_fraction:.0%}: "
+        f"{duration(estimates.wall_clock_s)} ± {estimates.time_error_fraction:.0%}: {reference}"
         f"{figure(estimates.step_time_s)} s a step, {estimates.tokens_per_second:,.0f} tokens/s{mfu}"
     )
 

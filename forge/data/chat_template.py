@@ -84,8 +84,8 @@ class ChatEncoder:
         except jinja2.TemplateError as error:
             raise StageError(f"{folder}: chat_template is not a template ({error}): mend it") from None
 
-    def encode(self, messages: list[Message]) -> EncodedChat:
-        """Return a conversation in tokens.
+    def encode(self, messages: list[Message], first: int = 0) -> EncodedChat:
+        """Return a conversation in tokens, of which the answers from message `first` on are learnt.
 
         An answer is what the template makes of an assistant's message after what it opens one with, up to the first
         special token after it, which the model has to write to end its turn.
@@ -93,10 +93,10 @@ class ChatEncoder:
         Raises:
             NoConversation: the template refuses it, or rewrites what was said, or names no end of an answer.
         """
-        ids, learnt = self._encoded(self._pieces(messages))
+        ids, learnt = self._encoded(self._pieces(messages, first))
         if not learnt.any():
             raise NoConversation("no assistant answer", "the chat template leaves its answers out")
-        said = sum(len(message.content.encode()) for message in messages if message.role == ANSWERS)
+        said = sum(len(message.content.encode()) for message in messages[first:] if message.role == ANSWERS)
         return EncodedChat(ids, learnt, said)
 
     def answer_end(self) -> str:
@@ -151,8 +151,8 @@ class ChatEncoder:
     def _text(self, text: str) -> npt.NDArray[np.uint32]:
         return self.encoder.encode([text])[0] if text else np.empty(0, np.uint32)
 
-    def _pieces(self, messages: list[Message]) -> list[_Piece]:
-        """Return the rendered conversation in pieces of the template and of what was said."""
+    def _pieces(self, messages: list[Message], first: int) -> list[_Piece]:
+        """Return the rendered conversation in pieces of the template and of what was said, from `first` on learnt."""
         marked = _marked(messages)
         rendered = self._render(marked)
         plain = self._render(messages)
@@ -161,7 +161,7 @@ class ChatEncoder:
             contents = [content.strip() for content in contents]
             if _filled(rendered, contents) != plain:
                 raise NoConversation("rewritten by the template", "the chat template changes what was said")
-        answers = [self._answer(marked, place, rendered) for place in _answer_places(messages)]
+        answers = [self._answer(marked, place, rendered) for place in _answer_places(messages, first)]
         return _cut(rendered, contents, answers)
 
     def _answer(self, marked: list[Message], place: int, rendered: str) -> tuple[int, int]:
@@ -209,8 +209,8 @@ def _cut(rendered: str, contents: list[str], answers: list[tuple[int, int]]) -> 
     return [piece for piece in pieces if piece.text]
 
 
-def _answer_places(messages: list[Message]) -> list[int]:
-    return [place for place, message in enumerate(messages) if message.role == ANSWERS]
+def _answer_places(messages: list[Message], first: int) -> list[int]:
+    return [place for place, message in enumerate(messages) if message.role == ANSWERS and place >= first]
 
 
 def _filled(rendered: str, contents: list[str]) -> str:

@@ -1,16 +1,17 @@
-"""Conversations as tokens with labels: which are learnt, and where a conversation begins."""
+"""Conversations and preferences as tokens with labels: which are learnt, and where a conversation begins."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from forge.data.chat_template import ChatEncoder
-from forge.data.conversations import NoConversation, from_text
-from forge.data.loading import BEGINS, LEARNT
+from forge.data import conversations, preferences
+from forge.data.chat_template import ChatEncoder, EncodedChat
+from forge.data.conversations import NoConversation
+from forge.data.loading import BEGINS, LEARNT, PREFERRED, REJECTED
 
 Note = tuple[int, int, int] | tuple[str, str]
 """Of a document: its tokens, those of them that stand for its text (its answers), and the UTF-8 bytes of that; or why
@@ -37,22 +38,69 @@ def encode_conversations(
 
     One longer than `longest_tokens` is set aside: cut, it would lose an answer, or what an answer refers to.
     """
+
+    def encode(text: str) -> tuple[npt.NDArray[Any], Note]:
+        chat = encoder.encode(conversations.from_text(text))
+        return _piece(chat, LEARNT, BEGINS, dtype), _note(chat)
+
+    return _encoded(texts, encode, dtype, longest_tokens)
+
+
+def encode_preferences(
+    encoder: ChatEncoder, texts: Sequence[str], dtype: np.dtype[Any], longest_tokens: int
+) -> tuple[bytes, list[Note]]:
+    """Return the labelled tokens of preferences one after the other, and a note of each.
+
+    A preference is two conversations, the preferred one first: the prompt and an answer, each as the template renders
+    it. What is noted is of the preferred answer. One whose two conversations have together more than `longest_tokens`
+    is set aside.
+    """
+
+    def encode(text: str) -> tuple[npt.NDArray[Any], Note]:
+        pair = preferences.from_text(text)
+        first = len(pair.prompt)
+        chosen = encoder.encode([*pair.prompt, *pair.chosen], first)
+        rejected = encoder.encode([*pair.prompt, *pair.rejected], first)
+        both = (
+            _piece(chosen, LEARNT, BEGINS | PREFERRED, dtype),
+            _piece(rejected, REJECTED, BEGINS, dtype),
+        )
+        tokens, learnt, size = _note(chosen)
+        return np.concatenate(both), (tokens + len(rejected.ids), learnt, size)
+
+    return _encoded(texts, encode, dtype, longest_tokens)
+
+
+def _encoded(
+    texts: Sequence[str],
+    encode: Callable[[str], tuple[npt.NDArray[Any], Note]],
+    dtype: np.dtype[Any],
+    longest_tokens: int,
+) -> tuple[bytes, list[Note]]:
     pieces: list[npt.NDArray[Any]] = [np.empty(0, dtype)]
     notes: list[Note] = []
     for text in texts:
         try:
-            chat = encoder.encode(from_text(text))
+            piece, note = encode(text)
         except NoConversation as error:
             notes.append((error.reason, error.detail))
             continue
-        if len(chat.ids) > longest_tokens:
-            detail = f"{len(chat.ids)} tokens, train.sequence_length is {longest_tokens}"
+        if len(piece) > longest_tokens:
+            detail = f"{len(piece)} tokens, train.sequence_length is {longest_tokens}"
             notes.append(("longer than a sequence", detail))
             continue
-        piece = np.empty(len(chat.ids), dtype)
-        piece["id"] = chat.ids
-        piece["label"] = chat.learnt * LEARNT
-        piece["label"][0] |= BEGINS
         pieces.append(piece)
-        notes.append((len(chat.ids), int(chat.learnt.sum()), chat.answer_bytes))
+        notes.append(note)
     return np.concatenate(pieces).tobytes(), notes
+
+
+def _piece(chat: EncodedChat, answer: int, begins: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    piece = np.empty(len(chat.ids), dtype)
+    piece["id"] = chat.ids
+    piece["label"] = chat.learnt * np.uint8(answer)
+    piece["label"][0] |= begins
+    return piece
+
+
+def _note(chat: EncodedChat) -> tuple[int, int, int]:
+    return len(chat.ids), int(chat.learnt.sum()), chat.answer_bytes

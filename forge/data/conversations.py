@@ -51,9 +51,7 @@ def from_record(fields: dict[str, Any]) -> list[Message]:
         messages = _side(prompt, "user") + _side(completion, ANSWERS)
     if messages is None:
         raise NoConversation("no messages", f"fields: {', '.join(map(str, fields))}")
-    if not isinstance(messages, list) or not messages:
-        raise NoConversation("no messages", f"`messages` is {_shown(messages)}, not a list of messages")
-    conversation = [_message(place, message) for place, message in enumerate(messages, start=1)]
+    conversation = _messages(messages, "messages")
     if all(message.role != ANSWERS for message in conversation):
         raise NoConversation("no assistant answer", "no message has the role `assistant`")
     return conversation
@@ -77,8 +75,23 @@ def from_text(text: str) -> list[Message]:
     return [Message(role, content) for role, _, content in pairs]
 
 
+def messages_of(value: Any, role: str, name: str) -> list[Message]:
+    """Return the messages of field `name`: a list of them, or a text that `role` says.
+
+    Raises:
+        NoConversation: it is neither.
+    """
+    return _messages(_side(value, role), name)
+
+
 def _side(value: Any, role: str) -> list[Any]:
     return value if isinstance(value, list) else [{"role": role, "content": value}]
+
+
+def _messages(value: Any, name: str) -> list[Message]:
+    if not isinstance(value, list) or not value:
+        raise NoConversation("no messages", f"`{name}` is {_shown(value)}, not a list of messages")
+    return [_message(place, message) for place, message in enumerate(value, start=1)]
 
 
 def _message(place: int, message: Any) -> Message:

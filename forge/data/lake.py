@@ -51,7 +51,7 @@ def build_lake(
 
     Args:
         sources: folders, files, `package:NAME/inner/path` or addresses.
-        parameters: `max_file_bytes`, `metadata_allow` and `ocr` of the spec, and `records`: `text` or `conversation`.
+        parameters: `max_file_bytes`, `metadata_allow` and `ocr` of the spec, and `records`: what is wanted.
         out: an empty folder.
         progress: told the bytes of the files that are done.
         workers: processes that read; as many as there are processors by default.

@@ -16,6 +16,8 @@ from forge.data.segments import SourceRun
 from forge.data.shuffle import permute
 from forge.errors import StageError
 
+SPLITS = ("train", "held_out")
+
 IGNORED = -100
 """A target that is not learnt: what PyTorch's cross-entropy leaves out."""
 
@@ -23,6 +25,10 @@ LEARNT = 1
 """Bit of a label: the token is of an answer, a target of the training."""
 BEGINS = 2
 """Bit of a label: a conversation, or padding, begins at the token."""
+PREFERRED = 4
+"""Bit of a label: the conversation that begins at the token is preferred to the one that begins next."""
+REJECTED = 8
+"""Bit of a label: the token is of the answer that another is preferred to. It is compared, and not LEARNT."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +41,7 @@ class TokenShard:
     """Tokens in a sequence, where documents were packed by best fit."""
     pad_id: int | None = None
     labels: npt.NDArray[np.uint8] | None = None
-    """Of conversations: LEARNT and BEGINS of each token, [len(self)]; None of documents."""
+    """Of conversations: LEARNT, BEGINS, PREFERRED, REJECTED of each token, [len(self)]; None of documents."""
     phases: tuple[tuple[SourceRun, ...], ...] = ()
     """Where the text of each source is, for each phase of the training; empty where it has none."""
 
@@ -130,7 +136,7 @@ def load_batch(
     """Return (inputs, targets), both int64 [len(indices), sequence_length]; targets are inputs one token later.
 
     In a packed shard a target that is padding, or the first token of another sequence, is IGNORED; of conversations
-    every target that is not of an answer.
+    every target that is of no answer.
 
     Raises:
         StageError: the shard was packed for another sequence length.
@@ -146,7 +152,7 @@ def load_batch(
         targets[:, -1] = IGNORED
         targets[targets == shard.pad_id] = IGNORED
     if shard.labels is not None:
-        targets[shard.labels[places[:, 1:]] & LEARNT == 0] = IGNORED
+        targets[shard.labels[places[:, 1:]] & (LEARNT | REJECTED) == 0] = IGNORED
     return np.ascontiguousarray(rows[:, :-1]), targets
 
 

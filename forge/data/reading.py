@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from forge.data import conversations
+from forge.data import conversations, preferences
 from forge.data.formats.items import (
     MAX_DEPTH,
     Budget,
@@ -32,6 +32,9 @@ ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 SMALL_BYTES = 1024 * 1024
 """A file of fewer bytes is opened once."""
+
+WANTED_MIME = {"conversation": conversations.MIME, "preference": preferences.MIME}
+"""Of documents, where not all are wanted."""
 
 OnUnit = Callable[[str, int], None]
 """Told the path below the file, and the bytes, of what is about to be read."""
@@ -224,8 +227,9 @@ class FileReader:
         """Return `item`, or why its document is not wanted."""
         if isinstance(item, Skipped):
             return item
-        if self._records == "conversation" and item.mime != conversations.MIME:
-            return Skipped(item.part, "no conversation", f"it is {item.mime}, conversations are JSON Lines")
+        if item.mime != WANTED_MIME.get(self._records, item.mime):
+            kept_in = f"it is {item.mime}, {self._records}s are JSON Lines, JSON, Parquet or Arrow"
+            return Skipped(item.part, f"no {self._records}", kept_in)
         if not item.text.strip():
             return Skipped(item.part, "empty", "no text but white space")
         found = refusal(item.metadata, self._allow)

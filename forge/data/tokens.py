@@ -1,4 +1,4 @@
-"""The tokens stage: the corpus as flat token files, each document between BOS and EOS, or each a conversation."""
+"""The tokens stage: the corpus as flat token files, each document between BOS and EOS, or a conversation, or two."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 
 from forge.data.chat_template import ChatEncoder
-from forge.data.chat_tokens import Note, encode_conversations, labelled, padding
+from forge.data.chat_tokens import Note, encode_conversations, encode_preferences, labelled, padding
 from forge.data.corpus_rows import CorpusRow, corpus_rows, split_bytes
 from forge.data.encoding import Encoder, SpecialIds
 from forge.data.engine import LOCAL, Engine
 from forge.data.journal import JournalledFile
+from forge.data.loading import SPLITS
 from forge.data.mixture import mixed
 from forge.data.packing import Packing, best_fit, concatenate
 from forge.data.segments import SourceRun, lay_out_segments
@@ -31,7 +32,6 @@ from forge.errors import StageError
 from forge.files import link_or_copy, work_folder
 from forge.progress import Progress
 
-SPLITS = ("train", "held_out")
 BLOCK_BYTES = 2 * 1024 * 1024
 """Text that a worker encodes at once."""
 COPY_TOKENS = 1 << 22
@@ -102,7 +102,9 @@ def build_tokens(
 
     With task `sft` a document is a conversation: both splits are packed, <split>.labels.bin says of each token by
     LEARNT and BEGINS whether it is of an answer and whether a conversation begins at it, `bytes` are those of the
-    answers, and set_aside.parquet has what is longer than a sequence or what the chat template cannot render.
+    answers, and set_aside.parquet has what is longer than a sequence or what the chat template cannot render. With task
+    `dpo` a document is two conversations, the preferred one first (PREFERRED, REJECTED), never parted by packing; what
+    is counted as learnt is of the preferred answers.
 
     A .bin file is `[BOS document EOS]*` in corpus order, little-endian uint16, or uint32 for a vocabulary over 65,535.
     With packing `best_fit` train.bin is sequences of `sequence_length` tokens, each of whole documents and then PAD,
@@ -128,7 +130,12 @@ def build_tokens(
     encoder = Encoder(tokenizer)
     dtype = np.dtype("<u2" if encoder.vocab_size <= 65_535 else "<u4")
     chat = parameters["task"] != "pretrain"
-    how = _How(tokenizer, labelled(dtype) if chat else dtype, parameters["sequence_length"] if chat else None)
+    how = _How(
+        tokenizer,
+        labelled(dtype) if chat else dtype,
+        parameters["sequence_length"] if chat else None,
+        parameters["task"] == "dpo",
+    )
     total_bytes = sum(split_bytes(corpus, split) for split in SPLITS)
     progress.start(total_bytes, "bytes")
     packed_length = parameters["sequence_length"] if parameters["packing"] == "best_fit" else None
@@ -193,7 +200,8 @@ class _How:
     dtype: np.dtype[Any]
     """Of a token, or of a token and its label."""
     longest_tokens: int | None
-    """Of a conversation; None for documents."""
+    """Of a conversation, or of a preference; None for documents."""
+    preferences: bool
 
 
 def _encode(
@@ -223,7 +231,8 @@ def encode_block(how: _How, texts: list[str]) -> tuple[bytes, list[Note]]:
     encoder = _LOADED[how]
     if isinstance(encoder, ChatEncoder):
         assert how.longest_tokens is not None
-        return encode_conversations(encoder, texts, how.dtype, how.longest_tokens)
+        encode = encode_preferences if how.preferences else encode_conversations
+        return encode(encoder, texts, how.dtype, how.longest_tokens)
     return _with_borders(encoder, texts, how.dtype)
 
 

@@ -21,12 +21,14 @@ LOCK_PATIENCE_S = 10.0
 
 
 def main() -> int:
-    """Train, and return the exit status; what goes wrong is left in the run's logs."""
+    """Train, or refer, and return the exit status; what goes wrong is left in the run's logs."""
     parser = argparse.ArgumentParser(prog="python -m forge.engine", description=__doc__)
     parser.add_argument("--plan", type=Path, required=True, help="plan.json")
     parser.add_argument("--tokens", type=Path, required=True, help="the tokens artifact")
     parser.add_argument("--run-dir", type=Path, required=True, help="run folder: events, checkpoints, logs")
     parser.add_argument("--out", type=Path, required=True, help="folder for the trained model")
+    parser.add_argument("--stage", choices=("train", "reference"), default="train", help="what to do")
+    parser.add_argument("--reference", type=Path, help="the reference artifact, where preferences are learnt")
     arguments = parser.parse_args()
     if PARENT_VARIABLE in os.environ:
         die_with_parent(int(os.environ[PARENT_VARIABLE]))
@@ -39,7 +41,7 @@ def main() -> int:
     stop.listen()
     heartbeat = Heartbeat(logs, rank)
     try:
-        _train(arguments.plan, arguments.tokens, arguments.run_dir, arguments.out, rank, stop, heartbeat)
+        _work(arguments, rank, stop, heartbeat)
     except Exception as error:
         record_failure(logs, rank, error)
         traceback.print_exc()
@@ -47,26 +49,26 @@ def main() -> int:
     return 0
 
 
-def _train(
-    plan_path: Path,
-    tokens: Path,
-    run_dir: Path,
-    out: Path,
-    rank: int,
-    stop: StopRequest,
-    heartbeat: Heartbeat,
-) -> None:
+def _work(arguments: argparse.Namespace, rank: int, stop: StopRequest, heartbeat: Heartbeat) -> None:
     from forge.engine.lock import hold_run_lock
 
-    lock = hold_run_lock(run_dir, LOCK_PATIENCE_S) if rank == 0 else None
-    from forge.engine import distributed, worker
+    lock = hold_run_lock(arguments.run_dir, LOCK_PATIENCE_S) if rank == 0 else None
+    from forge.engine import distributed, reference, worker
     from forge.plan.types import load_plan
 
-    plan = load_plan(plan_path)
+    plan = load_plan(arguments.plan)
     launched_at_s = float(os.environ.get(LAUNCHED_VARIABLE, time.time()))
     place = distributed.join(plan.layout)
-    around = worker.Surroundings(run_dir, out, lambda: time.time() - launched_at_s, stop, heartbeat)
-    worker.work(plan, tokens, around, place)
+    around = worker.Surroundings(
+        arguments.run_dir,
+        arguments.out,
+        lambda: time.time() - launched_at_s,
+        stop,
+        heartbeat,
+        arguments.reference,
+    )
+    do = reference.refer if arguments.stage == "reference" else worker.work
+    do(plan, arguments.tokens, around, place)
     distributed.leave()
     if lock is not None:
         lock.close()

@@ -10,7 +10,9 @@ import torch
 
 from forge.data.loading import IGNORED, TokenShard, batch_positions, learnt_targets, load_batch
 from forge.data.order import SequenceOrder
+from forge.data.pairs import Reference, count_pairs, pairs_in
 from forge.engine.documents import Documents
+from forge.engine.preference_loss import PairBatch
 from forge.engine.sequence_parallel import SequenceGroup
 from forge.plan.types import Plan
 
@@ -46,6 +48,8 @@ class MicroBatch(NamedTuple):
     learnt_targets: float | None
     """What to divide sums over targets by: those of the step that are learnt, a mean over all its micro-batches; None:
     by those of each its own."""
+    pairs: PairBatch | None = None
+    """Where preferences are learnt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,8 @@ class RankBatches:
     """Of the tokens: what documents begin and end with."""
     sequence_group: SequenceGroup | None = None
     """Ranks that share their sequences with this one."""
+    reference: Reference | None = None
+    """Of the pairs in the tokens, where preferences are learnt."""
 
     def step(self, step: int) -> Iterator[MicroBatch]:
         """Yield what is computed at once, for each accumulation of `step`."""
@@ -69,6 +75,7 @@ class RankBatches:
         learnt = learnt_targets(self.shard, batch, length)
         micro_batches = layout.gradient_accumulation_steps * layout.world_size
         degree, group = layout.sequence_parallel_degree, self.sequence_group
+        pairs_of_step = 0 if self.reference is None else count_pairs(self.shard, batch, length)
         for accumulation in range(layout.gradient_accumulation_steps):
             positions = rank_positions(
                 accumulation, self.rank // degree, layout.world_size // degree, layout.micro_batch_sequences
@@ -86,4 +93,13 @@ class RankBatches:
                 wanted if group is None else group.part(wanted),
                 Documents.at(places, self.device).shared(group),
                 divisor,
+                None
+                if self.reference is None
+                else PairBatch.of(
+                    pairs_in(self.shard, indices, length),
+                    self.reference,
+                    self.plan.schedule.dpo_beta,
+                    pairs_of_step / micro_batches,
+                    self.device,
+                ),
             )

@@ -33,6 +33,19 @@ def cross_entropy_sums(
     return total, total
 
 
+def cross_entropies(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Return the cross-entropy of each target in nats, fp32 like `targets`, 0 where it is IGNORED.
+
+    Args:
+        logits: [..., vocabulary].
+        targets: int64 [...].
+    """
+    flat = torch.nn.functional.cross_entropy(
+        logits.flatten(0, -2).float(), targets.flatten(), reduction="none", ignore_index=IGNORED
+    )
+    return flat.view_as(targets)
+
+
 class _WithZLoss(torch.autograd.Function):
     """Both in one pass over the logits, forward and backward."""
 

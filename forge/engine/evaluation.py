@@ -1,10 +1,10 @@
-"""Held-out loss while training: a fixed head of the held-out text, the same on any number of ranks."""
+"""Held-out loss while training: a fixed head of the held-out text or pairs, the same on any number of ranks."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,10 +17,12 @@ from forge.data.loading import (
     load_batch,
     sequence_count,
 )
+from forge.data.pairs import Reference, pairs_in
 from forge.engine.batches import rank_positions
 from forge.engine.distributed import Place, sum_over_ranks
 from forge.engine.documents import Documents
 from forge.engine.loss import micro_batch_loss
+from forge.engine.preference_loss import MarginSums, PairBatch, margin_fields
 from forge.errors import StageError
 from forge.plan.types import Plan
 
@@ -35,9 +37,13 @@ class HeldOut:
     """That of the training, or less where the text is shorter."""
     bos_id: int
     eos_id: int
+    reference: Reference | None = None
+    """Of the pairs in the tokens, where preferences are learnt."""
 
     @classmethod
-    def of(cls, plan: Plan, shard: TokenShard, bos_id: int, eos_id: int) -> HeldOut:
+    def of(
+        cls, plan: Plan, shard: TokenShard, bos_id: int, eos_id: int, reference: Reference | None = None
+    ) -> HeldOut:
         """Return what `plan` measures of `shard`: as many whole sequences as `evaluate_tokens` holds, at least one.
 
         Raises:
@@ -50,7 +56,7 @@ class HeldOut:
                 "train: no held-out text: raise data.held_out_fraction, or set train.evaluate_every_steps=null"
             )
         sequences = min(sequence_count(len(shard), length), max(plan.schedule.evaluate_tokens // length, 1))
-        return cls(shard, sequences, length, bos_id, eos_id)
+        return cls(shard, sequences, length, bos_id, eos_id, reference)
 
     @property
     def tokens(self) -> int:
@@ -59,9 +65,18 @@ class HeldOut:
         return self.sequences * self.sequence_length if learnt is None else learnt
 
 
+class HeldOutMeasure(NamedTuple):
+    """What was measured, the same on every rank."""
+
+    loss: float
+    """Mean cross-entropy, nats a token; of preferences the mean loss, nats a pair."""
+    preferences: dict[str, float | None]
+    """`reward_margin` and `preference_accuracy`, as of a step."""
+
+
 @torch.no_grad()
-def held_out_loss(engine: Any, plan: Plan, held_out: HeldOut, place: Place) -> float:
-    """Return the mean cross-entropy, nats a token, of the weights as they are; all ranks call it.
+def measure_held_out(engine: Any, plan: Plan, held_out: HeldOut, place: Place) -> HeldOutMeasure:
+    """Measure the weights as they are; all ranks call it.
 
     Sequences are dealt to the ranks as those of a batch are. Every rank makes as many forward passes, as ZeRO stage 3
     needs, the last on sequences that do not count where there are none left. Draws no random number and changes no
@@ -74,7 +89,8 @@ def held_out_loss(engine: Any, plan: Plan, held_out: HeldOut, place: Place) -> f
         place.sequence_group,
     )
     replicas = place.world_size // degree
-    nats, tokens = 0.0, 0
+    nats, counted = 0.0, 0
+    margins = MarginSums.zero(place.device)
     engine.eval()
     for turn in range(math.ceil(held_out.sequences / (micro_batch * replicas))):
         wanted = np.array(rank_positions(turn, place.rank // degree, replicas, micro_batch))
@@ -86,6 +102,14 @@ def held_out_loss(engine: Any, plan: Plan, held_out: HeldOut, place: Place) -> f
         ids, wanted_ids = (torch.from_numpy(each).to(place.device) for each in (inputs, targets))
         if group is not None:
             ids, wanted_ids = group.part(ids), group.part(wanted_ids)
+        pairs, some = None, int((wanted_ids != IGNORED).sum())
+        if held_out.reference is not None:
+            found = pairs_in(held_out.shard, indices, held_out.sequence_length)
+            found = found.where(counts[found.row])
+            some = len(found)
+            pairs = PairBatch.of(
+                found, held_out.reference, plan.schedule.dpo_beta, max(some, 1), place.device
+            )
         losses = micro_batch_loss(
             engine,
             ids,
@@ -93,10 +117,12 @@ def held_out_loss(engine: Any, plan: Plan, held_out: HeldOut, place: Place) -> f
             plan.model,
             layout.loss_chunks,
             Documents.at(places, place.device).shared(group),
+            pairs=pairs,
         )
-        if some := int((wanted_ids != IGNORED).sum()):
+        margins.add(losses.margins)
+        if some:
             nats += float(losses.cross_entropy) * some
-            tokens += some
+            counted += some
     engine.train()
-    total_nats, total_tokens = sum_over_ranks([nats, float(tokens)], place)
-    return total_nats / total_tokens
+    total_nats, total, *sums = sum_over_ranks([nats, float(counted), *margins.values()], place)
+    return HeldOutMeasure(total_nats / total, margin_fields(sums))

@@ -12,7 +12,8 @@ from forge.progress import Progress
 class Follower:
     """What the parent knows of the workers by their events."""
 
-    def __init__(self, plan: Plan, events: Path, progress: Progress) -> None:
+    def __init__(self, plan: Plan, events: Path, progress: Progress, unit: str = "steps") -> None:
+        """Follow a training in `steps`, or the reading of a reference in `sequences`."""
         self.progress = progress
         self.started = False
         """Whether this attempt's workers have come as far as their first step."""
@@ -21,7 +22,9 @@ class Follower:
         self._events = events
         self._offset_bytes = events.stat().st_size if events.exists() else 0
         self._step = 0
-        progress.start(plan.schedule.steps, "steps")
+        self._unit = unit
+        if unit == "steps":
+            progress.start(plan.schedule.steps, unit)
 
     def expect_start(self) -> None:
         """Forget how the attempt before this one went."""
@@ -32,6 +35,8 @@ class Follower:
         events, self._offset_bytes = read_events(self._events, self._offset_bytes)
         for event in events:
             kind = event["event"]
+            if kind == "reference":
+                self._read(event["sequences_done"], event["sequences"])
             if kind == "train_start":
                 self.started = True
                 if event["resumed_from"] is not None:
@@ -57,5 +62,15 @@ class Follower:
                 )
             if kind == "note":
                 self.progress.note(event["line"])
-            if kind == "train_end":
+            if kind in ("train_end", "reference_end"):
                 self.ending = event["ending"]
+
+    def _read(self, done: int, total: int) -> None:
+        if not self.started and not self._step:
+            self.progress.start(total, self._unit)
+            self.progress.resume(done)
+            self._step = done
+        self.started = True
+        if done > self._step:
+            self.progress.advance(done - self._step)
+            self._step = done

@@ -29,6 +29,12 @@ NOT_FINITE_IN_A_ROW = 3
 
 SMALLEST_LOSS_SCALE = 1.0
 """Of fp16: a gradient that is not finite at this scale is so by itself."""
+PAIR_LOSS_SPREAD_FLOOR = 0.5
+"""Nats a pair, where preferences are learnt: once most pairs cost next to nothing, one that is labelled the wrong way
+costs several, whatever the weights."""
+
+PAIR_NORM_SPREAD_FLOOR = 1.0
+"""Likewise of the logarithm of the gradient norm, which is in proportion to how wrong the pairs of a step are."""
 
 _MAD_OF_A_NORMAL = 1.4826
 """A normal distribution's standard deviation is this times its median absolute deviation (Rousseeuw & Croux 1993)."""
@@ -53,21 +59,28 @@ class Course:
 
 
 def judge(
-    course: Course, loss: float, gradient_norm: float, loss_scale: float | None = None
+    course: Course,
+    loss: float,
+    gradient_norm: float,
+    loss_scale: float | None = None,
+    of_pairs: bool = False,
 ) -> tuple[Judgement, str]:
     """Judge a step after `course`: the judgement, and in words what was seen ('loss is nan').
 
     A gradient that is not finite because its loss was multiplied by `loss_scale` is an overflow, as fp16 has them in
-    trainings that go well.
+    trainings that go well. `of_pairs` says that the loss is of preferences.
     """
     if math.isfinite(loss) and not math.isfinite(gradient_norm) and (loss_scale or 0.0) > SMALLEST_LOSS_SCALE:
         return "overflow", f"the gradient overflowed at a loss scale of {loss_scale:g}"
     for name, value in (("loss", loss), ("gradient norm", gradient_norm)):
         if not math.isfinite(value):
             return "not finite", f"{name} is {value}"
+    floors = (LOSS_SPREAD_FLOOR, NORM_SPREAD_FLOOR)
+    if of_pairs:
+        floors = (PAIR_LOSS_SPREAD_FLOOR, PAIR_NORM_SPREAD_FLOOR)
     seen = (
-        ("loss", "nats", loss, loss, course.losses, LOSS_SPREAD_FLOOR),
-        ("gradient norm", "", gradient_norm, _log(gradient_norm), course.log_norms, NORM_SPREAD_FLOOR),
+        ("loss", "nats", loss, loss, course.losses, floors[0]),
+        ("gradient norm", "", gradient_norm, _log(gradient_norm), course.log_norms, floors[1]),
     )
     for name, unit, shown, value, before, floor in seen:
         score, median = _score(value, before, floor)

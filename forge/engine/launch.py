@@ -17,9 +17,9 @@ from forge.engine.follower import Follower
 from forge.engine.heartbeat import Patience, Watch, clear_beats, read_beats
 from forge.engine.hosts import check_cluster
 from forge.engine.processes import Job, Workers
+from forge.engine.reference_parts import sequences_done
 from forge.engine.stopping import STOP_FILE
-from forge.errors import Interrupted, StageError
-from forge.plan.types import Plan
+from forge.errors import Interrupted, MachineError, StageError
 from forge.progress import Progress
 
 _WATCH_EVERY_S = 1.0
@@ -34,11 +34,17 @@ class Limits:
     patience: Patience = field(default_factory=Patience)
 
 
-def run_training(job: Job, progress: Progress, limits: Limits | None = None) -> dict[str, Any]:
-    """Train, going on from the newest checkpoint in the run folder; return what training.json holds.
+RESULTS = {"train": "training.json", "reference": "reference.json"}
+"""What a stage writes last."""
 
-    Workers that fail or hang are started again from the newest checkpoint. A KeyboardInterrupt asks the workers to
-    write a checkpoint and end; a second one kills them.
+UNITS = {"train": "steps", "reference": "sequences"}
+
+
+def run_training(job: Job, progress: Progress, limits: Limits | None = None) -> dict[str, Any]:
+    """Train, or read the reference, going on where it was left; return what the last file that it writes holds.
+
+    Workers that fail or hang are started again: a training from the newest checkpoint in the run folder. A
+    KeyboardInterrupt asks the workers to write a checkpoint and end; a second one kills them.
 
     Raises:
         StageError: the workers can't train this, or failed too often; the line says which one, why, where its log is
@@ -50,30 +56,30 @@ def run_training(job: Job, progress: Progress, limits: Limits | None = None) -> 
     if job.cluster is None:
         processes.check_loopback()
     (run_dir / "logs").mkdir(parents=True, exist_ok=True)
-    follower = Follower(plan, run_dir / "events.jsonl", progress)
+    follower = Follower(plan, run_dir / "events.jsonl", progress, UNITS[job.stage])
     limits = limits or Limits()
     failures_in_a_row = 0
+    result = job.out / RESULTS[job.stage]
     while True:
-        saved_before = _saved_step(run_dir)
+        saved_before = _saved(job)
         failure = _attempt(job, follower, limits.patience)
-        if failure is None and (job.out / "training.json").exists():
-            summary: dict[str, Any] = json.loads((job.out / "training.json").read_text(encoding="utf-8"))
+        if failure is None and result.exists():
+            summary: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
             return summary
         if follower.ending == "stopped":  # whatever became of the launcher after it
-            raise _interrupted(signal.SIGTERM, run_dir, plan, "checkpoint written")
+            raise _interrupted(signal.SIGTERM, job, _kept(job))
         if failure is None and follower.ending == "going back":
             continue
         failure = failure or first_failure(run_dir / "logs")
-        failures_in_a_row = 1 if _saved_step(run_dir) > saved_before else failures_in_a_row + 1
+        failures_in_a_row = 1 if _saved(job) > saved_before else failures_in_a_row + 1
         # What goes wrong before the first step goes wrong again, unless something outside did it.
         hopeless = failure.kind == "refused" or (failure.kind == "error" and not follower.started)
         if hopeless or failures_in_a_row > limits.restarts:
-            raise _failed(failure, run_dir)
-        line = (
-            f"{failure.line}: starting again from step {_saved_step(run_dir)} "
-            f"({failures_in_a_row} of {limits.restarts})"
+            raise _failed(failure, job)
+        line = f"{_named(failure, job)}: starting again from {_place(job)} ({failures_in_a_row} of {limits.restarts})"
+        append_event(
+            run_dir / "events.jsonl", "restart", reason=_named(failure, job), number=failures_in_a_row
         )
-        append_event(run_dir / "events.jsonl", "restart", reason=failure.line, number=failures_in_a_row)
         progress.note(line)
 
 
@@ -129,39 +135,60 @@ def _hung(logs: Path, watch: Watch) -> Failure | None:
 
 def _stop(workers: Workers | None, job: Job, interrupt: KeyboardInterrupt, follower: Follower) -> Interrupted:
     """Ask the workers to end with a checkpoint and wait for it, unless a second interrupt comes."""
-    run_dir, plan = job.run_dir, job.plan
+    run_dir = job.run_dir
     saved = "nothing to save"
     if workers is not None:
         (run_dir / STOP_FILE).touch()
         try:
-            follower.progress.note(
-                "train: stopping after this step, with a checkpoint; interrupt again to stop at once"
-            )
+            follower.progress.note(_STOPPING[job.stage])
             while not processes.ended(workers):
                 follower.look()
             if workers.returncode != 0:
-                raise _failed(first_failure(run_dir / "logs"), run_dir)
-            saved = "checkpoint written"
+                raise _failed(first_failure(run_dir / "logs"), job)
+            saved = _kept(job)
         except KeyboardInterrupt:
             processes.kill(workers)
-            saved = "at once, later steps are lost"
+            saved = f"at once, later {UNITS[job.stage]} are lost"
     # The command line turns SIGTERM into a subclass of KeyboardInterrupt; Ctrl-C is the class itself.
     number = signal.SIGINT if type(interrupt) is KeyboardInterrupt else signal.SIGTERM
-    return _interrupted(number, run_dir, plan, saved)
+    return _interrupted(number, job, saved)
 
 
-def _interrupted(number: int, run_dir: Path, plan: Plan, saved: str) -> Interrupted:
-    step = _saved_step(run_dir)
+_STOPPING = {
+    "train": "train: stopping after this step, with a checkpoint; interrupt again to stop at once",
+    "reference": "reference: stopping after these sequences; interrupt again to stop at once",
+}
+
+
+def _kept(job: Job) -> str:
+    return "checkpoint written" if job.stage == "train" else "what was done is kept"
+
+
+def _interrupted(number: int, job: Job, saved: str) -> Interrupted:
+    of = f" of {job.plan.schedule.steps}" if job.stage == "train" else ""
     return Interrupted(
-        number, f"train: stopped at step {step} of {plan.schedule.steps}, {saved}: the same command goes on"
+        number, f"{job.stage}: stopped at {_place(job)}{of}, {saved}: the same command goes on"
     )
 
 
-def _failed(failure: Failure, run_dir: Path) -> StageError:
-    return StageError(
-        f"{failure.line}: see {failure.log}; the same command goes on from step {_saved_step(run_dir)}"
-    )
+def _failed(failure: Failure, job: Job) -> StageError:
+    line = f"{_named(failure, job)}: see {failure.log}; the same command goes on from {_place(job)}"
+    # What is finished of a reference lies in the artifact, which is kept where the machine gave out.
+    return MachineError(line) if failure.kind == "killed" else StageError(line)
 
 
-def _saved_step(run_dir: Path) -> int:
-    return next(iter(checkpoint_steps(checkpoint_folder(run_dir))), 0)
+def _named(failure: Failure, job: Job) -> str:
+    """Return the line of a failure, under the name of the stage: workers speak of the one that they are there for."""
+    said = failure.line.removeprefix("train: ")
+    return failure.line if said == failure.line else f"{job.stage}: {said}"
+
+
+def _place(job: Job) -> str:
+    return f"{UNITS[job.stage][:-1]} {_saved(job)}"
+
+
+def _saved(job: Job) -> int:
+    """Return how far the stage would go on from: the step of the newest checkpoint, or the sequences done."""
+    if job.stage == "reference":
+        return sequences_done(job.out)
+    return next(iter(checkpoint_steps(checkpoint_folder(job.run_dir))), 0)

@@ -14,7 +14,7 @@ import torch
 from forge.engine.batches import RankBatches
 from forge.engine.checkpoint_saving import CheckpointSaver, State
 from forge.engine.distributed import Place, sum_over_ranks
-from forge.engine.evaluation import HeldOut, held_out_loss
+from forge.engine.evaluation import HeldOut, measure_held_out
 from forge.engine.guard import NOT_FINITE_IN_A_ROW, Course, judge, remember
 from forge.engine.heartbeat import Heartbeat
 from forge.engine.loss import micro_batch_loss
@@ -22,6 +22,7 @@ from forge.engine.loss_scale import end_step, loss_scale, loss_scale_to_json
 from forge.engine.measures import Measures
 from forge.engine.memory import peak_memory_bytes
 from forge.engine.optimizer import set_learning_rate
+from forge.engine.preference_loss import MarginSums, margin_fields
 from forge.engine.routing import expert_load
 from forge.engine.schedule import learning_rate
 from forge.engine.skips import Window, going_back_helps, is_left_out, window_before
@@ -52,6 +53,8 @@ class StepOutcome:
     """Tokens of the global batch sent to each expert, fp64 [layers, experts]; None for a dense model."""
     loss_scale: float | None
     """What the loss was multiplied by for the backward pass; None where it was not."""
+    preferences: dict[str, float | None]
+    """What is said of the pairs of the global batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +122,13 @@ def _steps(
             stop = outcome.stop_asked
             elapsed_s += time.perf_counter() - began_s
             data_time_s += outcome.data_time_s
-            judgement, seen = judge(course, outcome.loss, outcome.gradient_norm, outcome.loss_scale)
+            judgement, seen = judge(
+                course,
+                outcome.loss,
+                outcome.gradient_norm,
+                outcome.loss_scale,
+                of_pairs=schedule.task == "dpo",
+            )
             course = remember(course, judgement, outcome.loss, outcome.gradient_norm)
             if passed_over := judgement in ("not finite", "overflow"):
                 tell("step_skipped", step=done, reason=seen, decided_before=False)
@@ -139,6 +148,7 @@ def _steps(
                     learning_rate=rate,
                     gradient_norm=outcome.gradient_norm,
                     loss_scale=outcome.loss_scale,
+                    **outcome.preferences,
                     **expert_load(outcome.expert_counts),
                     step_time_s=step_time_s,
                     data_time_s=data_time_s / (done - logged_step),
@@ -180,7 +190,7 @@ def _between_steps(training: Training, saver: CheckpointSaver, state: State, las
 def _evaluate(training: Training, held_out: HeldOut, step: int) -> float | None:
     """Return the held-out loss after `step` and tell of it; None where it is not finite."""
     began_s = time.perf_counter()
-    loss = held_out_loss(training.engine, training.plan, held_out, training.place)
+    loss, preferences = measure_held_out(training.engine, training.plan, held_out, training.place)
     if not math.isfinite(loss):
         training.tell("note", line=f"train: held-out loss is {loss} at step {step}")
         return None
@@ -189,6 +199,7 @@ def _evaluate(training: Training, held_out: HeldOut, step: int) -> float | None:
         step=step,
         held_out_loss=loss,
         held_out_tokens=held_out.tokens,
+        **{f"held_out_{name}": value for name, value in preferences.items()},
         evaluation_time_s=time.perf_counter() - began_s,
     )
     return loss
@@ -233,6 +244,7 @@ def _one_step(training: Training, step: int, save_failed: bool) -> StepOutcome:
     loss_sum = torch.zeros((), dtype=torch.float64, device=place.device)
     gradient_norm: float | None = None
     counts: list[torch.Tensor] = []
+    margins = MarginSums.zero(place.device)
     batches = training.batches.step(step)
     data_time_s = 0.0
     while True:
@@ -250,9 +262,11 @@ def _one_step(training: Training, step: int, save_failed: bool) -> StepOutcome:
             batch.documents,
             plan.schedule.z_loss,
             batch.learnt_targets,
+            batch.pairs,
         )
         engine.backward(losses.total)
         loss_sum += losses.cross_entropy
+        margins.add(losses.margins)
         if losses.expert_counts is not None:
             counts.append(losses.expert_counts)
         if plan.layout.zero_stage == 0 and engine.is_gradient_accumulation_boundary():
@@ -267,21 +281,30 @@ def _one_step(training: Training, step: int, save_failed: bool) -> StepOutcome:
     stop = float(training.stop.asked())
     # Rank 0's norm counts, so that no rounding can make two ranks judge differently.
     sent = torch.stack(counts).sum(dim=0) if counts else None
-    total_loss, norm, stops, failures, *sums = sum_over_ranks(
+    total_loss, norm, stops, failures, *rest = sum_over_ranks(
         [
             float(loss_sum),
             gradient_norm if place.rank == 0 else 0.0,
             stop,
             float(save_failed),
+            *margins.values(),
             *(sent.flatten().tolist() if sent is not None else ()),
         ],
         place,
     )
     if sent is not None:
-        sent = torch.tensor(sums, dtype=torch.float64).view(sent.shape)
+        sent = torch.tensor(rest[3:], dtype=torch.float64).view(sent.shape)
     micro_batches = plan.layout.gradient_accumulation_steps * place.world_size
     return StepOutcome(
-        total_loss / micro_batches, norm, applied, stops > 0, failures > 0, data_time_s, sent, scale
+        total_loss / micro_batches,
+        norm,
+        applied,
+        stops > 0,
+        failures > 0,
+        data_time_s,
+        sent,
+        scale,
+        margin_fields(rest[:3]),
     )
 
 

@@ -1,16 +1,18 @@
-"""What a micro-batch is trained on: next-token cross-entropy, and even use of experts."""
+"""What a micro-batch is trained on: next-token cross-entropy or preferences, and even use of experts."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 from torch.utils.checkpoint import checkpoint
 
 from forge.data.loading import IGNORED
-from forge.engine.cross_entropy import cross_entropy_sums
+from forge.engine.cross_entropy import cross_entropies, cross_entropy_sums
 from forge.engine.documents import Documents
+from forge.engine.preference_loss import PairBatch, preference_loss
 from forge.engine.routing import measure_routing
 from forge.plan.types import ModelPlan
 
@@ -21,10 +23,12 @@ class MicroBatchLoss(NamedTuple):
     total: torch.Tensor
     """To differentiate."""
     cross_entropy: torch.Tensor
-    """Nats a token, the sum over all targets but those that are IGNORED, divided by how many are learnt; no other term
-    is in it."""
+    """Nats a token, the sum over all targets but those that are IGNORED, divided by how many are learnt; of preferences
+    nats a pair, of which answer is preferred. No other term is in it."""
     expert_counts: torch.Tensor | None
     """Tokens sent to each expert, fp32 [layers, experts]; None for a dense model."""
+    margins: torch.Tensor | None = None
+    """Of preferences: the margin of each pair, fp32 [pairs]."""
 
 
 def computes_its_loss(model: ModelPlan, loss_chunks: int) -> bool:
@@ -41,6 +45,7 @@ def micro_batch_loss(
     documents: Documents | None = None,
     z_loss: float = 0.0,
     learnt_targets: float | None = None,
+    pairs: PairBatch | None = None,
 ) -> MicroBatchLoss:
     """Return the losses of a micro-batch, taken on fp32 logits.
 
@@ -59,25 +64,58 @@ def micro_batch_loss(
         z_loss: its coefficient.
         learnt_targets: what to divide sums over targets by; None: how many are learnt here. Where micro-batches differ
             in that, one number for all of a step gives every target the same weight, however the batch is cut.
+        pairs: those in the inputs, of which the preferred answers are learnt; None: the targets are. Of pairs there is
+            neither `z_loss` nor `learnt_targets`.
     """
-    options = documents.options() if documents is not None else {}
-    if not computes_its_loss(model, loss_chunks):
-        output = network(input_ids=inputs, use_cache=False, **options)
-        total, cross_entropy = _means(
-            *cross_entropy_sums(output.logits, targets, z_loss), targets, learnt_targets
+    margins: torch.Tensor | None = None
+    if pairs is not None:
+        nats, router_logits = target_nats(network, inputs, targets, model, loss_chunks, documents)
+        total, margins = preference_loss(nats, pairs)
+        cross_entropy = total.detach()
+    elif not computes_its_loss(model, loss_chunks):
+        output = network(input_ids=inputs, use_cache=False, **_options(documents))
+        sums = cross_entropy_sums(output.logits, targets, z_loss)
+        total, cross_entropy = _means(*sums, targets, learnt_targets)
+        router_logits = ()
+    else:
+        total, cross_entropy, router_logits = network(
+            input_ids=inputs,
+            targets=targets,
+            z_loss=z_loss,
+            learnt_targets=learnt_targets,
+            **_options(documents),
         )
-        return MicroBatchLoss(total, cross_entropy, None)
-    total, cross_entropy, router_logits = network(
-        input_ids=inputs, targets=targets, z_loss=z_loss, learnt_targets=learnt_targets, **options
-    )
     if not model.experts:
-        return MicroBatchLoss(total, cross_entropy, None)
+        return MicroBatchLoss(total, cross_entropy, None, margins)
     real = inputs.flatten() != network.module.config.pad_token_id
     routing = measure_routing(router_logits, model.experts_per_token, real)
     total = total + model.router_aux_loss_coef * routing.balance
     if model.router_z_loss_coef:
         total = total + model.router_z_loss_coef * routing.z_loss
-    return MicroBatchLoss(total, cross_entropy, routing.counts)
+    return MicroBatchLoss(total, cross_entropy, routing.counts, margins)
+
+
+def target_nats(
+    network: Any,
+    inputs: torch.Tensor,
+    targets: torch.Tensor,
+    model: ModelPlan,
+    loss_chunks: int,
+    documents: Documents | None,
+) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+    """Return the cross-entropy of each target, fp32 [rows, length], 0 where it is IGNORED, and what routers say.
+
+    Arguments are those of `micro_batch_loss`; router logits are of each layer, none of a dense model.
+    """
+    if not computes_its_loss(model, loss_chunks):
+        output = network(input_ids=inputs, use_cache=False, **_options(documents))
+        return cross_entropies(output.logits, targets), ()
+    nats, router_logits = network(input_ids=inputs, targets=targets, each_target=True, **_options(documents))
+    return nats, router_logits
+
+
+def _options(documents: Documents | None) -> dict[str, Any]:
+    return {} if documents is None else documents.options()
 
 
 def compute_loss_inside(network: Any, loss_chunks: int) -> None:
@@ -95,35 +133,60 @@ def _forward_to_loss(
     loss_chunks: int,
     input_ids: torch.Tensor,
     targets: torch.Tensor,
-    z_loss: float,
-    learnt_targets: float | None,
+    z_loss: float = 0.0,
+    learnt_targets: float | None = None,
+    each_target: bool = False,
     **options: Any,
-) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, ...]]:
-    """Return (mean loss, mean cross-entropy, router logits of each layer, none of a dense model)."""
+) -> tuple[Any, ...]:
+    """Return (mean loss, mean cross-entropy, router logits of each layer, none of a dense model).
+
+    With `each_target` it is (the cross-entropy of each target, router logits).
+    """
     has_experts = hasattr(network, "num_experts")
     if has_experts:
         options["output_router_logits"] = True
     output = network.model(input_ids=input_ids, use_cache=False, **options)
     router_logits = output.router_logits if has_experts else ()
-    if loss_chunks == 1:
-        logits = network.lm_head(output.last_hidden_state)
-        means = _means(*cross_entropy_sums(logits, targets, z_loss), targets, learnt_targets)
-        return *means, router_logits
-    hidden, flat_targets = output.last_hidden_state.flatten(0, 1), targets.flatten()
-    total = entropy = torch.zeros((), dtype=torch.float32, device=hidden.device)
-    pieces = zip(hidden.chunk(loss_chunks), flat_targets.chunk(loss_chunks), strict=True)
-    for some_hidden, some_targets in pieces:
-        some_total, some_entropy = checkpoint(
-            _chunk_loss, network.lm_head, some_hidden, some_targets, z_loss, use_reentrant=False
-        )
-        total, entropy = total + some_total, entropy + some_entropy
+    hidden = output.last_hidden_state
+    if each_target:
+        nats = _of_chunks(network.lm_head, hidden, targets, loss_chunks, cross_entropies)
+        return torch.cat(nats).view_as(targets), router_logits
+    sums = _of_chunks(
+        network.lm_head,
+        hidden,
+        targets,
+        loss_chunks,
+        functools.partial(cross_entropy_sums, z_loss=z_loss),
+    )
+    total, entropy = (functools.reduce(torch.add, some) for some in zip(*sums, strict=True))
     return *_means(total, entropy, targets, learnt_targets), router_logits
 
 
-def _chunk_loss(
-    head: Any, hidden: torch.Tensor, targets: torch.Tensor, z_loss: float
-) -> tuple[torch.Tensor, torch.Tensor]:
-    return cross_entropy_sums(head(hidden), targets, z_loss)
+def _of_chunks(
+    head: Any,
+    hidden: torch.Tensor,
+    targets: torch.Tensor,
+    loss_chunks: int,
+    of_logits: Callable[[torch.Tensor, torch.Tensor], Any],
+) -> list[Any]:
+    """Return `of_logits` of each chunk of tokens and its targets."""
+    flat, flat_targets = hidden.flatten(0, 1), targets.flatten()
+    if loss_chunks == 1:
+        return [of_logits(head(flat), flat_targets)]
+    pieces = zip(flat.chunk(loss_chunks), flat_targets.chunk(loss_chunks), strict=True)
+    return [
+        checkpoint(_chunk, head, some, some_targets, of_logits, use_reentrant=False)
+        for some, some_targets in pieces
+    ]
+
+
+def _chunk(
+    head: Any,
+    hidden: torch.Tensor,
+    targets: torch.Tensor,
+    of_logits: Callable[[torch.Tensor, torch.Tensor], Any],
+) -> Any:
+    return of_logits(head(hidden), targets)
 
 
 def _means(

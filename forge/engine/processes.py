@@ -1,4 +1,5 @@
-"""The processes of a training: torchrun and, under it, one worker a device. Started, waited for, ended."""
+"""The processes of a training, or of its reference: torchrun and, under it, one worker a device. Started, waited for,
+ended."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from forge.engine.failures import failures_file, launcher_log
 from forge.engine.heartbeat import STACKS_SIGNAL, read_beats
@@ -41,6 +43,10 @@ class Job:
     out: Path
     cluster: Cluster | None = None
     """None where all workers are on this machine."""
+    stage: Literal["train", "reference"] = "train"
+    """What they do."""
+    reference: Path | None = None
+    """The reference artifact, where preferences are trained on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,8 @@ def launch_command(job: Job, node: int = 0, port: int = 0) -> list[str]:
         *(sys.executable, "-m", "forge.engine.launcher", *meeting),
         *(f"--nproc-per-node={layout.processes_per_node}", "--max-restarts=0"),
         *("-m", "forge.engine", "--plan", str(job.plan_path), "--tokens", str(job.tokens)),
-        *("--run-dir", str(job.run_dir), "--out", str(job.out)),
+        *("--run-dir", str(job.run_dir), "--out", str(job.out), "--stage", job.stage),
+        *(("--reference", str(job.reference)) if job.reference is not None else ()),
     ]
 
 

@@ -38,7 +38,7 @@ def summarize(plan: Plan, events_path: Path, peak_memory_bytes: int) -> dict[str
         "wall_clock_s": _wall_clock_s(events),
         "start_up_s": starts[-1]["start_up_s"],
         "attempts": len(starts),
-        "restarts": sum(event["event"] == "restart" for event in events),
+        "restarts": sum(event["event"] == "restart" for event in _after_reference(events)),
         "steps_skipped": _steps_skipped(events),
         "step_time_s": step_time_s,
         "tokens_per_second": plan.schedule.global_batch_tokens / step_time_s,
@@ -51,6 +51,12 @@ def summarize(plan: Plan, events_path: Path, peak_memory_bytes: int) -> dict[str
             "transformers": transformers.__version__,
         },
     }
+
+
+def _after_reference(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the events since the reference was read, whose workers are started again in the same way."""
+    ends = [place for place, event in enumerate(events) if event["event"] == "reference_end"]
+    return events[ends[-1] + 1 :] if ends else events
 
 
 def _steps_skipped(events: list[dict[str, Any]]) -> list[int]:

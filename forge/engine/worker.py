@@ -12,7 +12,8 @@ from typing import Any
 import deepspeed
 import torch
 
-from forge.data.loading import TokenShard, sequence_count
+from forge.data.loading import SPLITS, TokenShard, sequence_count
+from forge.data.pairs import Reference
 from forge.engine.batches import RankBatches, sequence_order
 from forge.engine.checkpoint import load_checkpoint
 from forge.engine.checkpoint_folder import checkpoint_folder, writing_problem
@@ -51,8 +52,10 @@ SHOWN = {
         "peak_memory_bytes",
         "epoch",
         "loss_scale",
+        "reward_margin",
+        "preference_accuracy",
     ),
-    "evaluation": ("held_out_loss",),
+    "evaluation": ("held_out_loss", "held_out_reward_margin", "held_out_preference_accuracy"),
 }
 """Fields that TensorBoard draws, by event."""
 
@@ -74,6 +77,8 @@ class Surroundings:
     """Seconds since launch; asked once, before the first step."""
     stop: StopRequest
     heartbeat: Heartbeat
+    reference: Path | None = None
+    """The reference artifact, where preferences are learnt."""
 
 
 def work(plan: Plan, tokens: Path, around: Surroundings, place: Place) -> None:
@@ -101,17 +106,19 @@ def work(plan: Plan, tokens: Path, around: Surroundings, place: Place) -> None:
     folder = checkpoint_folder(around.run_dir)
     if problem := from_rank_0(writing_problem(folder) if place.rank == 0 else None, place):
         raise StageError(problem)
-    with ThreadPoolExecutor(max_workers=1) as beside:
-        checked = beside.submit(tokens_problem, tokens) if place.local_rank == 0 else None
-        shard = TokenShard.open(tokens, "train")
-        check_phases(plan, shard)
-        held_out = None
-        if plan.schedule.evaluate_every_steps:
-            held_out = HeldOut.of(plan, TokenShard.open(tokens, "held_out"), facts["bos_id"], facts["eos_id"])
-        engine = build_engine(plan, PAD_ID if shard.pad_id is None else shard.pad_id)
-        problems = from_each_rank(checked.result() if checked else None, place)
-    if found := next((line for line in problems if line), None):
-        raise StageError(found)
+    shard = TokenShard.open(tokens, "train")
+    check_phases(plan, shard)
+    references = _references(plan, around)
+    held_out = None
+    if plan.schedule.evaluate_every_steps:
+        held_out = HeldOut.of(
+            plan,
+            TokenShard.open(tokens, "held_out"),
+            facts["bos_id"],
+            facts["eos_id"],
+            references.get("held_out"),
+        )
+    engine = build_beside_check(plan, tokens, shard.pad_id, place)
     windows = from_rank_0(read_windows(around.run_dir) if place.rank == 0 else None, place)
     resumed = load_checkpoint(
         engine, plan, around.run_dir, windows, place, lambda line: tell("note", line=line)
@@ -131,7 +138,14 @@ def work(plan: Plan, tokens: Path, around: Surroundings, place: Place) -> None:
         plan=plan,
         held_out=held_out,
         batches=RankBatches(
-            plan, shard, place.rank, place.device, facts["bos_id"], facts["eos_id"], place.sequence_group
+            plan,
+            shard,
+            place.rank,
+            place.device,
+            facts["bos_id"],
+            facts["eos_id"],
+            place.sequence_group,
+            references.get("train"),
         ),
         measures=Measures(plan, sequence_order(plan, shard)),
         run_dir=around.run_dir,
@@ -167,6 +181,36 @@ def _leave_out(plan: Plan, tokens: Path, run_dir: Path, window: Window, tell: Ca
         documents=documents[:DOCUMENTS_IN_AN_EVENT],
         document_count=len(documents),
     )
+
+
+def _references(plan: Plan, around: Surroundings) -> dict[str, Reference]:
+    """Return what preferences are compared with, by split; {} where none are learnt.
+
+    Raises:
+        StageError: it is missing or damaged.
+    """
+    if plan.schedule.task != "dpo":
+        return {}
+    if around.reference is None:
+        raise StageError(
+            "train: preferences are learnt against a reference, and none is given: use forge-run"
+        )
+    return {split: Reference.open(around.reference, split) for split in SPLITS}
+
+
+def build_beside_check(plan: Plan, tokens: Path, pad_id: int | None, place: Place) -> Any:
+    """Return the engine, built while a thread of rank 0 of each machine checks every byte of the tokens.
+
+    Raises:
+        StageError: the tokens were changed.
+    """
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        checked = beside.submit(tokens_problem, tokens) if place.local_rank == 0 else None
+        engine = build_engine(plan, PAD_ID if pad_id is None else pad_id)
+        problems = from_each_rank(checked.result() if checked else None, place)
+    if found := next((line for line in problems if line), None):
+        raise StageError(found)
+    return engine
 
 
 def build_engine(plan: Plan, pad_id: int = PAD_ID) -> Any:

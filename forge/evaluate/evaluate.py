@@ -17,10 +17,12 @@ from forge.data.chat_template import ChatEncoder
 from forge.data.conversations import Message
 from forge.data.corpus_rows import corpus_rows, split_bytes
 from forge.data.loading import TokenShard
+from forge.data.pairs import Reference
 from forge.errors import StageError
 from forge.evaluate import baselines
 from forge.evaluate.held_out import HeldOut, select_held_out
 from forge.evaluate.perplexity import stream_loss_nats
+from forge.evaluate.preferences import measure_preferences
 from forge.evaluate.samples import continue_prompt
 from forge.evaluate.texts import held_out_text
 from forge.plan.types import Plan
@@ -28,13 +30,22 @@ from forge.progress import Progress
 
 
 def evaluate_model(
-    plan: Plan, train: Path, corpus: Path, tokenizer: Path, tokens: Path, out: Path, progress: Progress
+    plan: Plan,
+    train: Path,
+    corpus: Path,
+    tokenizer: Path,
+    tokens: Path,
+    out: Path,
+    progress: Progress,
+    reference: Path | None = None,
 ) -> dict[str, Any]:
     """Measure the model in `train` on held-out documents, write `out`/evaluation.json and return its content.
 
     Bits per byte = summed loss in bits / UTF-8 bytes of the measured documents. The sum includes what it costs to
     predict where documents begin and end, so text of the same corpus compares across tokenizers. Of conversations only
-    answers, with their ends, are predicted and counted; a prompt is what a user says, and the sample the answer.
+    answers, with their ends, are predicted and counted; a prompt is what a user says, and the sample the answer. Of
+    preferences it is the preferred answers; where the pairs have a `reference`, how often those gain more than the
+    others is measured as well.
 
     Raises:
         StageError: nothing is held out, the limit is below the first document, a prompt is too long, the loss is
@@ -44,7 +55,7 @@ def evaluate_model(
     facts = json.loads((tokens / "tokens.json").read_text(encoding="utf-8"))
     stream = TokenShard.open(tokens, "held_out")
     held_out = select_held_out(tokens, stream, parameters["held_out_max_tokens"])
-    text = held_out_text(corpus, held_out, stream.labels is not None)
+    text = held_out_text(corpus, held_out, plan.schedule.task)
     model = _load(train, plan.layout.device)
 
     progress.note(f"measuring {held_out.tokens} of {len(stream)} held-out tokens")
@@ -72,6 +83,17 @@ def evaluate_model(
         "samples": _samples(plan, model, tokenizer, facts["eos_id"], progress),
         "baselines": _baselines(tokens, corpus, held_out, text, facts["vocab_size"], progress),
     }
+    if reference is not None:
+        result["preferences"] = measure_preferences(
+            model,
+            stream,
+            Reference.open(reference, "held_out"),
+            held_out.tokens,
+            plan.schedule.sequence_length,
+            plan.layout.micro_batch_sequences,
+            plan.schedule.dpo_beta,
+            progress,
+        )
     (out / "evaluation.json").write_text(
         json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
     )

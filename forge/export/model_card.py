@@ -64,6 +64,12 @@ ANSWERS = (
     "learnt, and only those are measured below."
 )
 
+PREFERENCES = (
+    "It answers in conversations, put to it by its chat template (`tokenizer.apply_chat_template`). It learnt which of "
+    "two answers is preferred; only preferred answers are measured below."
+)
+USES = {"pretrain": CONTINUES, "sft": ANSWERS, "dpo": PREFERENCES}
+
 
 def model_card(plan: Plan, dtype: str, evaluation: dict[str, Any] | None, steps: int) -> str:
     """Return the card's Markdown. It holds counts and measurements, never a path, a prompt or a document's text.
@@ -88,7 +94,7 @@ def model_card(plan: Plan, dtype: str, evaluation: dict[str, Any] | None, steps:
         hidden_size=model.hidden_size,
         vocab_size=model.vocab_size,
         dtype=dtype,
-        use=CONTINUES if plan.schedule.task == "pretrain" else ANSWERS,
+        use=USES[plan.schedule.task],
         start="trained from scratch" if not plan.initial_weights else "trained further from other weights",
         held_out="" if evaluation is None else _held_out(evaluation),
         licence=LICENSE,

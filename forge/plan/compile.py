@@ -31,7 +31,7 @@ from forge.plan.outlook import (
 from forge.plan.phases import stream_tokens
 from forge.plan.pretrained import InitialWeights
 from forge.plan.remedies import smallest_changes
-from forge.plan.schedule import checkpoints_kept, evaluation_time_s, plan_schedule
+from forge.plan.schedule import checkpoints_kept, evaluation_time_s, plan_schedule, reference_time_s
 from forge.plan.search import Candidate, choose_layout, usable_memory_bytes, why_nothing_fits
 from forge.plan.stages import plan_stages
 from forge.plan.task import check_task
@@ -126,7 +126,7 @@ def _compile(
     step_time_s = choice.winner.step_time_s
     corpus_tokens = _corpus_tokens(spec, sources)
     training_tokens = round(corpus_tokens * (1 - spec["data"]["held_out_fraction"]))
-    schedule = _schedule(model, hardware, train, step_time_s, training_tokens, sources)
+    schedule = _schedule(model, hardware, train, step_time_s, corpus_tokens, training_tokens, sources)
     layout = _layout_plan(choice.winner)
     deepspeed = deepspeed_config(
         choice.winner.layout, hardware, schedule.gradient_clip, model.hidden_size, engine["deepspeed"]
@@ -165,8 +165,10 @@ def _compile(
         search=SearchPlan(
             objective=train["objective"],
             candidates=choice.candidates,
-            alternatives=tuple(_alternative(each, model, schedule) for each in choice.alternatives),
-            rejected=tuple(_alternative(each, model, schedule) for each in choice.rejected),
+            alternatives=tuple(
+                _alternative(each, model, schedule, corpus_tokens) for each in choice.alternatives
+            ),
+            rejected=tuple(_alternative(each, model, schedule, corpus_tokens) for each in choice.rejected),
         ),
         spec=content,
         initial_weights=weights,
@@ -186,6 +188,7 @@ def _schedule(
     hardware: Hardware,
     train: dict[str, Any],
     step_time_s: float,
+    corpus_tokens: int,
     training_tokens: int,
     sources: tuple[SourcePlan, ...],
 ) -> SchedulePlan:
@@ -202,7 +205,11 @@ def _schedule(
         interval_s = schedule.checkpoint_every_steps * step_time_s
         training_time_s = steps * step_time_s
         goodput = risk(model, hardware, training_time_s, interval_s).goodput_fraction
-        goodput *= training_time_s / (training_time_s + evaluation_time_s(schedule, step_time_s))
+        goodput *= training_time_s / (
+            training_time_s
+            + evaluation_time_s(schedule, step_time_s)
+            + reference_time_s(schedule, step_time_s, corpus_tokens)
+        )
     return schedule
 
 
@@ -211,9 +218,11 @@ def _corpus_tokens(spec: dict[str, Any], sources: tuple[SourcePlan, ...]) -> int
     return known or spec["data"]["assumed_tokens"] or 0
 
 
-def _alternative(candidate: Candidate, model: ModelPlan, schedule: SchedulePlan) -> AlternativePlan:
+def _alternative(
+    candidate: Candidate, model: ModelPlan, schedule: SchedulePlan, corpus_tokens: int
+) -> AlternativePlan:
     hardware = candidate.hardware
-    wall_clock_s = _wall_clock(candidate, model, schedule)[0]
+    wall_clock_s = _wall_clock(candidate, model, schedule, corpus_tokens)[0]
     hours = hardware.world_size * wall_clock_s / 3600
     price = hardware.usd_per_gpu_hour
     return AlternativePlan(
@@ -226,12 +235,21 @@ def _alternative(candidate: Candidate, model: ModelPlan, schedule: SchedulePlan)
     )
 
 
-def _wall_clock(candidate: Candidate, model: ModelPlan, schedule: SchedulePlan) -> tuple[float, Risk]:
-    """Return seconds from the first step to the last, with evaluations, checkpoints and faults, and what those are."""
+def _wall_clock(
+    candidate: Candidate, model: ModelPlan, schedule: SchedulePlan, corpus_tokens: int
+) -> tuple[float, Risk]:
+    """Return seconds from the first step to the last, with evaluations, checkpoints and faults, and what those are.
+
+    The pass over preferences before the first step counts as well.
+    """
     training_time_s = schedule.steps * candidate.step_time_s
     interval_s = schedule.checkpoint_every_steps * candidate.step_time_s
     faults = risk(model, candidate.hardware, training_time_s, interval_s)
-    busy_s = training_time_s + evaluation_time_s(schedule, candidate.step_time_s)
+    busy_s = (
+        training_time_s
+        + evaluation_time_s(schedule, candidate.step_time_s)
+        + reference_time_s(schedule, candidate.step_time_s, corpus_tokens)
+    )
     return busy_s / faults.goodput_fraction, faults
 
 
@@ -276,7 +294,7 @@ def _estimates(
     tokens_per_second = schedule.global_batch_tokens / chosen.step_time_s
     flops_per_second = tokens_per_second * model_flops_per_token(model, schedule.sequence_length)
     peak_flops = hardware.peak_flops * hardware.world_size
-    wall_clock_s, faults = _wall_clock(chosen, model, schedule)
+    wall_clock_s, faults = _wall_clock(chosen, model, schedule, corpus_tokens)
     gpu_hours = hardware.world_size * wall_clock_s / 3600 if on_gpu else 0.0
     price, power = hardware.usd_per_gpu_hour, hardware.power_watts
     return Estimates(
@@ -315,4 +333,5 @@ def _estimates(
             *precision_warnings(hardware, chosen.layout.precision, chosen.layout.optimizer_states),
             *disk_warnings(sum(item.bytes for item in disk), hardware.disk_bytes),
         ),
+        reference_time_s=reference_time_s(schedule, chosen.step_time_s, corpus_tokens),
     )

@@ -70,6 +70,7 @@ def plan_schedule(
         evaluate_tokens=train["evaluate_tokens"],
         task=train["task"],
         phases=plan_phases(train, steps, batch, sources),
+        dpo_beta=train["dpo_beta"] if train["task"] == "dpo" else 0.0,
     )
 
 
@@ -94,6 +95,16 @@ def evaluation_time_s(schedule: SchedulePlan, step_time_s: float) -> float:
     apart = [some for some in every if not any(some != other and some % other == 0 for other in every)]
     evaluations = sum(schedule.steps // some for some in apart)
     return evaluations * schedule.evaluate_tokens / schedule.global_batch_tokens * step_time_s / 3
+
+
+def reference_time_s(schedule: SchedulePlan, step_time_s: float, corpus_tokens: int) -> float:
+    """Return the seconds in which the model that preferences are learnt from reads all of them once.
+
+    A forward pass is a third of the FLOPs of a step on as many tokens (Kaplan 2020, §2.1).
+    """
+    if schedule.task != "dpo":
+        return 0.0
+    return corpus_tokens / schedule.global_batch_tokens * step_time_s / 3
 
 
 def _warmup_and_decay_steps(train: dict[str, Any], steps: int) -> tuple[int, int]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from forge.plan.phases import source_weights
-from forge.plan.types import LayoutPlan, ModelPlan, SchedulePlan, SourcePlan, StagePlan, content_hash
+from forge.plan.types import LayoutPlan, ModelPlan, SchedulePlan, SourcePlan, StagePlan, Task, content_hash
 from forge.resources import PACKAGE_DIR
 
 KEY_HEX_DIGITS = 12
@@ -42,6 +42,27 @@ STAGES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "export": (("train", "tokenizer", "tokens", "evaluate"), ("export", "engine")),
 }
 
+REFERENCE = "reference"
+"""Before `train`, where preferences are learnt: what the model that is started from says of each answer."""
+
+REFERENCE_STAGE = (("tokens",), ("engine", "data"))
+READS_REFERENCE = ("train", "evaluate")
+
+RECORDS = {"pretrain": "text", "sft": "conversation", "dpo": "preference"}
+"""What a task is learnt from."""
+
+
+def stage_table(task: Task) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Return the stages of a task in the order they run, each with its inputs and rooms."""
+    if task != "dpo":
+        return STAGES
+    table: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}
+    for name, (inputs, rooms) in STAGES.items():
+        if name == "train":
+            table[REFERENCE] = REFERENCE_STAGE
+        table[name] = (*inputs, REFERENCE) if name in READS_REFERENCE else inputs, rooms
+    return table
+
 
 def plan_stages(
     spec: dict[str, Any],
@@ -60,7 +81,7 @@ def plan_stages(
             "metadata_allow": data["metadata_allow"] or {},
             "max_file_bytes": data["max_file_bytes"],
             "ocr": data["ocr"],
-            "records": "text" if schedule.task == "pretrain" else "conversation",
+            "records": RECORDS[schedule.task],
         },
         "corpus": {
             **{key: value for key, value in data.items() if key not in NOT_OF_CORPUS},
@@ -85,8 +106,17 @@ def plan_stages(
             # As long as weights stay the same, what the training reads when is no matter of the tokens.
             "phases": [phase.source_weights for phase in schedule.phases] or None,
         },
+        REFERENCE: {
+            # Adapters change nothing at first: with them or without, it is the same model.
+            "model": _shape(
+                replace(model, lora_rank=0, lora_alpha=0.0, lora_target_modules=(), adapter_parameters=0)
+            ),
+            "sequence_length": schedule.sequence_length,
+            "precision": layout.precision,
+            "initial_weights_sha256": [source.sha256 for source in initial_weights],
+        },
         "train": {
-            "model": asdict(model) | {"lora_target_modules": list(model.lora_target_modules)},
+            "model": _shape(model),
             "layout": asdict(layout),
             "schedule": asdict(schedule) | {"phases": [asdict(phase) for phase in schedule.phases]},
             "deepspeed": deepspeed,
@@ -106,7 +136,7 @@ def plan_stages(
     }
     keys: dict[str, str] = {}
     stages = []
-    for name, (inputs, _) in STAGES.items():
+    for name, (inputs, _) in stage_table(schedule.task).items():
         stage = plan_stage(name, parameters[name], {source: keys[source] for source in inputs})
         keys[name] = stage.key
         stages.append(stage)
@@ -115,13 +145,18 @@ def plan_stages(
 
 def plan_stage(name: str, parameters: dict[str, Any], inputs: dict[str, str]) -> StagePlan:
     """Return the stage `name` of these parameters, made from the outputs that `inputs` holds the keys of."""
+    rooms = REFERENCE_STAGE[1] if name == REFERENCE else STAGES[name][1]
     content = {
         "stage": name,
         "parameters": parameters,
         "inputs": inputs,
-        "code": {room: room_hash(room) for room in STAGES[name][1]},
+        "code": {room: room_hash(room) for room in rooms},
     }
     return StagePlan(name, tuple(inputs), parameters, content_hash(content)[:KEY_HEX_DIGITS])
+
+
+def _shape(model: ModelPlan) -> dict[str, Any]:
+    return asdict(model) | {"lora_target_modules": list(model.lora_target_modules)}
 
 
 def _sha256(path: str) -> str | None:

@@ -1,4 +1,4 @@
-"""What a task asks of the data that it learns from."""
+"""What a task asks of the data that it learns from, and of the model that it starts from."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ _TAKES_LINES_OUT = ("repair", "boilerplate", "paragraphs")
 
 
 def check_task(spec: dict[str, Any]) -> None:
-    """Refuse data settings that would break conversations, where they are what is learnt.
+    """Refuse data settings that would break conversations, where they are what is learnt, and preferences of a model
+    that has learnt nothing yet.
 
     Raises:
         SpecError: with a line for each.
@@ -29,5 +30,15 @@ def check_task(spec: dict[str, Any]) -> None:
             f"data.curate: {', '.join(changing)} would take lines out of conversations, which train.task={task} "
             "learns as they are: use data=chat"
         )
+    if task == "dpo":
+        if spec["model"]["init_from"] is None:
+            lines.append(
+                "model.init_from: train.task=dpo says which answers of a trained model are preferred: name its folder"
+            )
+        if spec["train"]["z_loss"]:
+            lines.append(
+                f"train.z_loss: {spec['train']['z_loss']:g} is of the loss on tokens, which train.task=dpo has not: "
+                "use train.z_loss=0"
+            )
     if lines:
         raise SpecError(*lines)

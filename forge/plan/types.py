@@ -16,8 +16,9 @@ from typing import Any, Literal
 from forge.errors import SpecError
 from forge.plan.layout import Optimizer, Precision, StatesPrecision
 
-Task = Literal["pretrain", "sft"]
-"""What is learnt: the next token of documents, or the answers in conversations (supervised fine-tuning)."""
+Task = Literal["pretrain", "sft", "dpo"]
+"""What is learnt: the next token of documents, the answers in conversations (supervised fine-tuning), or which of two
+answers is preferred (direct preference optimization)."""
 
 PLAN_FORMAT = 1
 PLAN_ID_HEX_DIGITS = 12
@@ -179,6 +180,8 @@ class SchedulePlan:
     muon_momentum: float = 0.0
     phases: tuple[PhasePlan, ...] = ()
     """Of a curriculum, one after the other; empty: one mixture throughout."""
+    dpo_beta: float = 0.0
+    """How closely preferences hold the model to the one it starts from (Rafailov 2023, eq. 7); 0: none are learnt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +249,8 @@ class Estimates:
     tokens_per_parameter: float
     compute_optimal_tokens: int
     warnings: tuple[str, ...]
+    reference_time_s: float = 0.0
+    """Of the pass of the model that preferences are learnt from over all of them; in the wall-clock time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,10 @@ def headline(artifact: Artifact) -> str:
             f"{found['train_tokens']:,} to train on, {found['held_out_tokens']:,} held out, "
             f"{per_token:.2f} bytes a token"
         )
+    if artifact.stage == "reference":
+        likelier = found["train_chosen_likelier_fraction"]
+        pairs = counted(found["train_pairs"] + found["held_out_pairs"], "pair")
+        return f"{pairs}; the preferred answer is the likelier one in {likelier:.0%} before training"
     if artifact.stage == "train":
         return (
             f"{counted(found['steps'], 'step')}, loss {found['first_loss']:.2f} to {found['final_loss']:.2f}, "
@@ -39,7 +43,10 @@ def headline(artifact: Artifact) -> str:
         )
     if artifact.stage == "evaluate":
         documents = counted(found["held_out_documents"], "document")
-        return f"{found['held_out_bits_per_byte']:.3f} bits per byte on {documents}"
+        line = f"{found['held_out_bits_per_byte']:.3f} bits per byte on {documents}"
+        if preferences := found.get("preferences"):
+            line += f", the preferred answer gains more in {preferences['accuracy']:.0%}"
+        return line
     return f"{size(found['bytes'])}, {_proven(found['proof'])}"
 
 

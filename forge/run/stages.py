@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from forge.errors import StageError
 from forge.files import WORK_FOLDER
@@ -117,7 +117,18 @@ def _tokens(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
     )
 
 
+def _reference(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
+    return _engine(place, "reference", out, progress)
+
+
 def _train(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
+    return _engine(place, "train", out, progress)
+
+
+def _engine(
+    place: Workplace, stage: Literal["train", "reference"], out: Path, progress: Progress
+) -> dict[str, Any]:
+    """Have the engine's workers do a stage."""
     from forge.data.model_folder import fingerprint_model
     from forge.engine.launch import run_training
     from forge.engine.processes import Job
@@ -125,10 +136,19 @@ def _train(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
     for source in place.plan.initial_weights:
         if fingerprint_model(Path(source.path), place.source_hashes, progress).sha256 != source.sha256:
             raise StageError(
-                f"train: {source.path}: is not what it was when the plan was compiled: give the same command again"
+                f"{stage}: {source.path}: is not what it was when the plan was compiled: give the same command again"
             )
     cluster = place.cluster if place.plan.layout.nodes > 1 else None
-    job = Job(place.plan, place.plan_path, place.artifacts["tokens"], place.run_dir, out, cluster)
+    job = Job(
+        place.plan,
+        place.plan_path,
+        place.artifacts["tokens"],
+        place.run_dir,
+        out,
+        cluster,
+        stage,
+        place.artifacts.get("reference"),
+    )
     return run_training(job, progress)
 
 
@@ -144,6 +164,7 @@ def _evaluate(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]
         artifacts["tokens"],
         out,
         progress,
+        artifacts.get("reference"),
     )
 
 
@@ -166,6 +187,7 @@ WORK: dict[str, Work] = {
     "corpus": _corpus,
     "tokenizer": _tokenizer,
     "tokens": _tokens,
+    "reference": _reference,
     "train": _train,
     "evaluate": _evaluate,
     "export": _export,

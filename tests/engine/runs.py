@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors.torch import load_file
 
@@ -20,6 +20,9 @@ from forge.engine.stopping import StopRequest
 from forge.plan.types import Plan, plan_to_json
 from tests.events import EVENT_VALIDATOR
 
+if TYPE_CHECKING:
+    from forge.engine.worker import Surroundings
+
 
 def make_run(folder: Path, plan: Plan) -> Path:
     """Make a run folder with its plan.json and an empty `out` beside it."""
@@ -30,14 +33,28 @@ def make_run(folder: Path, plan: Plan) -> Path:
     return run_dir
 
 
-def train_here(plan: Plan, tokens: Path, run_dir: Path, place: Place) -> None:
+def train_here(plan: Plan, tokens: Path, run_dir: Path, place: Place, reference: Path | None = None) -> None:
     """Train in this process as the only rank."""
-    from forge.engine.worker import Surroundings, work
+    from forge.engine.worker import work
+
+    work(plan, tokens, surroundings(run_dir, run_dir.parent / "out", reference), place)
+
+
+def refer_here(plan: Plan, tokens: Path, run_dir: Path, out: Path, place: Place) -> None:
+    """Read the reference of preferences into `out` in this process as the only rank."""
+    from forge.engine.reference import refer
+
+    out.mkdir(exist_ok=True)
+    refer(plan, tokens, surroundings(run_dir, out), place)
+
+
+def surroundings(run_dir: Path, out: Path, reference: Path | None = None) -> Surroundings:
+    """Return what a worker in this process is given."""
+    from forge.engine.worker import Surroundings
 
     (run_dir / "logs").mkdir(exist_ok=True)
-    out = run_dir.parent / "out"
-    around = Surroundings(run_dir, out, lambda: 0.0, StopRequest(run_dir), Heartbeat(run_dir / "logs", 0))
-    work(plan, tokens, around, place)
+    beats = Heartbeat(run_dir / "logs", 0)
+    return Surroundings(run_dir, out, lambda: 0.0, StopRequest(run_dir), beats, reference)
 
 
 def train_to_the_end(plan: Plan, tokens: Path, run_dir: Path, place: Place) -> None:
@@ -47,14 +64,16 @@ def train_to_the_end(plan: Plan, tokens: Path, run_dir: Path, place: Place) -> N
         train_here(plan, tokens, run_dir, place)
 
 
-def train_in_two(plan: Plan, tokens: Path, run_dir: Path, place: Place) -> None:
+def train_in_two(
+    plan: Plan, tokens: Path, run_dir: Path, place: Place, reference: Path | None = None
+) -> None:
     """Train in this process to a stop after the first step, and from there to the end."""
     (run_dir / "stop").touch()
-    train_here(plan, tokens, run_dir, place)
+    train_here(plan, tokens, run_dir, place, reference)
     assert list(losses(run_dir)) == [1]
     assert not list((run_dir.parent / "out").iterdir())
     (run_dir / "stop").unlink()
-    train_here(plan, tokens, run_dir, place)
+    train_here(plan, tokens, run_dir, place, reference)
     assert [start["resumed_from"] for start in events_of(run_dir, "train_start")] == [None, 1]
 
 

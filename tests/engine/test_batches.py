@@ -34,7 +34,7 @@ def test_two_ranks_together_read_what_one_process_reads(tokens: Path) -> None:
         layout={"micro_batch_sequences": 2, "gradient_accumulation_steps": 2, "processes_per_node": 2}
     )
     for step in (0, 40):
-        ((inputs, targets, documents, _),) = RankBatches(alone, shard, 0, cpu, BOS_ID, EOS_ID).step(step)
+        ((inputs, targets, documents, *_),) = RankBatches(alone, shard, 0, cpu, BOS_ID, EOS_ID).step(step)
         parts = [list(RankBatches(pair, shard, rank, cpu, BOS_ID, EOS_ID).step(step)) for rank in (0, 1)]
         ordered = [parts[rank][accumulation] for accumulation in (0, 1) for rank in (0, 1)]
         assert torch.equal(torch.cat([part[0] for part in ordered]), inputs)

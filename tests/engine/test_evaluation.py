@@ -13,8 +13,9 @@ from transformers import AutoModelForCausalLM
 from forge.data.loading import TokenShard
 from forge.engine.checkpoint_folder import checkpoint_steps
 from forge.engine.distributed import Place
-from forge.engine.evaluation import HeldOut
+from forge.engine.evaluation import HeldOut, HeldOutMeasure
 from forge.engine.launch import run_training
+from forge.engine.preference_loss import margin_fields
 from forge.engine.processes import Job
 from forge.errors import StageError
 from forge.evaluate.perplexity import stream_loss_nats
@@ -98,7 +99,9 @@ def test_the_best_checkpoint_stays_and_so_do_those_of_every_so_many_steps(
     tmp_path: Path, tokens: Path, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake = iter([3.0, 1.0, 2.0, 2.5, math.nan, 4.0])
-    monkeypatch.setattr("forge.engine.loop.held_out_loss", lambda *_: next(fake))
+    monkeypatch.setattr(
+        "forge.engine.loop.measure_held_out", lambda *_: HeldOutMeasure(next(fake), margin_fields([0.0] * 3))
+    )
     schedule: dict[str, Any] = {
         "steps": 12,
         "checkpoint_every_steps": 2,

@@ -54,6 +54,15 @@ def test_a_rise_far_off_the_last_steps_is_a_spike() -> None:
     assert judge(after(STEADY), 2.0, 60.0) == ("spike", "gradient norm is 60 where 1 is usual")
 
 
+def test_a_pair_that_is_labelled_the_wrong_way_is_no_spike() -> None:
+    """Of few pairs a step, once the others are learnt."""
+    learnt = after([0.01] * HISTORY_STEPS, [0.02] * HISTORY_STEPS)
+    assert judge(learnt, 2.5, 8.0)[0] == "spike"
+    assert judge(learnt, 2.5, 8.0, of_pairs=True)[0] == "good"
+    assert judge(learnt, 4.5, 8.0, of_pairs=True) == ("spike", "loss is 4.5 nats where 0.01 is usual")
+    assert judge(learnt, 0.1, 100.0, of_pairs=True)[0] == "spike"
+
+
 def test_early_steps_are_no_spikes() -> None:
     assert judge(after(STEADY[: HISTORY_STEPS // 2 - 1]), 9.0, 1e6)[0] == "good"
     assert judge(after(STEADY[: HISTORY_STEPS // 2]), 9.0, 1.0)[0] == "spike"

@@ -27,6 +27,7 @@ WITHOUT_UNIT = {
     "model.rms_norm_epsilon",
     "model.initializer_std",
     "train.learning_rate",
+    "train.dpo_beta",
     "train.lora_alpha",
     "train.muon_learning_rate",
     "train.muon_momentum",

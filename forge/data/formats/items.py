@@ -10,8 +10,8 @@ from typing import IO, Any, BinaryIO, Literal
 
 BLOCK_BYTES = 1024 * 1024
 
-Records = Literal["text", "conversation"]
-"""What is wanted of a source: documents, or conversations and nothing else."""
+Records = Literal["text", "conversation", "preference"]
+"""What is wanted of a source: documents, or conversations, or preferences, and nothing else."""
 
 MAX_EXPANSION = 200
 """Bytes a file may unpack to, for each byte it has on disk. Text packs to a fifth, logs to a fiftieth."""

@@ -1,13 +1,13 @@
-"""JSON Lines and JSON: a document for each object that has a `text`, or that holds a conversation."""
+"""JSON Lines and JSON: a document for each object that has a `text`, or that holds a conversation or a preference."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
-from forge.data import conversations
+from forge.data import conversations, preferences
 from forge.data.conversations import NoConversation
 from forge.data.decode import encodable, file_text
 from forge.data.formats.fields import described
@@ -30,7 +30,7 @@ DATASET_FILES = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json",
 def read_jsonl(content: Content) -> Iterator[Item]:
     """Read JSON Lines: a document a line, its `text` the text, all other fields metadata. Blank lines are no lines.
 
-    Where conversations are wanted a line holds one.
+    Where conversations or preferences are wanted a line holds one.
     """
     with content.open() as file:
         part = 0
@@ -60,9 +60,9 @@ def read_json(content: Content) -> Iterator[Item]:
         raise Unreadable("broken json", str(error)) from None
     if name in DATASET_FILES and isinstance(value, dict):
         raise Unreadable("dataset description", "it describes the data files beside it")
-    if content.records == "conversation":
+    if content.records != "text":
         for part, item in enumerate(value if isinstance(value, list) else [value], start=1):
-            yield conversation(part, item)
+            yield record(part, item, "application/json", content.records)
     elif isinstance(value, dict) and isinstance(value.get("text"), str):
         yield record(0, value, "application/json")
     elif isinstance(value, list) and any(isinstance(item, dict) and "text" in item for item in value):
@@ -72,8 +72,19 @@ def read_json(content: Content) -> Iterator[Item]:
         yield Document(0, text, "application/json", name, metadata=metadata)
 
 
-def record(part: int, fields: Any, mime: str) -> Document | Skipped:
-    """Return the document of a record, or why it has none."""
+def record(part: int, fields: Any, mime: str, records: Records = "text") -> Document | Skipped:
+    """Return the document of a record, or why it has none.
+
+    Args:
+        part: its place in the file.
+        fields: what it says.
+        mime: of the file; what holds a conversation or a preference has a type of its own.
+        records: which of the three is wanted.
+    """
+    if records == "conversation":
+        return _messages(part, fields, _conversation_text, conversations.MIME)
+    if records == "preference":
+        return _messages(part, fields, _preference_text, preferences.MIME)
     if not isinstance(fields, dict):
         return Skipped(part, "no text field", f"it is a {type(fields).__name__}, not an object")
     text = fields.pop("text", None)
@@ -84,15 +95,24 @@ def record(part: int, fields: Any, mime: str) -> Document | Skipped:
     return Document(part, newlines(encodable(text)), mime, **described(fields), metadata=fields)
 
 
-def conversation(part: int, fields: Any) -> Document | Skipped:
-    """Return the conversation that a record holds, or why it is none."""
+def _messages(
+    part: int, fields: Any, to_text: Callable[[dict[str, Any]], str], mime: str
+) -> Document | Skipped:
     if not isinstance(fields, dict):
         return Skipped(part, "no messages", f"it is a {type(fields).__name__}, not an object")
     try:
-        text = conversations.to_text(conversations.from_record(fields))
+        text = to_text(fields)
     except NoConversation as error:
         return Skipped(part, error.reason, error.detail)
-    return Document(part, text, conversations.MIME, **described(fields), metadata=fields)
+    return Document(part, text, mime, **described(fields), metadata=fields)
+
+
+def _conversation_text(fields: dict[str, Any]) -> str:
+    return conversations.to_text(conversations.from_record(fields))
+
+
+def _preference_text(fields: dict[str, Any]) -> str:
+    return preferences.to_text(preferences.from_record(fields))
 
 
 def _line(part: int, line: bytes, records: Records) -> Document | Skipped:
@@ -103,9 +123,7 @@ def _line(part: int, line: bytes, records: Records) -> Document | Skipped:
         return Skipped(part, "undecodable", f"byte {error.start} of the line is not UTF-8")
     except (ValueError, RecursionError) as error:
         return Skipped(part, "broken json", str(error))
-    if records == "conversation":
-        return conversation(part, fields)
-    return record(part, fields, "application/jsonl")
+    return record(part, fields, "application/jsonl", records)
 
 
 def _is_object(line: str) -> bool:
