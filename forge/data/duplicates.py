@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from forge.data.joins import Joins, set_digest
+from forge.data.joins import Joins
 from forge.data.sets import Sets as StoredSets
+from forge.data.sets import set_digest
 from forge.data.similarity import similar_pairs
 from forge.progress import Progress
 
@@ -150,15 +151,23 @@ class _Alike:
 
 
 def _alike(sets: Sets) -> _Alike:
-    number_of: dict[bytes, int] = {}
-    firsts: list[int] = []
-    numbers = np.empty(len(sets), np.int64)
-    for place, one in enumerate(sets):
-        # A text without a word is like no other.
-        digest = set_digest(one) if len(one) else place.to_bytes(16, "big")
-        number = number_of.setdefault(digest, len(firsts))
-        if number == len(firsts):
-            firsts.append(place)
-        numbers[place] = number
-    digests = np.frombuffer(b"".join(number_of), np.uint64).reshape(-1, 2)
-    return _Alike(numbers, np.array(firsts, np.int64), digests)
+    stored = sets if isinstance(sets, StoredSets) else None
+    if stored is not None and stored.digests is not None:
+        digests = stored.digests.copy()
+    else:
+        digests = np.frombuffer(bytearray().join(map(set_digest, sets)), np.uint64).reshape(-1, 2)
+    # A text without a word is like no other.
+    sizes = np.fromiter(map(len, sets), np.int64, len(sets)) if stored is None else stored.counts
+    empty = np.flatnonzero(sizes == 0)
+    digests[empty, 0], digests[empty, 1] = 0, empty
+    order = np.lexsort((digests[:, 1], digests[:, 0]))
+    begins = np.r_[True, (np.diff(digests[order], axis=0) != 0).any(axis=1)][: len(order)]
+    # The sort is stable: the first of a run is the first document.
+    firsts = order[begins]
+    by_first = np.argsort(firsts)
+    names = np.empty(len(firsts), np.int64)
+    names[by_first] = np.arange(len(firsts))
+    numbers = np.empty(len(order), np.int64)
+    numbers[order] = names[np.cumsum(begins) - 1]
+    firsts = firsts[by_first]
+    return _Alike(numbers, firsts, digests[firsts])

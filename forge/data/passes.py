@@ -34,6 +34,7 @@ from forge.data.draft import Draft, Finding
 from forge.data.duplicates import levelled
 from forge.data.notes import Notes, read_notes, write_notes
 from forge.data.outcomes import Outcome, outcomes_of, write_outcomes
+from forge.data.sets import set_digest
 from forge.data.shingles import shingle_sets
 from forge.data.signatures import signatures_of
 from forge.data.versions import dated
@@ -116,6 +117,8 @@ class Task:
     out: Path
     buckets: int
     parameters: dict[str, Any]
+    size_bytes: int = 0
+    """About, of the texts."""
     known: Path | None = None
     """An earlier corpus, whose shingles are used."""
     known_outcomes: Path | None = None
@@ -162,7 +165,8 @@ def run_tasks(pool: Executor | None, tasks: Iterable[Task], progress: Progress) 
     done: list[Notes] = []
 
     def left() -> Iterator[Task]:
-        for task in tasks:
+        # The largest first: whoever is done early takes a small one more.
+        for task in sorted(tasks, key=lambda task: -task.size_bytes):
             notes = _notes_of_done(task)
             if notes is None:
                 if not all(path.exists() for path, _, _ in task.bucket):
@@ -413,11 +417,17 @@ def _note_shingles(drafts: list[Draft], task: Task, notes: Notes, found_shingles
     new = [draft for draft, one in zip(drafts, found, strict=True) if one is None]
     fill_words(new)
     made = shingle_sets([draft.words for draft in new], task.parameters["shingle_words"])
-    sets = [next(made) if one is None else one for one in found]
+    for one in found:
+        shingles, name = _named(next(made)) if one is None else one
+        notes.shingle_counts.append(len(shingles))
+        notes.sets.append(name)
+        found_shingles.append(shingles)
     notes.shingled += len(new)
     notes.texts += digests
-    notes.shingle_counts += map(len, sets)
-    found_shingles += sets
+
+
+def _named(shingles: Uint64) -> tuple[Uint64, bytes]:
+    return shingles, set_digest(shingles)
 
 
 def _slices(task: Task) -> Iterator[pa.Table]:

@@ -49,6 +49,11 @@ def make_pool(
     return ProcessPoolExecutor(count, mp_context=context, initializer=_start)
 
 
+def pool_width(pool: Executor) -> int:
+    """Return how many tasks run at a time."""
+    return pool.width if isinstance(pool, DaskExecutor) else core_count()
+
+
 def map_in_order(
     pool: Executor,
     work: Callable[..., Any],
@@ -62,7 +67,7 @@ def map_in_order(
     """
     waiting: deque[tuple[Item, Future[Any]]] = deque()
     gone: tuple[type[BaseException], ...] = (BrokenProcessPool, *lost_workers())
-    limit = WAITING * (pool.width if isinstance(pool, DaskExecutor) else core_count())
+    limit = WAITING * pool_width(pool)
     try:
         for item in items:
             waiting.append((item, pool.submit(work, *arguments(item))))

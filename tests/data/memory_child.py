@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from forge.data import batches, passes, similarity, tables
+from forge.data import batches, passes, prefixes, sets, tables
 from forge.data.corpus import build_corpus
 from forge.data.lake import build_lake
 from forge.data.word_codes import word_codes
@@ -22,9 +22,9 @@ def make_pieces_small() -> None:
     tables.ROW_GROUP_TEXT_BYTES = 1 << 20
     passes.BUCKET_BYTES = 1 << 20
     passes.SLICE_ROWS = 8
-    similarity.BLOCK_ELEMENTS = 100_000
-    similarity.PART_POSTINGS = 100_000
-    similarity.COUNTER_BITS = (12, 18)
+    sets.BLOCK_ELEMENTS = 100_000
+    prefixes.PART_POSTINGS = 100_000
+    prefixes.COUNTER_BITS = (12, 18)
 
 
 def limit_memory(more_bytes: int) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forge.data import similarity
+from forge.data import overlaps, postings, similarity
 from forge.data.duplicates import Duplicate, exact_duplicates, families, levelled, near_duplicates
 from forge.data.joins import Joins
 from forge.progress import SilentProgress
@@ -83,8 +83,8 @@ def test_families_are_the_same_where_elements_are_in_many_sets(
     sets: list[set[int]], threshold: float, steps: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(similarity, "CROWD", 0)
-        patch.setattr(similarity, "MOST_STEPS", steps)
+        patch.setattr(postings, "CROWD", 0)
+        patch.setattr(postings, "MOST_STEPS", steps)
         patch.setattr(similarity, "BLOCK_SETS", 4)
         found = families(arrays(sets), threshold, SilentProgress(), Joins(None, None))
     assert found == components(sets, threshold)
@@ -102,18 +102,18 @@ def one_form(count: int) -> list[npt.NDArray[np.uint64]]:
 
 def test_thousands_made_of_one_form_cost_a_few_comparisons_each(monkeypatch: pytest.MonkeyPatch) -> None:
     work = {"compared": 0, "listed": 0}
-    overlaps, listed = similarity._Block.overlaps, similarity._Postings._listed
+    shared, listed = overlaps.Block.overlaps, postings.Postings._listed
 
     def counted(block: Any, probes: Any, others: Any) -> Any:
         work["compared"] += len(probes)
-        return overlaps(block, probes, others)
+        return shared(block, probes, others)
 
-    def counted_entries(postings: Any, probes: Any, places: Any, begins: Any, ends: Any) -> Any:
+    def counted_entries(entries: Any, probes: Any, places: Any, begins: Any, ends: Any) -> Any:
         work["listed"] += int((ends - begins).sum())
-        return listed(postings, probes, places, begins, ends)
+        return listed(entries, probes, places, begins, ends)
 
-    monkeypatch.setattr(similarity._Block, "overlaps", counted)
-    monkeypatch.setattr(similarity._Postings, "_listed", counted_entries)
+    monkeypatch.setattr(overlaps.Block, "overlaps", counted)
+    monkeypatch.setattr(postings.Postings, "_listed", counted_entries)
     found = {}
     for count in (500, 2_000):
         work |= {"compared": 0, "listed": 0}
