@@ -23,23 +23,19 @@ from forge.data.joins import Joins
 from forge.data.language import check_languages
 from forge.data.notes import Notes
 from forge.data.outcomes import REMEMBERED_STEPS, merge_outcomes, outcome_file
-from forge.data.passes import (
-    InputGone,
-    Pass,
+from forge.data.passes import InputGone, Pass, plan_passes, run_tasks, spend_texts
+from forge.data.roster import Roster, gather
+from forge.data.signatures import INDEX, Known, keep, write_index
+from forge.data.split import held_out_groups
+from forge.data.tasks import (
     Piece,
     Task,
     bucket_count,
     bucket_pieces,
     joined_shingles,
-    plan_passes,
-    run_tasks,
-    spend_texts,
     write_edits,
     write_lines,
 )
-from forge.data.roster import Roster, gather
-from forge.data.signatures import INDEX, Known, keep, write_index
-from forge.data.split import held_out_groups
 from forge.data.workers import make_pool
 from forge.errors import StageError
 from forge.files import replace_text, work_folder

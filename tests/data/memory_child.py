@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from forge.data import batches, passes, prefixes, sets, tables
+from forge.data import batches, prefixes, sets, tables, task_work, tasks
 from forge.data.corpus import build_corpus
 from forge.data.lake import build_lake
 from forge.data.word_codes import word_codes
@@ -20,8 +20,8 @@ def make_pieces_small() -> None:
     """Scale down what is held at once, as the machine is scaled down."""
     batches.BATCH_BYTES = 1 << 19
     tables.ROW_GROUP_TEXT_BYTES = 1 << 20
-    passes.BUCKET_BYTES = 1 << 20
-    passes.SLICE_ROWS = 8
+    tasks.BUCKET_BYTES = 1 << 20
+    task_work.SLICE_ROWS = 8
     sets.BLOCK_ELEMENTS = 100_000
     prefixes.PART_POSTINGS = 100_000
     prefixes.COUNTER_BITS = (12, 18)

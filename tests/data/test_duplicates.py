@@ -1,3 +1,4 @@
+import hashlib
 import itertools
 from typing import Any
 
@@ -34,8 +35,15 @@ def components(sets: list[set[int]], threshold: float) -> list[int]:
 
 
 def test_case_and_white_space_are_levelled() -> None:
-    assert levelled("Same  Text\n") == levelled("same text")
-    assert levelled("same text") != levelled("same, text")
+    assert len(set(levelled(["Same  Text\n", "same text", " SAME\x1c\ttext"]))) == 1
+    assert len(set(levelled(["same text", "same, text", "sametext"]))) == 3
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.text(st.sampled_from("aBz \n\r\t\x0b\x0c\x1c\x1f\x00\u00a0\u3000\u00e9\u00df"))))
+def test_texts_are_levelled_together_as_each_alone(texts: list[str]) -> None:
+    alone = [hashlib.sha256(" ".join(text.casefold().split()).encode()).digest() for text in texts]
+    assert levelled(texts) == alone
 
 
 def test_the_preferred_of_exact_duplicates_is_kept() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from forge.data import overlaps, passes
+from forge.data import overlaps, task_work, tasks
 from forge.data.corpus import build_corpus
 from forge.data.document_steps import DOCUMENT_STEPS
 from forge.data.shingles import shingle_sets
@@ -39,7 +39,7 @@ class Work:
             return repair(drafts, parameters)
 
         monkeypatch.setitem(DOCUMENT_STEPS, "repair", repaired)
-        monkeypatch.setattr(passes, "shingle_sets", shingled)
+        monkeypatch.setattr(task_work, "shingle_sets", shingled)
         monkeypatch.setattr(overlaps.Block, "overlaps", counted)
 
     def take(self) -> tuple[int, int]:
@@ -50,7 +50,7 @@ class Work:
 
 @pytest.fixture
 def work(monkeypatch: pytest.MonkeyPatch) -> Work:
-    monkeypatch.setattr(passes, "BUCKET_BYTES", 50_000)
+    monkeypatch.setattr(tasks, "BUCKET_BYTES", 50_000)
     return Work(monkeypatch)
 
 
