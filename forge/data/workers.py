@@ -45,7 +45,7 @@ def make_pool(
         return nullcontext(None)
     # Forked from a process without threads, which has loaded what the work needs.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["forge.data.passes", "forge.data.tokens"])
+    context.set_forkserver_preload(["forge.data.preload"])
     return ProcessPoolExecutor(count, mp_context=context, initializer=_start)
 
 
