@@ -58,7 +58,7 @@ def make_tokens(corpus: Path, out: Path) -> int:
     """Make a tokenizer and tokens of a corpus; return the bytes of its texts."""
     for name in ("tokenizer", "tokens"):
         (out / name).mkdir(parents=True)
-    learnt = tokenizer_defaults() | {"vocab_size": 530, "special_tokens": None, "sample_bytes": 2_000_000}
+    learnt = tokenizer_defaults() | {"vocab_size": 530, "special_tokens": None, "sample_bytes": 1_000_000}
     train_tokenizer(corpus, learnt, out / "tokenizer", SilentProgress())
     packed = TOKENS | {"packing": "best_fit", "sequence_length": 1_024}
     build_tokens(corpus, out / "tokenizer", packed, out / "tokens", SilentProgress(), 1)

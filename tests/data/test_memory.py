@@ -61,7 +61,7 @@ def test_a_corpus_larger_than_memory_becomes_a_tokenizer_and_tokens(tmp_path: Pa
     chance = random.Random(1)
     # Few words and long ones: each becomes a token, and the work is in the bytes.
     words = ["".join(chance.choices(string.ascii_lowercase, k=80)) for _ in range(4)]
-    rows, groups, memory_bytes = 10, 64, 40_000_000
+    rows, groups, memory_bytes = 10, 80, 56_000_000
     with parquet.ParquetWriter(tmp_path / "corpus.parquet", CORPUS, compression="zstd") as writer:
         for group in range(groups):
             ids = [f"{rows * group + row:016x}" for row in range(rows)]
