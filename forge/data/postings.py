@@ -24,12 +24,15 @@ class Postings:
         self._sizes, self._threshold = sizes, threshold
         order = np.argsort(elements)
         elements = elements[order]
-        new = np.r_[True, elements[1:] != elements[:-1]][: len(elements)]
-        runs = np.cumsum(new) - 1
-        several = np.bincount(runs, minlength=1)[runs] > 1
-        keys = (runs * len(sizes) + owners[order])[several]
+        same = elements[1:] == elements[:-1]
+        several = np.zeros(len(elements), np.bool_)
+        several[1:] = same
+        several[:-1] |= same
+        order, elements = order[several], elements[several]
+        runs = np.cumsum(np.r_[True, elements[1:] != elements[:-1]][: len(elements)]) - 1
+        keys, places = runs * len(sizes) + owners[order], places[order]
         by_key = np.argsort(keys)
-        keys, places = keys[by_key], places[order][several][by_key]
+        keys, places = keys[by_key], places[by_key]
         # A set that meets only sets at least as large may be indexed by fewer of its elements.
         owners = keys % len(sizes)
         indexed = places < prefix_lengths(sizes, 2 * threshold / (1 + threshold))[owners]

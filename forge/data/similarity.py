@@ -37,6 +37,8 @@ from forge.data.word_codes import Uint64
 
 WANTED_BITS = 20
 """Of a table that says whether an element may be wanted: it stays in the processor's cache."""
+RELEASED_BLOCKS = 16
+"""Blocks of probes after which the memory of what was read of a file is given back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,11 @@ def probe(
         together: as `similar_pairs` has it.
         share: (k, n): of n shares of the probes, the one that is meant.
     """
-    for candidates, probed in _blocks(postings, ordered.counts, numbers, together, share):
+    for place, (candidates, probed) in enumerate(
+        _blocks(postings, ordered.counts, numbers, together, share), start=1
+    ):
+        if place % RELEASED_BLOCKS == 0:
+            ordered.release()
         if len(seen):
             candidates = candidates[~np.isin(candidates, seen, assume_unique=True)]
         for keys, last in _rounds(candidates, numbers, together):
