@@ -99,30 +99,22 @@ def near_duplicates(
     alike = _alike(sets)
     joined = joins.join("near_duplicates", alike.some(sets), alike.digests, threshold, progress)
     names = joined.components[alike.numbers]
-    kept: dict[int, int] = {}
-    for place in sorted(range(len(sets)), key=preference.__getitem__):
-        kept.setdefault(int(names[place]), place)
-    members: dict[int, list[int]] = {}
-    for place, number in enumerate(alike.numbers.tolist()):
-        members.setdefault(number, []).append(place)
-    found = []
-    for place in range(len(sets)):
-        keeper = kept[int(names[place])]
-        if place == keeper:
-            continue
-        number = int(alike.numbers[place])
-        if len(members[number]) > 1:
-            # Another document has the very same shingles: the kept one, where it is among them.
-            same = (
-                [keeper]
-                if alike.numbers[keeper] == number
-                else [one for one in members[number][:2] if one != place]
-            )
-            found.append(Duplicate(place, keeper, same[0], 1.0))
-        else:
-            closest = members[int(joined.closest[number])][0]
-            found.append(Duplicate(place, keeper, closest, float(joined.jaccards[number])))
-    return found
+    places = np.arange(len(names))
+    order = np.lexsort((np.asarray(preference), names))
+    kept = np.empty(len(names), np.int64)
+    kept[names[order][::-1]] = order[::-1]
+    keepers = kept[names]
+    removed = np.flatnonzero(keepers != places)
+    number, keeper = alike.numbers[removed], keepers[removed]
+    # Where another document has the very same shingles, it is that one: the kept one, where it is among them.
+    same = np.bincount(alike.numbers, minlength=len(alike.firsts))[number] > 1
+    first = alike.firsts[number]
+    other = np.where(first == removed, alike.second_of(number), first)
+    with_keeper = alike.numbers[keeper] == number
+    closest = np.where(same, np.where(with_keeper, keeper, other), alike.firsts[joined.closest[number]])
+    jaccards = np.where(same, 1.0, joined.jaccards[number])
+    rows = zip(removed.tolist(), keeper.tolist(), closest.tolist(), jaccards.tolist(), strict=True)
+    return [Duplicate(*row) for row in rows]
 
 
 def families(sets: Sets, threshold: float, progress: Progress, joins: Joins) -> list[int]:
@@ -173,6 +165,13 @@ class _Alike:
     """The first document of each distinct set."""
     digests: npt.NDArray[np.uint64]
     """(n, 2), of each distinct set."""
+
+    def second_of(self, numbers: Ints) -> Ints:
+        """Return the second document of each of some distinct sets; the first where there is only one."""
+        seconds = self.firsts.copy()
+        later = np.flatnonzero(self.firsts[self.numbers] != np.arange(len(self.numbers)))[::-1]
+        seconds[self.numbers[later]] = later
+        return seconds[numbers]
 
     def some(self, sets: Sets) -> Sets:
         """Return the distinct ones of `sets`."""

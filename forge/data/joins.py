@@ -7,7 +7,7 @@ any more: they are compared again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +67,7 @@ def join_sets(
     earlier: Join | None,
     progress: Progress,
     closest_wanted: bool = True,
-    counters: Counters | None = None,
+    count: Callable[[Sets], Counters] = count_elements,
     place: Place | None = None,
 ) -> Join:
     """Return which of distinct `sets` hang together: a Jaccard of at least `threshold`, or others between them.
@@ -79,7 +79,7 @@ def join_sets(
         earlier: of the same threshold and of some of the same sets: with it the result is the same, sooner.
         progress: told of sets.
         closest_wanted: without, `closest` names each set itself, and far fewer sets are compared.
-        counters: of the elements, where they were counted before.
+        count: counts their elements, where all are compared with all.
         place: where many sets in a file are joined; None does it in this process.
 
     Raises:
@@ -99,9 +99,8 @@ def join_sets(
     if not new.all():
         progress.resume(len(store) - int(np.count_nonzero(new)))
     if place is not None and new.all() and store.path is not None and store.counts.sum() >= SHARED_ELEMENTS:
-        counted = counters or count_elements(store)
         for found in join_in_shares(
-            store, threshold, ranks, closest_wanted, counted, place.pool, place.folder
+            store, threshold, ranks, closest_wanted, count(store), place.pool, place.folder
         ):
             components.join(found.members, found.heads)
             nearest.note(found.ones, found.closest, found.jaccards)
@@ -110,9 +109,9 @@ def join_sets(
         # Once two sets hang together it takes nobody to say so again.
         together = None if closest_wanted else components
         for pairs in (
-            similar_pairs(store, threshold, together, counters)
+            similar_pairs(store, threshold, together, count(store))
             if new.all()
-            else similar_pairs_with(store, new, threshold, together, counters)
+            else similar_pairs_with(store, new, threshold, together)
         ):
             components.join(pairs.first, pairs.second)
             if closest_wanted:
@@ -226,7 +225,7 @@ class Joins:
         earlier = None if self._earlier is None else read_join(join_file(self._earlier, name), threshold)
         store = sets if isinstance(sets, Sets) else Sets.of(sets)
         joined = join_sets(
-            store, digests, threshold, earlier, progress, closest_wanted, self._count(store), self._place
+            store, digests, threshold, earlier, progress, closest_wanted, self._count, self._place
         )
         if earlier is not None:
             progress.note(
@@ -236,10 +235,10 @@ class Joins:
             write_join(join_file(self._out, name), joined, store.counts, threshold)
         return joined
 
-    def _count(self, store: Sets) -> Counters | None:
-        """Return the counters of sets in a file: several joins are of some of the same sets."""
+    def _count(self, store: Sets) -> Counters:
+        """Count the elements of sets, once where they are in a file: several joins are of some of the same."""
         if store.path is None:
-            return None
+            return count_elements(store)
         if self._counted is None or self._counted[0] != store.path:
             self._counted = None
             self._counted = store.path, count_elements(store)

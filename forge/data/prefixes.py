@@ -107,24 +107,6 @@ def fill_parts(ordered: Sets, threshold: float, counters: Counters, parts: list[
         ordered.release()
 
 
-def first_elements(
-    ordered: Sets, count: int, threshold: float, counters: Counters
-) -> tuple[Uint64, Ints, Ints]:
-    """Return the first elements, rarest first, of the first `count` sets, whose they are, and their places."""
-    lengths = prefix_lengths(ordered.counts[:count], threshold)
-    found: list[tuple[Uint64, Ints, Ints]] = []
-    for first, last in chunks(ordered.counts[:count]):
-        sizes = ordered.counts[first:last]
-        elements = ordered.gather(np.arange(first, last))
-        owners = np.repeat(np.arange(first, last), sizes)
-        order = stable_order((owners - first) << 16 | counters.of(elements))
-        places = within(sizes)
-        chosen = places < lengths[owners]
-        found.append((elements[order[chosen]], owners[chosen], places[chosen]))
-    elements_of, owners_of, places_of = zip(*found, strict=True)
-    return np.concatenate(elements_of), np.concatenate(owners_of), np.concatenate(places_of)
-
-
 def prefix_lengths(sizes: Ints, share: float) -> Ints:
     """Return how many first elements count: a set of n that must share `share` * n has one of those among them."""
     lengths: Ints = sizes - np.ceil(share * sizes - SLACK).astype(np.int64) + 1

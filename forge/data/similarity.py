@@ -20,23 +20,20 @@ import numpy.typing as npt
 
 from forge.data import sets as stores
 from forge.data.components import Components
+from forge.data.occurrences import first_elements, occurrences
 from forge.data.overlaps import verified
 from forge.data.postings import BLOCK_SETS, Postings
 from forge.data.prefixes import (
     SLACK,
     Counters,
     Part,
-    cells_of,
     count_elements,
     fill_parts,
-    first_elements,
     part_count,
 )
 from forge.data.sets import Ints, Sets, chunks, within
 from forge.data.word_codes import Uint64
 
-WANTED_BITS = 20
-"""Of a table that says whether an element may be wanted: it stays in the processor's cache."""
 RELEASED_BLOCKS = 16
 """Blocks of probes after which the memory of what was read of a file is given back."""
 
@@ -183,11 +180,7 @@ def _rounds(keys: Ints, numbers: Ints, together: Components | None) -> Iterator[
 
 
 def similar_pairs_with(
-    sets: Sets,
-    new: npt.NDArray[np.bool_],
-    threshold: float,
-    together: Components | None = None,
-    counters: Counters | None = None,
+    sets: Sets, new: npt.NDArray[np.bool_], threshold: float, together: Components | None = None
 ) -> Iterator[Pairs]:
     """Yield the pairs that `similar_pairs` would, of which at least one set is `new`, each pair once.
 
@@ -195,52 +188,38 @@ def similar_pairs_with(
     with none of each other. `probed` counts new sets.
     """
     chosen = np.flatnonzero(new & (sets.counts > 0))
-    if not len(chosen):
-        return
     # New sets first, so that a block of them can be counted out together.
     numbers = np.concatenate([chosen, np.flatnonzero(~new & (sets.counts > 0))])
     ordered = sets.take(numbers)
-    first_ones = first_elements(ordered, len(chosen), threshold, counters or count_elements(sets))
-    keys = np.concatenate(
-        [np.empty(0, np.int64), *_candidates_of_first(ordered, len(chosen), threshold, *first_ones)]
-    )
-    keys.sort()
-    for first in range(0, len(chosen), BLOCK_SETS):
-        last = min(first + BLOCK_SETS, len(chosen))
-        own = slice(*np.searchsorted(keys, [first * len(ordered), last * len(ordered)]))
-        for some, done in _rounds(keys[own], numbers, together):
-            found, jaccards = verified(ordered, some, threshold)
-            ones, others = np.divmod(found, len(ordered))
-            yield Pairs(numbers[ones], numbers[others], jaccards, last - first if done else 0)
-        ordered.release()
+    for start, end in chunks(ordered.counts[: len(chosen)]):
+        keys = _candidates_of(ordered, start, end, len(chosen), threshold)
+        for first in range(start, end, BLOCK_SETS):
+            last = min(first + BLOCK_SETS, end)
+            own = slice(*np.searchsorted(keys, [first * len(ordered), last * len(ordered)]))
+            for some, done in _rounds(keys[own], numbers, together):
+                found, jaccards = verified(ordered, some, threshold)
+                ones, others = np.divmod(found, len(ordered))
+                yield Pairs(numbers[ones], numbers[others], jaccards, last - first if done else 0)
+            ordered.release()
 
 
-def _candidates_of_first(
-    ordered: Sets, count: int, threshold: float, elements: Uint64, owners: Ints, places: Ints
-) -> Iterator[Ints]:
-    """Yield the distinct keys `probe * n + other` of the first `count` sets that no filter rules out.
+def _candidates_of(ordered: Sets, start: int, end: int, new: int, threshold: float) -> Ints:
+    """Return the distinct keys `probe * n + other`, sorted, that no filter rules out, of probes from `start` to `end`.
 
-    Of two among the first `count`, the later one is the probe.
+    Of two among the first `new` sets, the later one is the probe.
     """
     sizes = ordered.counts
-    order = np.argsort(elements, kind="stable")
-    elements, owners, places = elements[order], owners[order], places[order]
-    wanted = np.zeros(1 << WANTED_BITS, np.bool_)
-    wanted[cells_of(elements, WANTED_BITS)] = True
-    for first, last in chunks(sizes):
-        flat = ordered.gather(np.arange(first, last))
-        hit = np.flatnonzero(wanted[cells_of(flat, WANTED_BITS)])
-        others = np.repeat(np.arange(first, last), sizes[first:last])[hit]
-        begins, ends = (np.searchsorted(elements, flat[hit], side=side) for side in ("left", "right"))
-        keys = np.empty(0, np.int64)
-        for one, end in chunks(ends - begins):
-            lengths = (ends - begins)[one:end]
-            rows = np.repeat(begins[one:end], lengths) + within(lengths)
-            found, other = owners[rows], np.repeat(others[one:end], lengths)
+    elements, borders, owners, places = first_elements(ordered, start, end, threshold)
+    keys = np.empty(0, np.int64)
+    for found_elements, sets_of in occurrences(elements, ordered):
+        begins, lengths = borders[found_elements], np.diff(borders)[found_elements]
+        for one, stop in chunks(lengths):
+            some = lengths[one:stop]
+            rows = np.repeat(begins[one:stop], some) + within(some)
+            probe, other = owners[rows], np.repeat(sets_of[one:stop], some)
             # What of the probe comes after the first shared element bounds what they can share.
-            needed = threshold / (1 + threshold) * (sizes[found] + sizes[other]) - SLACK
-            good = (sizes[found] - places[rows] >= needed) & (sizes[other] >= needed)
-            good &= (other >= count) | (other < found)
-            keys = np.unique(np.concatenate([keys, found[good] * len(ordered) + other[good]]))
-        yield keys
-        ordered.release()
+            needed = threshold / (1 + threshold) * (sizes[probe] + sizes[other]) - SLACK
+            good = (sizes[probe] - places[rows] >= needed) & (sizes[other] >= needed)
+            good &= (other >= new) | (other < probe)
+            keys = np.unique(np.concatenate([keys, probe[good] * len(ordered) + other[good]]))
+    return keys
