@@ -210,7 +210,7 @@ def _candidates_of(ordered: Sets, start: int, end: int, new: int, threshold: flo
     """
     sizes = ordered.counts
     elements, borders, owners, places = first_elements(ordered, start, end, threshold)
-    keys = np.empty(0, np.int64)
+    keys_of = [np.empty(0, np.int64)]
     for found_elements, sets_of in occurrences(elements, ordered):
         begins, lengths = borders[found_elements], np.diff(borders)[found_elements]
         for one, stop in chunks(lengths):
@@ -221,5 +221,6 @@ def _candidates_of(ordered: Sets, start: int, end: int, new: int, threshold: flo
             needed = threshold / (1 + threshold) * (sizes[probe] + sizes[other]) - SLACK
             good = (sizes[probe] - places[rows] >= needed) & (sizes[other] >= needed)
             good &= (other >= new) | (other < probe)
-            keys = np.unique(np.concatenate([keys, probe[good] * len(ordered) + other[good]]))
-    return keys
+            # Each other set lies in one block, or at the border of two: hardly a key comes again.
+            keys_of.append(np.unique(probe[good] * len(ordered) + other[good]))
+    return np.unique(np.concatenate(keys_of))
