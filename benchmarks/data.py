@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from benchmarks.documentation import fetch
 
 SAMPLE_EVERY_S = 0.1
 SHINGLE_WORDS = 5
+WORD = re.compile(r"\w+")
 JACCARD = 0.8
 
 
@@ -123,7 +125,7 @@ def copies(source: Path, folder: Path, count: int) -> Path:
             with (folder / f"{path.stem}-{number}.jsonl").open("w", encoding="utf-8") as file:
                 for line in path.open(encoding="utf-8"):
                     record = json.loads(line)
-                    text = record["text"].replace(" ", f" q{number}x") if number else record["text"]
+                    text = WORD.sub(rf"\g<0>q{number}x", record["text"]) if number else record["text"]
                     file.write(json.dumps({"id": record["id"], "text": text}, ensure_ascii=False) + "\n")
     return folder
 
