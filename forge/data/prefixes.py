@@ -16,7 +16,7 @@ from forge.data import sets as stores
 from forge.data.sets import Ints, Sets, chunks, stable_order, within
 from forge.data.word_codes import Uint64
 
-PART_POSTINGS = 4_000_000
+PART_POSTINGS = 2_000_000
 """Most first elements joined at once: each process takes about 80 bytes for each of them while it sorts them."""
 COUNTER_BITS = (12, 25)
 """Least and most: 2^25 counters are 128 MB."""

@@ -59,6 +59,8 @@ def run_task(task: Task) -> int:
         write_outcomes(task.outcomes, made, task.key)
     with _beside(task.noted) as path:
         write_notes(path, notes)
+    # What the next task takes again is little beside what would be held while all wait for each other.
+    pa.default_memory_pool().release_unused()
     return task.number
 
 
