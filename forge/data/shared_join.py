@@ -128,7 +128,7 @@ def probe_share(order: Order) -> Found:
     keys_of, done_all = [np.empty(0, np.int64)], 0
     numbers = np.arange(len(ordered))
     for keys, jaccards, done in probe(
-        ordered, postings, order.threshold, seen, numbers, together, order.share
+        ordered, postings, order.threshold, seen, numbers, together, order.parts, order.share
     ):
         ones, others = np.divmod(keys, len(ordered))
         components.join(ones, others)

@@ -34,6 +34,8 @@ from forge.data.prefixes import (
 from forge.data.sets import Ints, Sets, chunks, within
 from forge.data.word_codes import Uint64
 
+MOST_WIDE = 64
+"""Most blocks of probes looked up at once."""
 RELEASED_BLOCKS = 16
 """Blocks of probes after which the memory of what was read of a file is given back."""
 
@@ -83,7 +85,7 @@ def similar_pairs(
         for place, part in enumerate(parts):
             postings = Postings(*part.read(), ordered.counts, threshold)
             found = [seen]
-            for keys, jaccards, done in probe(ordered, postings, threshold, seen, numbers, together):
+            for keys, jaccards, done in probe(ordered, postings, threshold, seen, numbers, together, count):
                 if len(parts) > 1:
                     found.append(keys)
                 ones, others = np.divmod(keys, len(ordered))
@@ -105,6 +107,7 @@ def probe(
     seen: Ints,
     numbers: Ints,
     together: Components | None,
+    parts: int,
     share: tuple[int, int] = (0, 1),
 ) -> Iterator[tuple[Ints, npt.NDArray[np.float64], int]]:
     """Yield the keys `probe * n + other` of similar pairs, their Jaccards, and how many probes are done with them.
@@ -116,10 +119,11 @@ def probe(
         seen: sorted keys that are not wanted again.
         numbers: what each set is called in `together`.
         together: as `similar_pairs` has it.
+        parts: how many there are of `postings`, each of other elements.
         share: (k, n): of n shares of the probes, the one that is meant.
     """
     for place, (candidates, probed) in enumerate(
-        _blocks(postings, ordered.counts, numbers, together, share), start=1
+        _blocks(postings, ordered.counts, numbers, together, share, parts), start=1
     ):
         if place % RELEASED_BLOCKS == 0:
             ordered.release()
@@ -130,7 +134,12 @@ def probe(
 
 
 def _blocks(
-    postings: Postings, sizes: Ints, numbers: Ints, together: Components | None, share: tuple[int, int]
+    postings: Postings,
+    sizes: Ints,
+    numbers: Ints,
+    together: Components | None,
+    share: tuple[int, int],
+    parts: int,
 ) -> Iterator[tuple[Ints, int]]:
     """Yield candidates, sorted keys of at most BLOCK_SETS different probes, and how many sets are done with them.
 
@@ -138,17 +147,19 @@ def _blocks(
     """
     waiting: list[Ints] = []
     probes = elements = probed = 0
-    own_share, shares = share
-    for first in range(own_share * BLOCK_SETS, len(sizes), shares * BLOCK_SETS):
-        last = min(first + BLOCK_SETS, len(sizes))
-        crowded = together is not None and postings.crowded(first, last)
+    for first, last, crowded in _ranges(postings, len(sizes), share, parts, together is not None):
         keys = np.empty(0, np.int64) if crowded else postings.candidates(first, last)
-        own = np.unique(keys // len(sizes))
-        own_elements = int(sizes[own].sum())
-        many = probes + len(own) > BLOCK_SETS or elements + own_elements > stores.BLOCK_ELEMENTS
-        if crowded or many:
-            yield np.concatenate([*waiting, np.empty(0, np.int64)]), probed
-            waiting, probes, elements, probed = [], 0, 0, 0
+        own, begins = np.unique(keys // len(sizes), return_index=True)
+        for place in range(0, max(1, len(own)), BLOCK_SETS):
+            some = own[place : place + BLOCK_SETS]
+            own_elements = int(sizes[some].sum())
+            many = probes + len(some) > BLOCK_SETS or elements + own_elements > stores.BLOCK_ELEMENTS
+            if crowded or many:
+                yield np.concatenate([*waiting, np.empty(0, np.int64)]), probed
+                waiting, probes, elements, probed = [], 0, 0, 0
+            end = begins[place + BLOCK_SETS] if place + BLOCK_SETS < len(own) else len(keys)
+            waiting.append(keys[begins[place] : end] if len(own) else keys)
+            probes, elements = probes + len(some), elements + own_elements
         if crowded:
             assert together is not None
             nearest = postings.nearest(first, last)
@@ -156,9 +167,26 @@ def _blocks(
             others = postings.apart(first, last, lambda places: together.roots(numbers[places]))
             yield others[~np.isin(others, nearest, assume_unique=True)], last - first
             continue
-        waiting.append(keys)
-        probes, elements, probed = probes + len(own), elements + own_elements, probed + last - first
+        probed += last - first
     yield np.concatenate([*waiting, np.empty(0, np.int64)]), probed
+
+
+def _ranges(
+    postings: Postings, count: int, share: tuple[int, int], parts: int, may_crowd: bool
+) -> Iterator[tuple[int, int, bool]]:
+    """Yield ranges of probes that are looked up together, and whether that is in another way: they are crowded.
+
+    Of many parts each has few elements of a probe: the more probes are looked up at a time.
+    """
+    wide = BLOCK_SETS * min(parts, MOST_WIDE)
+    for start in range(share[0] * wide, count, share[1] * wide):
+        stop = min(start + wide, count)
+        if wide > BLOCK_SETS and not postings.crowded(start, stop):
+            yield start, stop, False
+            continue
+        for first in range(start, stop, BLOCK_SETS):
+            last = min(first + BLOCK_SETS, stop)
+            yield first, last, may_crowd and postings.crowded(first, last)
 
 
 def _rounds(keys: Ints, numbers: Ints, together: Components | None) -> Iterator[tuple[Ints, bool]]:
