@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +30,7 @@ from benchmarks.documentation import fetch
 
 SAMPLE_EVERY_S = 0.1
 SHINGLE_WORDS = 5
+WORD = re.compile(r"\w+")
 JACCARD = 0.8
 
 
@@ -117,14 +120,30 @@ def run_forge(source: Path, work: Path, tokenizer: Path, filters: str) -> dict[s
 
 
 def copies(source: Path, folder: Path, count: int) -> Path:
-    """Write `count` copies of the corpus, each with other words: nothing in one is a copy of another's."""
+    """Write `count` copies of the corpus, each with other words: nothing in one is a copy of another's.
+
+    A word becomes another one of its length that is about as frequent, so a copy has the bytes, the near copies and
+    about the tokens of the corpus.
+    """
     folder.mkdir(parents=True)
-    for path in sorted(source.glob("*.jsonl")):
-        for number in range(count):
+    paths = sorted(source.glob("*.jsonl"))
+    frequencies = Counter(word for text in _texts(paths) for word in WORD.findall(text))
+    ranked: dict[int, list[str]] = {}
+    for word, _ in frequencies.most_common():
+        ranked.setdefault(len(word), []).append(word)
+    for number in range(count):
+        others = {
+            word: words[(rank + number) % len(words)]
+            for words in ranked.values()
+            for rank, word in enumerate(words)
+        }
+        for path in paths:
             with (folder / f"{path.stem}-{number}.jsonl").open("w", encoding="utf-8") as file:
                 for line in path.open(encoding="utf-8"):
                     record = json.loads(line)
-                    text = record["text"].replace(" ", f" q{number}x") if number else record["text"]
+                    pieces = re.split(r"(\w+)", record["text"])
+                    pieces[1::2] = map(others.__getitem__, pieces[1::2])
+                    text = "".join(pieces)
                     file.write(json.dumps({"id": record["id"], "text": text}, ensure_ascii=False) + "\n")
     return folder
 

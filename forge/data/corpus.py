@@ -23,23 +23,19 @@ from forge.data.joins import Joins
 from forge.data.language import check_languages
 from forge.data.notes import Notes
 from forge.data.outcomes import REMEMBERED_STEPS, merge_outcomes, outcome_file
-from forge.data.passes import (
-    InputGone,
-    Pass,
+from forge.data.passes import InputGone, Pass, plan_passes, run_tasks, spend_texts
+from forge.data.roster import Roster, gather
+from forge.data.signatures import INDEX, Known, keep, write_index
+from forge.data.split import held_out_groups
+from forge.data.tasks import (
     Piece,
     Task,
     bucket_count,
     bucket_pieces,
     joined_shingles,
-    plan_passes,
-    run_tasks,
-    spend_texts,
     write_edits,
     write_lines,
 )
-from forge.data.roster import Roster, gather
-from forge.data.signatures import INDEX, Known, keep, write_index
-from forge.data.split import held_out_groups
 from forge.data.workers import make_pool
 from forge.errors import StageError
 from forge.files import replace_text, work_folder
@@ -126,20 +122,23 @@ def _build(
     engine: Engine,
 ) -> dict[str, Any]:
     records = Records()
-    joins = Joins(None if known is None else known.corpus, parts)
-    curation = _Curation(lake, parameters, parts, records, progress, joins, known)
-    roster, shingled = curation.carry_out(plan_passes(steps), workers, engine)
-    if not len(roster):
-        counts = ", ".join(f"{count} {reason}" for reason, count in reasons(records).most_common())
-        raise StageError(
-            f"corpus: all {len(records.aside)} documents were set aside ({counts}): loosen the data.* limits "
-            "they name, or give other documents"
+    curation = _Curation(lake, parameters, parts, records, progress, known)
+    with make_pool(workers, curation.bytes, engine) as pool:
+        joins = Joins(None if known is None else known.corpus, parts, pool)
+        roster, shingled = curation.carry_out(plan_passes(steps), pool, joins)
+        if not len(roster):
+            counts = ", ".join(f"{count} {reason}" for reason, count in reasons(records).most_common())
+            raise StageError(
+                f"corpus: all {len(records.aside)} documents were set aside ({counts}): loosen the data.* limits "
+                "they name, or give other documents"
+            )
+        # Documents come in the order of their ids, so a family bears the smallest id in it.
+        heads = _once(
+            parts / "families.json",
+            lambda: families(
+                shingled.shingles_of(roster), parameters["held_out_group_jaccard"], progress, joins
+            ),
         )
-    # Documents come in the order of their ids, so a family bears the smallest id in it.
-    heads = _once(
-        parts / "families.json",
-        lambda: families(shingled.shingles_of(roster), parameters["held_out_group_jaccard"], progress, joins),
-    )
     groups = [roster.document_ids[head] for head in heads]
     held_out = held_out_groups(
         groups, roster.sizes_bytes, parameters["held_out_fraction"], parameters["seed"]
@@ -169,10 +168,8 @@ class _Curation:
         work: Path,
         records: Records,
         progress: Progress,
-        joins: Joins,
         known: Known | None,
     ) -> None:
-        self._joins = joins
         self._known = None if known is None else known.corpus
         self._how = None if known is None else known.how
         self.shingles = work
@@ -182,36 +179,37 @@ class _Curation:
         try:
             with parquet.ParquetFile(self._lake) as file:
                 self.documents: int = file.metadata.num_rows
-                self._row_groups: int = file.num_row_groups
-                self._bytes = sum(file.read(columns=["bytes"])["bytes"].to_pylist())
+                self._row_group_bytes = [
+                    file.metadata.row_group(group).total_byte_size for group in range(file.num_row_groups)
+                ]
+                self.bytes = sum(file.read(columns=["bytes"])["bytes"].to_pylist())
         except (OSError, KeyError, pa.ArrowException) as error:
             reason = str(error).splitlines()[0]
             raise StageError(
                 f"{lake}: not a whole lake ({reason}): delete this folder and run again"
             ) from None
-        self._buckets = bucket_count(self._bytes)
+        self._buckets = bucket_count(self.bytes)
         self._last: tuple[Path, list[Notes]] | None = None
         self._edits: Path | None = None
         self._lines: Path | None = None
 
-    def carry_out(self, passes: list[Pass], workers: int | None, engine: Engine) -> tuple[Roster, Roster]:
+    def carry_out(self, passes: list[Pass], pool: Executor | None, joins: Joins) -> tuple[Roster, Roster]:
         """Return the documents that are left, and those of the pass that noted shingles, which may be more."""
         roster = Roster()
         shingled: Roster | None = None
         expected = self.documents
-        with make_pool(workers, self._bytes, engine) as pool:
-            for number, one in enumerate(passes):
-                noted = frozenset[str]().union(*(NOTED_FOR[step] for step in one.corpus_steps))
-                if number == len(passes) - 1:
-                    noted |= {"words"} if shingled else {"words", "shingles"}
-                roster, notes = self._go_through(pool, number, one, noted, expected)
-                if "shingles" in noted:
-                    shingled = roster
-                decided = self._decided(number, one, roster)
-                if number < len(passes) - 1:
-                    self._keep(number, one, decided, notes)
-                roster = roster.without(decided.removed)
-                expected = len(roster)
+        for number, one in enumerate(passes):
+            noted = frozenset[str]().union(*(NOTED_FOR[step] for step in one.corpus_steps))
+            if number == len(passes) - 1:
+                noted |= {"words"} if shingled else {"words", "shingles"}
+            roster, notes = self._go_through(pool, number, one, noted, expected)
+            if "shingles" in noted:
+                shingled = roster
+            decided = self._decided(number, one, roster, joins)
+            if number < len(passes) - 1:
+                self._keep(number, one, decided, notes)
+            roster = roster.without(decided.removed)
+            expected = len(roster)
         assert shingled is not None
         return roster, shingled
 
@@ -250,11 +248,17 @@ class _Curation:
         self, folder: Path, number: int, one: Pass, noted: frozenset[str], key: str | None
     ) -> Iterator[Task]:
         before = self._last
-        for part in range(self._row_groups if before is None else self._buckets):
+        for part in range(len(self._row_group_bytes) if before is None else self._buckets):
+            bucket = () if before is None else bucket_pieces(*before, part)
             yield Task(
                 number=part,
                 lake=self._lake if before is None else None,
-                bucket=() if before is None else bucket_pieces(*before, part),
+                bucket=bucket,
+                size_bytes=(
+                    self._row_group_bytes[part]
+                    if before is None
+                    else sum(end - begin for _, begin, end in bucket)
+                ),
                 edits=None if self._edits is None else self._edits / str(part),
                 lines=self._lines,
                 document_steps=one.document_steps,
@@ -275,12 +279,12 @@ class _Curation:
         asked = [self._how, one.document_steps, sorted(noted & {"exact", "words"}), limits]
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
-    def _decided(self, number: int, one: Pass, roster: Roster) -> Decided:
+    def _decided(self, number: int, one: Pass, roster: Roster, joins: Joins) -> Decided:
         """Decide what the next pass does, or find it decided."""
         records = Records()
 
         def make() -> dict[str, Any]:
-            decided = decide(one.corpus_steps, roster, self._parameters, records, self._progress, self._joins)
+            decided = decide(one.corpus_steps, roster, self._parameters, records, self._progress, joins)
             return {
                 "removed": sorted(decided.removed),
                 "paragraphs": decided.paragraphs,

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as compute
 import pyarrow.parquet as parquet
 
 from forge.errors import StageError
@@ -41,12 +45,54 @@ def corpus_rows(corpus: Path, split: str) -> Iterator[CorpusRow]:
                         yield row
 
 
+@dataclass(frozen=True, slots=True)
+class CorpusBlock:
+    """Documents of a split that follow each other in one row group. Their texts are read where they are worked on."""
+
+    split: str
+    group: int
+    first: int
+    """Place of the first among those of the split in the row group."""
+    document_ids: list[str]
+    sources: list[str]
+    bytes: int
+
+
+def corpus_blocks(corpus: Path, split: str, block_bytes: int) -> Iterator[CorpusBlock]:
+    """Yield the documents of `split` in the order they are stored, about `block_bytes` at a time. Raises as above."""
+    with _open(corpus) as file:
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group, columns=["document_id", "source", "split", "bytes"])
+            table = table.filter(compute.equal(table["split"], split))
+            ids, sources = table["document_id"].to_pylist(), table["source"].to_pylist()
+            ends = np.cumsum(table["bytes"].to_numpy())
+            first, before = 0, 0
+            while first < len(ids):
+                last = min(int(np.searchsorted(ends, before + block_bytes)) + 1, len(ids))
+                size_bytes = int(ends[last - 1]) - before
+                yield CorpusBlock(split, group, first, ids[first:last], sources[first:last], size_bytes)
+                first, before = last, before + size_bytes
+
+
+def block_texts(corpus: Path, split: str, group: int, first: int, count: int) -> list[str]:
+    """Return the texts of a block; the texts of its row group stay in this process until others are asked for."""
+    written_ns = (corpus / "corpus.parquet").stat().st_mtime_ns
+    texts: list[str] = _group_texts(corpus, written_ns, split, group).slice(first, count).to_pylist()
+    return texts
+
+
+@functools.lru_cache(maxsize=1)
+def _group_texts(corpus: Path, written_ns: int, split: str, group: int) -> pa.ChunkedArray:
+    with _open(corpus) as file:
+        table = file.read_row_group(group, columns=["split", "text"])
+        return table.filter(compute.equal(table["split"], split))["text"]
+
+
 def split_bytes(corpus: Path, split: str) -> int:
     """Return the UTF-8 bytes of the text of `split`, without reading the text. Raises as `corpus_rows`."""
     with _open(corpus) as file:
         table = file.read(columns=["split", "bytes"])
-    pairs = zip(table["split"].to_pylist(), table["bytes"].to_pylist(), strict=True)
-    return sum(size for name, size in pairs if name == split)
+    return compute.sum(table.filter(compute.equal(table["split"], split))["bytes"]).as_py() or 0
 
 
 def _open(corpus: Path) -> parquet.ParquetFile:

@@ -12,9 +12,9 @@ import pyarrow.compute as compute
 import pyarrow.parquet as parquet
 
 from forge.data.decisions import Records
-from forge.data.passes import Piece, read_bucket
 from forge.data.roster import Roster
 from forge.data.tables import ROW_GROUP_ROWS
+from forge.data.tasks import Piece, read_bucket
 
 CORPUS = pa.schema(
     [

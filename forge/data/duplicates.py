@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from forge.data.joins import Joins, set_digest
+from forge.data.joins import Joins
 from forge.data.sets import Sets as StoredSets
+from forge.data.sets import set_digest
 from forge.data.similarity import similar_pairs
 from forge.progress import Progress
 
@@ -40,11 +41,42 @@ class Pair:
     jaccard: float
 
 
-def levelled(text: str) -> bytes:
-    """Return what exact duplicates share: the hash of a text with case and white space levelled."""
-    # Of ASCII the two are the same, and one takes a tenth of the time.
-    folded = text.lower() if text.isascii() else text.casefold()
-    return hashlib.sha256(" ".join(folded.split()).encode()).digest()
+def levelled(texts: Sequence[str]) -> list[bytes]:
+    """Return of each text what exact duplicates share: the hash of it with case and white space levelled."""
+    plain = [place for place, text in enumerate(texts) if text.isascii()]
+    found: list[bytes] = [b""] * len(texts)
+    for place, content in zip(plain, _levelled_ascii([texts[place] for place in plain]), strict=True):
+        found[place] = hashlib.sha256(content).digest()
+    for place, text in enumerate(texts):
+        if not found[place]:
+            found[place] = hashlib.sha256(" ".join(text.casefold().split()).encode()).digest()
+    return found
+
+
+LEVELS = bytes.maketrans(
+    bytes(range(ord("A"), ord("Z") + 1)) + b"\t\n\v\f\r\x1c\x1d\x1e\x1f",
+    bytes(range(ord("a"), ord("z") + 1)) + b" " * 9,
+)
+"""ASCII characters in lower case, and a space for those that `str.split` splits at."""
+
+
+def _levelled_ascii(texts: Sequence[str]) -> Iterator[bytes]:
+    """Yield each of some ASCII texts in lower case, with one space between words: all at once in NumPy."""
+    joined = "\n".join(texts).encode().translate(LEVELS)
+    characters = np.frombuffer(joined, np.uint8)
+    space = characters == ord(" ")
+    kept = np.ones(len(characters), np.bool_)
+    np.logical_and(space[1:], space[:-1], out=kept[1:])
+    np.logical_not(kept[1:], out=kept[1:])
+    content = characters[kept].tobytes()
+    # Where texts end, a run of white space goes over the border: each is stripped of its part.
+    ends = np.cumsum([len(text) + 1 for text in texts]) - 1
+    passed = np.concatenate([[0], np.cumsum(kept)])
+    begin = 0
+    for end in ends.tolist():
+        stop = int(passed[end])
+        yield content[begin:stop].strip(b" ")
+        begin = stop
 
 
 def exact_duplicates(hashes: Sequence[bytes], preference: Sequence[int]) -> list[Duplicate]:
@@ -67,30 +99,22 @@ def near_duplicates(
     alike = _alike(sets)
     joined = joins.join("near_duplicates", alike.some(sets), alike.digests, threshold, progress)
     names = joined.components[alike.numbers]
-    kept: dict[int, int] = {}
-    for place in sorted(range(len(sets)), key=preference.__getitem__):
-        kept.setdefault(int(names[place]), place)
-    members: dict[int, list[int]] = {}
-    for place, number in enumerate(alike.numbers.tolist()):
-        members.setdefault(number, []).append(place)
-    found = []
-    for place in range(len(sets)):
-        keeper = kept[int(names[place])]
-        if place == keeper:
-            continue
-        number = int(alike.numbers[place])
-        if len(members[number]) > 1:
-            # Another document has the very same shingles: the kept one, where it is among them.
-            same = (
-                [keeper]
-                if alike.numbers[keeper] == number
-                else [one for one in members[number][:2] if one != place]
-            )
-            found.append(Duplicate(place, keeper, same[0], 1.0))
-        else:
-            closest = members[int(joined.closest[number])][0]
-            found.append(Duplicate(place, keeper, closest, float(joined.jaccards[number])))
-    return found
+    places = np.arange(len(names))
+    order = np.lexsort((np.asarray(preference), names))
+    kept = np.empty(len(names), np.int64)
+    kept[names[order][::-1]] = order[::-1]
+    keepers = kept[names]
+    removed = np.flatnonzero(keepers != places)
+    number, keeper = alike.numbers[removed], keepers[removed]
+    # Where another document has the very same shingles, it is that one: the kept one, where it is among them.
+    same = np.bincount(alike.numbers, minlength=len(alike.firsts))[number] > 1
+    first = alike.firsts[number]
+    other = np.where(first == removed, alike.second_of(number), first)
+    with_keeper = alike.numbers[keeper] == number
+    closest = np.where(same, np.where(with_keeper, keeper, other), alike.firsts[joined.closest[number]])
+    jaccards = np.where(same, 1.0, joined.jaccards[number])
+    rows = zip(removed.tolist(), keeper.tolist(), closest.tolist(), jaccards.tolist(), strict=True)
+    return [Duplicate(*row) for row in rows]
 
 
 def families(sets: Sets, threshold: float, progress: Progress, joins: Joins) -> list[int]:
@@ -142,6 +166,13 @@ class _Alike:
     digests: npt.NDArray[np.uint64]
     """(n, 2), of each distinct set."""
 
+    def second_of(self, numbers: Ints) -> Ints:
+        """Return the second document of each of some distinct sets; the first where there is only one."""
+        seconds = self.firsts.copy()
+        later = np.flatnonzero(self.firsts[self.numbers] != np.arange(len(self.numbers)))[::-1]
+        seconds[self.numbers[later]] = later
+        return seconds[numbers]
+
     def some(self, sets: Sets) -> Sets:
         """Return the distinct ones of `sets`."""
         return (
@@ -150,15 +181,23 @@ class _Alike:
 
 
 def _alike(sets: Sets) -> _Alike:
-    number_of: dict[bytes, int] = {}
-    firsts: list[int] = []
-    numbers = np.empty(len(sets), np.int64)
-    for place, one in enumerate(sets):
-        # A text without a word is like no other.
-        digest = set_digest(one) if len(one) else place.to_bytes(16, "big")
-        number = number_of.setdefault(digest, len(firsts))
-        if number == len(firsts):
-            firsts.append(place)
-        numbers[place] = number
-    digests = np.frombuffer(b"".join(number_of), np.uint64).reshape(-1, 2)
-    return _Alike(numbers, np.array(firsts, np.int64), digests)
+    stored = sets if isinstance(sets, StoredSets) else None
+    if stored is not None and stored.digests is not None:
+        digests = stored.digests.copy()
+    else:
+        digests = np.frombuffer(bytearray().join(map(set_digest, sets)), np.uint64).reshape(-1, 2)
+    # A text without a word is like no other.
+    sizes = np.fromiter(map(len, sets), np.int64, len(sets)) if stored is None else stored.counts
+    empty = np.flatnonzero(sizes == 0)
+    digests[empty, 0], digests[empty, 1] = 0, empty
+    order = np.lexsort((digests[:, 1], digests[:, 0]))
+    begins = np.r_[True, (np.diff(digests[order], axis=0) != 0).any(axis=1)][: len(order)]
+    # The sort is stable: the first of a run is the first document.
+    firsts = order[begins]
+    by_first = np.argsort(firsts)
+    names = np.empty(len(firsts), np.int64)
+    names[by_first] = np.arange(len(firsts))
+    numbers = np.empty(len(order), np.int64)
+    numbers[order] = names[np.cumsum(begins) - 1]
+    firsts = firsts[by_first]
+    return _Alike(numbers, firsts, digests[firsts])

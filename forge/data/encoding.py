@@ -7,6 +7,7 @@ does the work. tests/data/test_encoding.py holds them against each other.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Sequence
@@ -46,7 +47,12 @@ class Encoder:
         self._tokenizer = load_tokenizer(folder)
         self.special = special_ids(folder, self._tokenizer)
         self.vocab_size: int = self._tokenizer.get_vocab_size()
-        self._quick = _as_tiktoken(json.loads((folder / "tokenizer.json").read_text(encoding="utf-8")))
+        self._folder = folder
+
+    @functools.cached_property
+    def _quick(self) -> tiktoken.Encoding | None:
+        """Made when the first text is encoded: whoever asks for numbers alone need not wait for it."""
+        return _as_tiktoken(json.loads((self._folder / "tokenizer.json").read_text(encoding="utf-8")))
 
     def encode(self, texts: Sequence[str]) -> list[npt.NDArray[np.uint32]]:
         """Return the ids of each text."""

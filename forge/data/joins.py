@@ -7,8 +7,8 @@ any more: they are compared again.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,18 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 
 from forge.data.components import Components
+from forge.data.nearest import Nearest
+from forge.data.prefixes import Counters, count_elements
 from forge.data.sets import Ints, Sets
-from forge.data.similarity import Pairs, similar_pairs, similar_pairs_with
+from forge.data.shared_join import join_in_shares
+from forge.data.similarity import similar_pairs, similar_pairs_with
 from forge.data.word_codes import Uint64
 from forge.progress import Progress
 
 MOST_NEW = 0.25
 """Share of new sets above which all are compared with all: it reads each set fewer times."""
+SHARED_ELEMENTS = 1_000_000
+"""From so many on several processes join them: fewer are joined sooner than they are handed out."""
 THRESHOLD = b"forge_threshold"
 JOIN = pa.schema(
     [
@@ -55,11 +60,6 @@ class Join:
     """Sets that were compared with others for it."""
 
 
-def set_digest(one: Uint64) -> bytes:
-    """Return what a set is known by, 16 bytes."""
-    return hashlib.blake2b(one.data, digest_size=16).digest()
-
-
 def join_sets(
     sets: Sequence[Uint64],
     digests: Uint64,
@@ -67,6 +67,8 @@ def join_sets(
     earlier: Join | None,
     progress: Progress,
     closest_wanted: bool = True,
+    count: Callable[[Sets], Counters] = count_elements,
+    place: Place | None = None,
 ) -> Join:
     """Return which of distinct `sets` hang together: a Jaccard of at least `threshold`, or others between them.
 
@@ -77,72 +79,84 @@ def join_sets(
         earlier: of the same threshold and of some of the same sets: with it the result is the same, sooner.
         progress: told of sets.
         closest_wanted: without, `closest` names each set itself, and far fewer sets are compared.
+        count: counts their elements, where all are compared with all.
+        place: where many sets in a file are joined; None does it in this process.
+
+    Raises:
+        MachineError: a worker was killed.
     """
     store = sets if isinstance(sets, Sets) else Sets.of(sets)
-    components = Components(len(store))
-    closest, jaccards = np.arange(len(store)), np.zeros(len(store))
     ranks = np.empty(len(store), np.int64)
     ranks[np.lexsort((digests[:, 1], digests[:, 0]))] = np.arange(len(store))
+    components, nearest = Components(len(store)), Nearest(ranks)
     new = np.ones(len(store), np.bool_)
     if earlier is not None:
-        new = _take_over(earlier, digests, components, closest, jaccards)
+        new = _take_over(earlier, digests, components, nearest)
         if np.count_nonzero(new) > MOST_NEW * len(store):
             new[:] = True
-            components = Components(len(store))
-            closest, jaccards = np.arange(len(store)), np.zeros(len(store))
+            components, nearest = Components(len(store)), Nearest(ranks)
     progress.start(len(store), "documents")
     if not new.all():
         progress.resume(len(store) - int(np.count_nonzero(new)))
-    # Once two sets hang together it takes nobody to say so again.
-    together = None if closest_wanted else components
-    found = (
-        similar_pairs(store, threshold, together)
-        if new.all()
-        else similar_pairs_with(store, new, threshold, together)
-    )
-    for pairs in found:
-        components.join(pairs.first, pairs.second)
-        if closest_wanted:
-            _note_closest(pairs, ranks, closest, jaccards)
-        progress.advance(pairs.probed)
+    if place is not None and new.all() and store.path is not None and store.counts.sum() >= SHARED_ELEMENTS:
+        for found in join_in_shares(
+            store, threshold, ranks, closest_wanted, count(store), place.pool, place.folder
+        ):
+            components.join(found.members, found.heads)
+            nearest.note(found.ones, found.closest, found.jaccards)
+            progress.advance(found.probed)
+    else:
+        # Once two sets hang together it takes nobody to say so again.
+        together = None if closest_wanted else components
+        for pairs in (
+            similar_pairs(store, threshold, together, count(store))
+            if new.all()
+            else similar_pairs_with(store, new, threshold, together)
+        ):
+            components.join(pairs.first, pairs.second)
+            if closest_wanted:
+                nearest.note_pairs(pairs.first, pairs.second, pairs.jaccard)
+            progress.advance(pairs.probed)
     compared = int(np.count_nonzero(new & (store.counts > 0)))
-    return Join(digests, components.names(), closest, jaccards, compared)
+    return Join(digests, components.names(), nearest.closest, nearest.jaccards, compared)
 
 
 def _take_over(
-    earlier: Join,
-    digests: Uint64,
-    components: Components,
-    closest: Ints,
-    jaccards: npt.NDArray[np.float64],
+    earlier: Join, digests: Uint64, components: Components, nearest: Nearest
 ) -> npt.NDArray[np.bool_]:
     """Take over what is known; return which sets have to be compared."""
-    place_of = {tuple(digest): place for place, digest in enumerate(digests.tolist())}
-    places = np.array([place_of.get(tuple(digest), -1) for digest in earlier.digests.tolist()], np.int64)
+    places = _places_of(earlier.digests, digests)
     whole = np.ones(len(places), np.bool_)
     whole[earlier.components[places < 0]] = False
     kept = whole[earlier.components]
     mine = places[kept]
     components.join(mine, places[earlier.components[kept]])
-    closest[mine] = places[earlier.closest[kept]]
-    jaccards[mine] = earlier.jaccards[kept]
+    nearest.closest[mine] = places[earlier.closest[kept]]
+    nearest.jaccards[mine] = earlier.jaccards[kept]
     new = np.ones(len(digests), np.bool_)
     new[mine] = False
     return new
 
 
-def _note_closest(pairs: Pairs, ranks: Ints, closest: Ints, jaccards: npt.NDArray[np.float64]) -> None:
-    one = np.concatenate([pairs.first, pairs.second])
-    two = np.concatenate([pairs.second, pairs.first])
-    jaccard = np.concatenate([pairs.jaccard, pairs.jaccard])
-    better = (jaccard > jaccards[one]) | ((jaccard == jaccards[one]) & (ranks[two] < ranks[closest[one]]))
-    one, two, jaccard = one[better], two[better], jaccard[better]
-    # Of several for one set, the last in this order is the one with the highest Jaccard, then the smallest hash.
-    order = np.lexsort((-ranks[two], jaccard, one))
-    one, two, jaccard = one[order], two[order], jaccard[order]
-    last = np.flatnonzero(np.diff(one, append=-1))
-    closest[one[last]] = two[last]
-    jaccards[one[last]] = jaccard[last]
+def _places_of(wanted: Uint64, digests: Uint64) -> Ints:
+    """Return where each of `wanted` is in `digests`, all different; -1 where it is not."""
+    if not len(digests):
+        return np.full(len(wanted), -1, np.int64)
+    order = np.lexsort((digests[:, 1], digests[:, 0]))
+    ordered = digests[order]
+    at = np.searchsorted(ordered[:, 0], wanted[:, 0])
+    found = np.full(len(wanted), -1, np.int64)
+    # Of digests that share their first half, which hardly any do, the one with the same second half.
+    left = np.flatnonzero(at < len(ordered))
+    while len(left):
+        here = ordered[at[left]]
+        left, here = left[same := here[:, 0] == wanted[left, 0]], here[same]
+        hit = here[:, 1] == wanted[left, 1]
+        found[left[hit]] = order[at[left[hit]]]
+        left = left[~hit]
+        at[left] += 1
+        left = left[at[left] < len(ordered)]
+    return found
 
 
 def write_join(path: Path, join: Join, counts: Ints, threshold: float) -> None:
@@ -180,12 +194,23 @@ def read_join(path: Path, threshold: float) -> Join | None:
     return Join(np.stack([high, low], axis=1), components, closest, jaccards, 0)
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where many sets are joined."""
+
+    pool: Executor
+    folder: Path
+    """For files, which are gone afterwards."""
+
+
 class Joins:
     """The joins of one corpus in the making: each starts from an earlier corpus's, and is written down."""
 
-    def __init__(self, earlier: Path | None, out: Path | None) -> None:
+    def __init__(self, earlier: Path | None, out: Path | None, pool: Executor | None = None) -> None:
         """Args: `earlier` is a corpus artifact; what is new goes to `out`; None does without."""
         self._earlier, self._out = earlier, out
+        self._place = None if pool is None or out is None else Place(pool, out)
+        self._counted: tuple[Path, Counters] | None = None
 
     def join(
         self,
@@ -199,7 +224,9 @@ class Joins:
         """Return the join `name`, as `join_sets` does."""
         earlier = None if self._earlier is None else read_join(join_file(self._earlier, name), threshold)
         store = sets if isinstance(sets, Sets) else Sets.of(sets)
-        joined = join_sets(store, digests, threshold, earlier, progress, closest_wanted)
+        joined = join_sets(
+            store, digests, threshold, earlier, progress, closest_wanted, self._count, self._place
+        )
         if earlier is not None:
             progress.note(
                 f"{name}: {joined.compared:,} of {len(sets):,} different texts are new and compared"
@@ -207,6 +234,15 @@ class Joins:
         if self._out is not None:
             write_join(join_file(self._out, name), joined, store.counts, threshold)
         return joined
+
+    def _count(self, store: Sets) -> Counters:
+        """Count the elements of sets, once where they are in a file: several joins are of some of the same."""
+        if store.path is None:
+            return count_elements(store)
+        if self._counted is None or self._counted[0] != store.path:
+            self._counted = None
+            self._counted = store.path, count_elements(store)
+        return self._counted[1]
 
 
 def join_file(folder: Path, name: str) -> Path:

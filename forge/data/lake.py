@@ -28,6 +28,7 @@ from forge.progress import Progress
 SMALL_BYTES = 4 * 1024 * 1024
 """Sources of fewer bytes are read in this process, but for risky formats: others take longer to start."""
 
+CONVERSATIONS = ".jsonl .ndjson .json, each record with `messages`, or `prompt` and `completion`"
 READ = ".txt .md .rst .html .pdf .docx .pptx .xlsx .csv .eml .mbox .json .jsonl .parquet .arrow .zip .tar, source code"
 
 
@@ -96,7 +97,7 @@ def build_lake(
                 (progress.resume if read.found else progress.advance)(new_bytes)
             found_files += len(batch.files) - len(read.batch.files)
     if tables.documents == 0:
-        raise StageError(_nothing_read(sources, tables))
+        raise StageError(_nothing_read(sources, tables, parameters.get("records", "text")))
     if readings is not None:
         readings.write(out)
     if found_files:
@@ -189,10 +190,11 @@ def _read(
     yield from pool.read(batches)
 
 
-def _nothing_read(sources: Sequence[str], counts: LakeTables) -> str:
+def _nothing_read(sources: Sequence[str], counts: LakeTables, records: str) -> str:
     where = ", ".join(sources)
+    wanted, formats = ("document", READ) if records == "text" else ("conversation", CONVERSATIONS)
     if not counts.files:
-        return f"lake: {where}: no files: put documents ({READ}) there"
+        return f"lake: {where}: no files: put {wanted}s ({formats}) there"
     reasons: Counter[str] = counts.set_aside
     found = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
-    return f"lake: {where}: no document in {counts.files} files ({found}): give documents as {READ}"
+    return f"lake: {where}: no {wanted} in {counts.files} files ({found}): give {wanted}s as {formats}"

@@ -8,13 +8,15 @@ from typing import Any
 
 from forge.data.decode import encodable
 
+ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=str)
+"""One for all documents: to make one takes as long as to use it."""
 MAX_DEPTH = 50
 
 
 def metadata_json(metadata: dict[str, Any]) -> str:
     """Return `metadata` as strict JSON. What JSON has no form for becomes text, what nests too deep is named so."""
     try:
-        text = json.dumps(metadata, ensure_ascii=False, allow_nan=False, default=str)
+        text = ENCODER.encode(metadata)
     except (TypeError, ValueError, RecursionError):  # keys that are no text, not-a-number, endless nesting
         text = json.dumps(_json_ready(metadata, MAX_DEPTH), ensure_ascii=False, allow_nan=False)
     return encodable(text)

@@ -26,6 +26,7 @@ COLUMNS: dict[str, pa.DataType] = {
     "levelled": pa.binary(),
     "shingle_counts": pa.int64(),
     "texts": pa.binary(16),
+    "sets": pa.binary(16),
 }
 """Notes with a value for each document, where they were asked for."""
 HEADER = b"forge"
@@ -53,6 +54,8 @@ class Notes:
     shingle_counts: list[int] = field(default_factory=list)
     texts: list[bytes] = field(default_factory=list)
     """What each text is known by, where its shingles are noted."""
+    sets: list[bytes] = field(default_factory=list)
+    """What each text's set of shingles is known by."""
     shingled: int = 0
     """Texts whose shingles no earlier corpus has."""
     aside: list[tuple[Any, ...]] = field(default_factory=list)

@@ -78,5 +78,7 @@ def gather(notes: list[Notes], shingles: list[Path], joined: Path) -> Roster:
         setattr(roster, name, [flat[place] for place in order] if flat else [])
     if shingles:
         counts = np.array([count for part in notes for count in part.shingle_counts], np.int64)
-        roster.shingles = Sets.in_files(shingles, joined, counts).take(np.array(order, np.int64))
+        digests = np.frombuffer(b"".join(one for part in notes for one in part.sets), np.uint64)
+        stored = Sets.in_files(shingles, joined, counts, digests.reshape(-1, 2))
+        roster.shingles = stored.take(np.array(order, np.int64))
     return roster

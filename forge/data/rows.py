@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from pathlib import PurePosixPath
 from typing import Any
@@ -71,7 +72,7 @@ def document_row(source: str, path: str, inside: str, earlier: int, document: Do
         "path": full,
         "part": document.part,
         "mime": document.mime,
-        "title": encodable(document.title) or PurePosixPath(full).stem,
+        "title": encodable(document.title) or _stem(full),
         "author": _encodable(document.author),
         "created": document.created,
         "modified": document.modified,
@@ -94,6 +95,12 @@ def aside_row(source: str, path: str, inside: str, item: Skipped) -> dict[str, A
         "reason": item.reason,
         "detail": encodable(" ".join(item.detail.split()))[:MAX_DETAIL_CHARACTERS] or item.reason,
     }
+
+
+@functools.lru_cache(maxsize=64)
+def _stem(path: str) -> str:
+    """Return the name of a file without its suffix; a file of records asks for it as often as it has records."""
+    return PurePosixPath(path).stem
 
 
 def _encodable(text: str | None) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import mmap
 import shutil
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,14 @@ from forge.data.word_codes import Uint64
 
 Ints = npt.NDArray[np.int64]
 
+BLOCK_ELEMENTS = 1_000_000
+"""Most elements, or pairs of sets, held at once (8 bytes each, a few arrays)."""
+
+
+def set_digest(one: Uint64) -> bytes:
+    """Return what a set is known by, 16 bytes."""
+    return hashlib.blake2b(one.data, digest_size=16).digest()
+
 
 @dataclass(frozen=True)
 class Sets(Sequence[Uint64]):
@@ -23,6 +32,8 @@ class Sets(Sequence[Uint64]):
     flat: Uint64
     starts: Ints
     counts: Ints
+    digests: Uint64 | None = None
+    """(n, 2), a hash of each set, where they were taken."""
 
     @classmethod
     def of(cls, sets: Sequence[Uint64]) -> Sets:
@@ -32,7 +43,7 @@ class Sets(Sequence[Uint64]):
         return cls(flat, np.cumsum(counts) - counts, counts)
 
     @classmethod
-    def in_files(cls, files: Sequence[Path], whole: Path, counts: Ints) -> Sets:
+    def in_files(cls, files: Sequence[Path], whole: Path, counts: Ints, digests: Uint64) -> Sets:
         """Return the sets that `files` hold one after the other; they become `whole`, where it is not there yet."""
         if not whole.exists():
             beside = whole.with_name(f".{whole.name}")
@@ -44,7 +55,13 @@ class Sets(Sequence[Uint64]):
         for path in files:
             path.unlink(missing_ok=True)
         flat = np.memmap(whole, np.uint64, "r") if counts.sum() else np.empty(0, np.uint64)
-        return cls(flat, np.cumsum(counts) - counts, counts)
+        return cls(flat, np.cumsum(counts) - counts, counts, digests)
+
+    @property
+    def path(self) -> Path | None:
+        """The file they are in; None for sets in memory."""
+        name = getattr(self.flat, "filename", None)
+        return None if name is None else Path(name)
 
     def __len__(self) -> int:
         return len(self.counts)
@@ -61,7 +78,8 @@ class Sets(Sequence[Uint64]):
 
     def take(self, places: Ints) -> Sets:
         """Return the sets at `places`, in that order."""
-        return Sets(self.flat, self.starts[places], self.counts[places])
+        digests = None if self.digests is None else self.digests[places]
+        return Sets(self.flat, self.starts[places], self.counts[places], digests)
 
     def gather(self, places: Ints) -> Uint64:
         """Return the elements of the sets at `places`, one set after the other."""
@@ -80,3 +98,22 @@ def within(lengths: Ints) -> Ints:
     ends = np.cumsum(lengths)
     total = int(ends[-1]) if len(ends) else 0
     return np.arange(total) - np.repeat(ends - lengths, lengths)
+
+
+def chunks(lengths: Ints) -> Iterator[tuple[int, int]]:
+    """Yield ranges of rows whose `lengths` sum to at most BLOCK_ELEMENTS (or of one row)."""
+    ends = np.cumsum(lengths)
+    one = 0
+    while one < len(lengths):
+        base = int(ends[one - 1]) if one else 0
+        end = max(one + 1, int(np.searchsorted(ends, base + BLOCK_ELEMENTS, side="right")))
+        yield one, end
+        one = end
+
+
+def stable_order(values: Ints) -> Ints:
+    """Return what `argsort` does, of values that are not negative: sorting itself is many times as fast."""
+    bits = max(len(values) - 1, 1).bit_length()
+    if not len(values) or int(values.max()).bit_length() + bits > 63:
+        return np.argsort(values, kind="stable")
+    return np.sort(values << bits | np.arange(len(values))) & ((1 << bits) - 1)

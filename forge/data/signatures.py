@@ -1,6 +1,7 @@
 """What a corpus remembers for the next one: the shingles of each text, and which of them hang together.
 
-    signatures.npy    (4, n) uint64: hash of a text (two), where its shingles begin, how many; sorted by hash
+    signatures.npy    (6, n) uint64: hash of a text (two), where its shingles begin, how many, their hash (two); sorted
+                      by the hash of the text
     signatures.u64    the shingles, 8 bytes each: about 1.3 times the bytes of the texts
     signatures.json   how they were made
     near_duplicates.parquet, families.parquet   the joins (`forge.data.joins`)
@@ -77,17 +78,19 @@ class Signatures:
             np.memmap(folder / SHINGLES, np.uint64, "r") if size_bytes else np.empty(0, np.uint64)
         )
 
-    def find(self, digests: Sequence[bytes]) -> list[Uint64 | None]:
-        """Return the shingles of each of some texts; None where they are not known."""
+    def find(self, digests: Sequence[bytes]) -> list[tuple[Uint64, bytes] | None]:
+        """Return the shingles of each of some texts, and what the set is known by; None where they are not known."""
         wanted = np.frombuffer(b"".join(digests), np.uint64).reshape(-1, 2)
         if not self._index.shape[1] or not len(wanted):
             return [None] * len(digests)
         # Two texts that share 64 bits of a hash: the second of them is shingled again.
         places = np.minimum(np.searchsorted(self._index[0], wanted[:, 0]), self._index.shape[1] - 1)
         there = (self._index[0, places] == wanted[:, 0]) & (self._index[1, places] == wanted[:, 1])
-        rows = zip(there.tolist(), *self._index[2:, places].tolist(), strict=True)
+        starts, counts = self._index[2:4, places].tolist()
+        names = np.ascontiguousarray(self._index[4:, places].T)
         return [
-            self._shingles[start : start + count].copy() if known else None for known, start, count in rows
+            (self._shingles[start : start + count], name.tobytes()) if known else None
+            for known, start, count, name in zip(there.tolist(), starts, counts, names, strict=True)
         ]
 
 
@@ -103,10 +106,11 @@ def write_index(path: Path, notes: Sequence[Notes]) -> None:
     keys = np.frombuffer(b"".join(digests), np.uint64).reshape(-1, 2)
     counts = np.array([count for one in notes for count in one.shingle_counts], np.uint64)
     starts = np.cumsum(counts, dtype=np.uint64) - counts
+    names = np.frombuffer(b"".join(name for one in notes for name in one.sets), np.uint64).reshape(-1, 2)
     order = np.lexsort((starts, keys[:, 1], keys[:, 0]))
     beside = path.with_name(f".{path.name}")
     with beside.open("wb") as file:
-        np.save(file, np.stack([keys[order, 0], keys[order, 1], starts[order], counts[order]]))
+        np.save(file, np.stack([*keys[order].T, starts[order], counts[order], *names[order].T]))
     beside.replace(path)
 
 

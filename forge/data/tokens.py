@@ -19,7 +19,7 @@ import pyarrow.parquet as parquet
 
 from forge.data.chat_template import ChatEncoder
 from forge.data.chat_tokens import Note, encode_conversations, encode_preferences, labelled, padding
-from forge.data.corpus_rows import CorpusRow, corpus_rows, split_bytes
+from forge.data.corpus_rows import CorpusBlock, block_texts, corpus_blocks, split_bytes
 from forge.data.encoding import Encoder, SpecialIds
 from forge.data.engine import LOCAL, Engine
 from forge.data.journal import JournalledFile
@@ -73,19 +73,19 @@ class _Encoded:
     set_aside: list[tuple[str, str, str, str]] = field(default_factory=list)
     """Rows of SET_ASIDE."""
 
-    def add(self, block: list[CorpusRow], notes: list[Note]) -> int:
+    def add(self, block: CorpusBlock, notes: list[Note]) -> int:
         """Add documents and what was noted of each; return the bytes of their text."""
-        for row, note in zip(block, notes, strict=True):
+        for document_id, source, note in zip(block.document_ids, block.sources, notes, strict=True):
             if isinstance(note[0], str):
-                self.set_aside.append((row.document_id, row.split, note[0], str(note[1])))
+                self.set_aside.append((document_id, block.split, note[0], str(note[1])))
                 continue
             tokens, predicted, size = (int(number) for number in note)
             self.lengths.append(tokens)
             self.predicted.append(predicted)
             self.bytes.append(size)
-            self.document_ids.append(row.document_id)
-            self.sources.append(row.source)
-        return sum(row.bytes for row in block)
+            self.document_ids.append(document_id)
+            self.sources.append(source)
+        return block.bytes
 
 
 def build_tokens(
@@ -208,19 +208,30 @@ def _encode(
     pool: Executor | None, how: _How, corpus: Path, split: str, path: Path, progress: Progress
 ) -> _Encoded:
     encoded = _Encoded(path)
-    blocks = _blocks(corpus_rows(corpus, split))
+    blocks = corpus_blocks(corpus, split, BLOCK_BYTES)
     with JournalledFile(path) as file:
         for notes, block in zip(file.noted, blocks, strict=False):
             progress.resume(encoded.add(block, notes))
-        done: Iterator[tuple[list[CorpusRow], tuple[bytes, list[Note]]]]
+
+        def place(block: CorpusBlock) -> tuple[Any, ...]:
+            return how, corpus.resolve(), block.split, block.group, block.first, len(block.document_ids)
+
+        done: Iterator[tuple[CorpusBlock, tuple[bytes, list[Note]]]]
         if pool is None:
-            done = ((block, encode_block(how, _texts(block))) for block in blocks)
+            done = ((block, encode_stored(*place(block))) for block in blocks)
         else:
-            done = map_in_order(pool, encode_block, blocks, lambda block: (how, _texts(block)))
+            done = map_in_order(pool, encode_stored, blocks, place)
         for block, (content, notes) in done:
             file.append(content, notes)
             progress.advance(encoded.add(block, notes))
     return encoded
+
+
+def encode_stored(
+    how: _How, corpus: Path, split: str, group: int, first: int, count: int
+) -> tuple[bytes, list[Note]]:
+    """Return what `encode_block` does of the texts of a block; in a worker, which reads them itself."""
+    return encode_block(how, block_texts(corpus, split, group, first, count))
 
 
 def encode_block(how: _How, texts: list[str]) -> tuple[bytes, list[Note]]:
@@ -247,23 +258,6 @@ def _with_borders(encoder: Encoder, texts: list[str], dtype: np.dtype[Any]) -> t
         (len(one) + 2, len(one), len(text.encode())) for one, text in zip(ids, texts, strict=True)
     ]
     return np.concatenate(pieces).astype(dtype).tobytes(), notes
-
-
-def _texts(block: list[CorpusRow]) -> list[str]:
-    return [row.text for row in block]
-
-
-def _blocks(rows: Iterator[CorpusRow]) -> Iterator[list[CorpusRow]]:
-    block: list[CorpusRow] = []
-    size_bytes = 0
-    for row in rows:
-        block.append(row)
-        size_bytes += row.bytes
-        if size_bytes >= BLOCK_BYTES:
-            yield block
-            block, size_bytes = [], 0
-    if block:
-        yield block
 
 
 def _all_of(encoded: _Encoded) -> npt.NDArray[np.int64]:

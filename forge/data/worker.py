@@ -38,6 +38,11 @@ class WithoutPandas(importlib.abc.MetaPathFinder):
             raise ModuleNotFoundError(name)
 
 
+def shut_out_pandas() -> None:
+    """Have this process do without pandas."""
+    sys.meta_path.insert(0, WithoutPandas())
+
+
 def main() -> None:
     """Read batches until the input ends."""
     # What a library prints must not get between the lines of the protocol.
@@ -46,7 +51,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to answer
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    sys.meta_path.insert(0, WithoutPandas())
+    shut_out_pandas()
 
     import pyarrow as pa
 

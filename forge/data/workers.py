@@ -45,8 +45,13 @@ def make_pool(
         return nullcontext(None)
     # Forked from a process without threads, which has loaded what the work needs.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["forge.data.passes", "forge.data.tokens"])
+    context.set_forkserver_preload(["forge.data.preload"])
     return ProcessPoolExecutor(count, mp_context=context, initializer=_start)
+
+
+def pool_width(pool: Executor) -> int:
+    """Return how many tasks run at a time."""
+    return pool.width if isinstance(pool, DaskExecutor) else core_count()
 
 
 def map_in_order(
@@ -62,7 +67,7 @@ def map_in_order(
     """
     waiting: deque[tuple[Item, Future[Any]]] = deque()
     gone: tuple[type[BaseException], ...] = (BrokenProcessPool, *lost_workers())
-    limit = WAITING * (pool.width if isinstance(pool, DaskExecutor) else core_count())
+    limit = WAITING * pool_width(pool)
     try:
         for item in items:
             waiting.append((item, pool.submit(work, *arguments(item))))

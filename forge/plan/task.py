@@ -40,5 +40,9 @@ def check_task(spec: dict[str, Any]) -> None:
                 f"train.z_loss: {spec['train']['z_loss']:g} is of the loss on tokens, which train.task=dpo has not: "
                 "use train.z_loss=0"
             )
+        if spec["train"]["phases"]:
+            lines.append("train.phases: preferences are learnt in one mixture: use train.phases=null")
+        if spec["engine"]["sequence_parallel_degree"] not in ("auto", 1):
+            lines.append("engine.sequence_parallel_degree: answers are compared on whole sequences: use 1")
     if lines:
         raise SpecError(*lines)

@@ -5,7 +5,7 @@ from typing import Any
 import pyarrow.parquet as parquet
 import pytest
 
-from forge.data import passes
+from forge.data import tasks
 from forge.data.corpus import build_corpus
 from forge.data.shingles import Shingler
 from forge.data.words import split_words
@@ -177,7 +177,7 @@ def test_workers_and_the_order_of_rows_change_nothing(
     parquet.write_table(
         table.take(list(range(len(table)))[::-1]), tmp_path / "shuffled" / "lake.parquet", row_group_size=7
     )
-    monkeypatch.setattr(passes, "BUCKET_BYTES", 4_000)
+    monkeypatch.setattr(tasks, "BUCKET_BYTES", 4_000)
     again = tmp_path / "again"
     again.mkdir()
     parameters = CORPUS | {"curate": steps}

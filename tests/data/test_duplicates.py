@@ -1,3 +1,4 @@
+import hashlib
 import itertools
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forge.data import similarity
+from forge.data import overlaps, postings, similarity
 from forge.data.duplicates import Duplicate, exact_duplicates, families, levelled, near_duplicates
 from forge.data.joins import Joins
 from forge.progress import SilentProgress
@@ -34,8 +35,15 @@ def components(sets: list[set[int]], threshold: float) -> list[int]:
 
 
 def test_case_and_white_space_are_levelled() -> None:
-    assert levelled("Same  Text\n") == levelled("same text")
-    assert levelled("same text") != levelled("same, text")
+    assert len(set(levelled(["Same  Text\n", "same text", " SAME\x1c\ttext"]))) == 1
+    assert len(set(levelled(["same text", "same, text", "sametext"]))) == 3
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.text(st.sampled_from("aBz \n\r\t\x0b\x0c\x1c\x1f\x00\u00a0\u3000\u00e9\u00df"))))
+def test_texts_are_levelled_together_as_each_alone(texts: list[str]) -> None:
+    alone = [hashlib.sha256(" ".join(text.casefold().split()).encode()).digest() for text in texts]
+    assert levelled(texts) == alone
 
 
 def test_the_preferred_of_exact_duplicates_is_kept() -> None:
@@ -83,8 +91,8 @@ def test_families_are_the_same_where_elements_are_in_many_sets(
     sets: list[set[int]], threshold: float, steps: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(similarity, "CROWD", 0)
-        patch.setattr(similarity, "MOST_STEPS", steps)
+        patch.setattr(postings, "CROWD", 0)
+        patch.setattr(postings, "MOST_STEPS", steps)
         patch.setattr(similarity, "BLOCK_SETS", 4)
         found = families(arrays(sets), threshold, SilentProgress(), Joins(None, None))
     assert found == components(sets, threshold)
@@ -102,18 +110,18 @@ def one_form(count: int) -> list[npt.NDArray[np.uint64]]:
 
 def test_thousands_made_of_one_form_cost_a_few_comparisons_each(monkeypatch: pytest.MonkeyPatch) -> None:
     work = {"compared": 0, "listed": 0}
-    overlaps, listed = similarity._Block.overlaps, similarity._Postings._listed
+    shared, listed = overlaps.Block.overlaps, postings.Postings._listed
 
     def counted(block: Any, probes: Any, others: Any) -> Any:
         work["compared"] += len(probes)
-        return overlaps(block, probes, others)
+        return shared(block, probes, others)
 
-    def counted_entries(postings: Any, probes: Any, places: Any, begins: Any, ends: Any) -> Any:
+    def counted_entries(entries: Any, probes: Any, places: Any, begins: Any, ends: Any) -> Any:
         work["listed"] += int((ends - begins).sum())
-        return listed(postings, probes, places, begins, ends)
+        return listed(entries, probes, places, begins, ends)
 
-    monkeypatch.setattr(similarity._Block, "overlaps", counted)
-    monkeypatch.setattr(similarity._Postings, "_listed", counted_entries)
+    monkeypatch.setattr(overlaps.Block, "overlaps", counted)
+    monkeypatch.setattr(postings.Postings, "_listed", counted_entries)
     found = {}
     for count in (500, 2_000):
         work |= {"compared": 0, "listed": 0}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from forge.data import passes, similarity
+from forge.data import overlaps, task_work, tasks
 from forge.data.corpus import build_corpus
 from forge.data.document_steps import DOCUMENT_STEPS
 from forge.data.shingles import shingle_sets
@@ -24,7 +24,7 @@ class Work:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.signatures = self.pairs = self.steps = 0
-        shingle, overlaps, repair = shingle_sets, similarity._Block.overlaps, DOCUMENT_STEPS["repair"]
+        shingle, count, repair = shingle_sets, overlaps.Block.overlaps, DOCUMENT_STEPS["repair"]
 
         def shingled(texts: Any, *rest: Any) -> Any:
             self.signatures += len(texts)
@@ -32,15 +32,15 @@ class Work:
 
         def counted(block: Any, probes: Any, others: Any) -> Any:
             self.pairs += len(probes)
-            return overlaps(block, probes, others)
+            return count(block, probes, others)
 
         def repaired(drafts: Any, parameters: Any) -> Any:
             self.steps += len(drafts)
             return repair(drafts, parameters)
 
         monkeypatch.setitem(DOCUMENT_STEPS, "repair", repaired)
-        monkeypatch.setattr(passes, "shingle_sets", shingled)
-        monkeypatch.setattr(similarity._Block, "overlaps", counted)
+        monkeypatch.setattr(task_work, "shingle_sets", shingled)
+        monkeypatch.setattr(overlaps.Block, "overlaps", counted)
 
     def take(self) -> tuple[int, int]:
         found = self.signatures, self.pairs
@@ -50,7 +50,7 @@ class Work:
 
 @pytest.fixture
 def work(monkeypatch: pytest.MonkeyPatch) -> Work:
-    monkeypatch.setattr(passes, "BUCKET_BYTES", 50_000)
+    monkeypatch.setattr(tasks, "BUCKET_BYTES", 50_000)
     return Work(monkeypatch)
 
 

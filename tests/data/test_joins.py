@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forge.data import joins
-from forge.data.joins import Join, join_sets, read_join, set_digest, write_join
+from forge.data.joins import Join, join_sets, read_join, write_join
+from forge.data.sets import set_digest
 from forge.progress import SilentProgress
 from tests.data.test_similarity import arrays, near_copies
 

@@ -140,10 +140,10 @@ def test_a_forbidden_file_is_unreadable(tmp_path: Path) -> None:
     assert make_lake(folder, tmp_path / "out")["set_aside"] == {"unreadable": 1}
 
 
-def failure(tmp_path: Path, sources: list[str]) -> str:
+def failure(tmp_path: Path, sources: list[str], records: str = "text") -> str:
     (tmp_path / "out").mkdir()
     with pytest.raises(StageError) as error:
-        build_lake(sources, LAKE, tmp_path / "out", SilentProgress())
+        build_lake(sources, LAKE | {"records": records}, tmp_path / "out", SilentProgress())
     assert len(error.value.lines) == 1
     assert "\n" not in error.value.lines[0]
     return error.value.lines[0]
@@ -167,6 +167,17 @@ def test_files_but_no_document_is_one_line_with_counts(tmp_path: Path) -> None:
     (folder / "folder.txt").mkdir()
     line = failure(tmp_path, [str(folder)])
     assert "no document in 3 files (2 unsupported format, 1 binary)" in line
+
+
+@pytest.mark.parametrize("files", [{}, {"a.txt": "no conversation", "b.jsonl": '{"text": "none either"}'}])
+def test_where_no_conversation_is_found_the_line_says_what_holds_one(
+    tmp_path: Path, files: dict[str, str | bytes]
+) -> None:
+    (tmp_path / "in").mkdir()
+    line = failure(tmp_path, [str(write_folder(tmp_path / "in", files))], records="conversation")
+    assert "conversations" in line
+    assert ".jsonl .ndjson .json, each record with `messages`, or `prompt` and `completion`" in line
+    assert ".pdf" not in line
 
 
 def test_a_slack_export_that_lies_unpacked_is_read_as_one(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@ from hypothesis import strategies as st
 
 from forge.data.decisions import _DECISIONS
 from forge.data.document_steps import DOCUMENT_STEPS
-from forge.data.passes import EDITING, bucket_count, bucket_of, plan_passes
+from forge.data.passes import EDITING, plan_passes
+from forge.data.tasks import bucket_count, bucket_of
 from forge.spec.schema import load_schema_file
 
 STEPS = load_schema_file("data")["properties"]["curate"]["items"]["enum"]

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from forge.data import batches, corpus, lake, passes, tables, tokens
+from forge.data import batches, corpus, lake, passes, tables, tasks, tokens
+from forge.data.task_work import run_task
+from forge.data.tasks import Task
 from forge.data.tokenizer import train_tokenizer
 from forge.files import WORK_FOLDER
 from forge.progress import SilentProgress
@@ -38,7 +40,7 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lake, "SMALL_BYTES", 0)
     monkeypatch.setattr(batches, "BATCH_FILES", 4)
     monkeypatch.setattr(tables, "ROW_GROUP_ROWS", 5)
-    monkeypatch.setattr(passes, "BUCKET_BYTES", 2_000)
+    monkeypatch.setattr(tasks, "BUCKET_BYTES", 2_000)
     monkeypatch.setattr(tokens, "BLOCK_BYTES", 1_500)
 
 
@@ -109,9 +111,9 @@ def test_the_corpus_carries_out_only_the_tasks_that_are_left(
     write_folder(tmp_path / "in", prose_files(range(40)))
     make_lake(tmp_path / "in", tmp_path / "lake")
     tasks: list[tuple[str, int]] = []
-    true = passes.run_task
+    true = run_task
 
-    def counted(task: passes.Task) -> int:
+    def counted(task: Task) -> int:
         tasks.append((task.out.name, task.number))
         return true(task)
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forge.data import similarity
+from forge.data import overlaps, postings, prefixes, similarity
+from forge.data import sets as sets_module
 from forge.data.sets import Sets
 from forge.data.similarity import similar_pairs, similar_pairs_with
 
@@ -81,7 +82,7 @@ def test_it_is_exact_on_families_of_near_copies(seed: int, threshold: float) -> 
 def test_small_blocks_find_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     sets = near_copies(3, families=6, copies=30, size=40)
     whole = by_join(sets, 0.6)
-    monkeypatch.setattr(similarity, "BLOCK_ELEMENTS", 7)
+    monkeypatch.setattr(sets_module, "BLOCK_ELEMENTS", 7)
     monkeypatch.setattr(similarity, "BLOCK_SETS", 5)
     assert by_join(sets, 0.6) == whole == by_force(sets, 0.6)
 
@@ -111,27 +112,28 @@ def test_a_large_clique_comes_in_bounded_blocks() -> None:
     sets = [(base - {number % 50}) | {1_000 + number} for number in range(700)]
     blocks = [len(pairs.first) for pairs in similar_pairs(arrays(sets), 0.8)]
     assert sum(blocks) == 700 * 699 // 2
-    assert max(blocks) <= 700 * similarity.BLOCK_SETS
+    assert max(blocks) <= 700 * postings.BLOCK_SETS
 
 
 def test_parts_in_files_find_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     sets = near_copies(4, families=6, copies=30, size=40)
     whole = by_join(sets, 0.6)
-    monkeypatch.setattr(similarity, "PART_POSTINGS", 700)
-    monkeypatch.setattr(similarity, "COUNTER_BITS", (4, 4))
-    monkeypatch.setattr(similarity, "MARK_BITS", 3)
+    monkeypatch.setattr(prefixes, "PART_POSTINGS", 700)
+    monkeypatch.setattr(prefixes, "COUNTER_BITS", (4, 4))
+    monkeypatch.setattr(overlaps, "MARK_BITS", 3)
     assert by_join(sets, 0.6) == whole == by_force(sets, 0.6)
 
 
 def test_sets_in_files_are_the_sets(tmp_path: Path) -> None:
     sets = arrays(near_copies(5, families=3, copies=10, size=30))
     counts = np.array([len(one) for one in sets])
+    digests = np.arange(2 * len(sets), dtype=np.uint64).reshape(-1, 2)
     files = [tmp_path / "a", tmp_path / "b"]
     for path, some in zip(files, (sets[:11], sets[11:]), strict=True):
         np.concatenate(some).tofile(path)
-    stored = Sets.in_files(files, tmp_path / "whole", counts)
+    stored = Sets.in_files(files, tmp_path / "whole", counts, digests)
     # Killed in the middle, it is asked again: of what became of the files, or of some of them.
-    stored = Sets.in_files(files, tmp_path / "whole", counts)
+    stored = Sets.in_files(files, tmp_path / "whole", counts, digests)
     assert [one.tolist() for one in stored] == [one.tolist() for one in sets]
     stored.release()
     assert stored.take(np.array([3, 1])).gather(np.array([1, 0])).tolist() == [
@@ -175,7 +177,7 @@ def test_pairs_with_new_sets_come_in_small_blocks_too(monkeypatch: pytest.Monkey
     expected = {pair: jaccard for pair, jaccard in by_join(sets, 0.6).items() if new & set(pair)}
     assert len(expected) > 20
     assert with_new(sets, new, 0.6) == expected
-    monkeypatch.setattr(similarity, "BLOCK_ELEMENTS", 50)
-    monkeypatch.setattr(similarity, "MARK_BITS", 3)
-    monkeypatch.setattr(similarity, "COUNTER_BITS", (4, 4))
+    monkeypatch.setattr(sets_module, "BLOCK_ELEMENTS", 50)
+    monkeypatch.setattr(overlaps, "MARK_BITS", 3)
+    monkeypatch.setattr(prefixes, "COUNTER_BITS", (4, 4))
     assert with_new(sets, new, 0.6) == expected

@@ -102,7 +102,7 @@ def test_the_loss_is_the_mean_over_the_pairs_of_the_step(
     plan = dpo_plan({"micro_batch_sequences": 2, "gradient_accumulation_steps": 2}, model)
     network = build_model(plan.model, plan.seed + 1)
     shard, given = TokenShard.open(pairs, "train"), Reference.open(reference, "train")
-    batches = list(RankBatches(plan, shard, 0, CPU, BOS_ID, EOS_ID, given).step(0))
+    batches = list(RankBatches(plan, shard, 0, CPU, BOS_ID, EOS_ID, reference=given).step(0))
     found, margins = [], []
     for batch in batches:
         assert batch.pairs is not None
@@ -147,7 +147,9 @@ def test_in_chunks_no_logits_are_kept_for_the_backward_pass(pairs: Path, referen
         if loss_chunks > 1:
             compute_loss_inside(network, loss_chunks)
         given = Reference.open(reference, "train")
-        (batch,) = RankBatches(plan, TokenShard.open(pairs, "train"), 0, CPU, BOS_ID, EOS_ID, given).step(0)
+        (batch,) = RankBatches(
+            plan, TokenShard.open(pairs, "train"), 0, CPU, BOS_ID, EOS_ID, reference=given
+        ).step(0)
         wide: list[int] = []
 
         def keep(tensor: torch.Tensor, wide: list[int] = wide) -> torch.Tensor:
@@ -179,7 +181,7 @@ def test_each_pair_of_a_step_is_computed_once_and_whole(processes: int, pairs: P
         micro_batches = [
             batch.pairs
             for rank in range(processes)
-            for batch in RankBatches(plan, shard, rank, CPU, BOS_ID, EOS_ID, given).step(step)
+            for batch in RankBatches(plan, shard, rank, CPU, BOS_ID, EOS_ID, reference=given).step(step)
         ]
         of_step = sum(len(some.spans) for some in micro_batches if some is not None)
         for some in micro_batches:

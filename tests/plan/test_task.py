@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from forge.errors import SpecError
@@ -23,3 +25,13 @@ def test_documents_may_be_cut() -> None:
 
 def test_the_options_for_conversations_go_together() -> None:
     check_task(compose_spec(["train=sft", "data=chat"]).values)
+
+
+@pytest.mark.parametrize(
+    "override", ["train.phases=[{fraction:1.0}]", "engine.sequence_parallel_degree=2", "train.z_loss=1e-4"]
+)
+def test_preferences_are_learnt_in_one_way(override: str) -> None:
+    key = override.split("=")[0]
+    given = ["train=dpo", "data=chat", "model.init_from=/folder", override]
+    with pytest.raises(SpecError, match=re.escape(key)):
+        check_task(compose_spec(given).values)

@@ -39,7 +39,7 @@ class Fingerprints:
 
     def add(self, number: int, text: str, words: list[str]) -> None:
         """Take document `number`."""
-        first = self._first_of.setdefault(levelled(text), number)
+        first = self._first_of.setdefault(levelled([text])[0], number)
         if first != number:
             self._copies.setdefault(first, [first]).append(number)
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, TypedDict
 
@@ -47,7 +48,7 @@ class Described(TypedDict):
 
 def described(fields: dict[str, Any], title: str = "") -> Described:
     """Return what `fields` say; `title` where they have none. The fields themselves stay in the metadata."""
-    named = {str(name).lower().replace(" ", "_").replace("-", "_"): value for name, value in fields.items()}
+    named = {_levelled(str(name)): value for name, value in fields.items()}
     return {
         "title": _text(named.get("title")) or title,
         "author": _first(_text, named, AUTHOR),
@@ -56,6 +57,11 @@ def described(fields: dict[str, Any], title: str = "") -> Described:
         "language": _text(named.get("language")) or _text(named.get("lang")),
         "version": _text(named.get("version")),
     }
+
+
+@functools.lru_cache(maxsize=256)
+def _levelled(name: str) -> str:
+    return name.lower().replace(" ", "_").replace("-", "_")
 
 
 def _text(value: Any) -> str | None:
@@ -67,6 +73,8 @@ def _text(value: Any) -> str | None:
 
 
 def _first(meaning: Callable[[Any], str | None], named: dict[str, Any], names: tuple[str, ...]) -> str | None:
+    if named.keys().isdisjoint(names):
+        return None
     for name in names:
         if name in named and (found := meaning(named[name])):
             return found

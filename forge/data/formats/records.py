@@ -22,6 +22,8 @@ from forge.data.formats.items import (
     newlines,
 )
 
+DECODER = json.JSONDecoder(parse_constant=str)
+"""NaN and Infinity are not JSON; as words they do no harm. To make a decoder takes as long as to use it."""
 MAX_LINE_BYTES = 64 * 1024 * 1024
 DATASET_FILES = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
 """What Hugging Face `datasets` writes beside the data."""
@@ -52,7 +54,7 @@ def read_json(content: Content) -> Iterator[Item]:
     text, metadata = file_text(content.read())
     name = PurePosixPath(content.name).name
     try:
-        value = json.loads(text, parse_constant=str)
+        value = DECODER.decode(text)
     except (ValueError, RecursionError) as error:
         if _is_object(text.split("\n", 1)[0]):
             yield from read_jsonl(content)
@@ -117,8 +119,7 @@ def _preference_text(fields: dict[str, Any]) -> str:
 
 def _line(part: int, line: bytes, records: Records) -> Document | Skipped:
     try:
-        # NaN and Infinity are not JSON; as words they do no harm.
-        fields = json.loads(line.decode("utf-8"), parse_constant=str)
+        fields = DECODER.decode(line.decode("utf-8"))
     except UnicodeDecodeError as error:
         return Skipped(part, "undecodable", f"byte {error.start} of the line is not UTF-8")
     except (ValueError, RecursionError) as error:

@@ -1,0 +1,161 @@
+"""What a worker does with one part of the documents of a pass, and the files that it starts from and leaves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.ipc as ipc
+
+from forge.data import boilerplate
+from forge.data.notes import Notes
+
+BUCKET_BYTES = 8 * 1024 * 1024
+MOST_BUCKETS = 1024
+
+DRAFTS = pa.schema(
+    [
+        pa.field("document_id", pa.string()),
+        pa.field("source", pa.string()),
+        pa.field("path", pa.string()),
+        pa.field("mime", pa.string()),
+        pa.field("date", pa.string()),
+        pa.field("text", pa.large_string()),
+        pa.field("title", pa.string()),
+        pa.field("part", pa.int64()),
+        pa.field("digest", pa.binary(16)),
+    ]
+)
+
+Piece = tuple[Path, int, int]
+"""A part of a file: (path, where it begins, where it ends)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What one worker does with one part of the documents."""
+
+    number: int
+    lake: Path | None
+    """The lake, of which row group `number` is meant; None for a bucket of the pass before."""
+    bucket: tuple[Piece, ...]
+    edits: Path | None
+    """What was decided of this bucket's documents."""
+    lines: Path | None
+    """Boilerplate to remove."""
+    document_steps: tuple[str, ...]
+    notes: frozenset[str]
+    """What to note: 'exact', 'shingles', 'lines', 'paragraphs', 'words', 'versions'."""
+    out: Path
+    buckets: int
+    parameters: dict[str, Any]
+    size_bytes: int = 0
+    """About, of the texts."""
+    known: Path | None = None
+    """An earlier corpus, whose shingles are used."""
+    known_outcomes: Path | None = None
+    """What an earlier corpus made of texts in this pass."""
+    key: str | None = None
+    """Of what is remembered of this pass; None remembers nothing."""
+
+    @property
+    def texts(self) -> Path:
+        """Where the texts that are left are written."""
+        return self.out / f"{self.number:06}.arrow"
+
+    @property
+    def shingles(self) -> Path:
+        """Where the shingles are written, where they are asked for."""
+        return self.out / f"{self.number:06}.u64"
+
+    @property
+    def outcomes(self) -> Path:
+        """Where is written what was made of each text, where that is to be remembered."""
+        return self.out / f"{self.number:06}.outcomes"
+
+    @property
+    def noted(self) -> Path:
+        """Where the notes are written."""
+        return self.out / f"{self.number:06}.notes"
+
+
+@dataclass(frozen=True, slots=True)
+class Edits:
+    """What was decided of the documents of one bucket."""
+
+    removed: frozenset[str]
+    paragraphs: dict[str, list[int]]
+
+
+def joined_shingles(folder: Path) -> Path:
+    """Return where the shingles of all tasks of a pass are put together."""
+    return folder / "shingles.u64"
+
+
+def bucket_count(total_bytes: int) -> int:
+    """Return how many buckets documents of `total_bytes` are put in."""
+    return max(1, min(MOST_BUCKETS, -(-total_bytes // BUCKET_BYTES)))
+
+
+def bucket_of(document_id: str, buckets: int) -> int:
+    """Return the bucket of a document; buckets in order hold ids in order. Ids begin with eight hexadecimal digits."""
+    return int(document_id[:8], 16) * buckets >> 32
+
+
+def bucket_pieces(folder: Path, notes: Iterable[Notes], bucket: int) -> tuple[Piece, ...]:
+    """Return where a bucket of the pass in `folder` lies."""
+    return tuple(
+        (folder / f"{one.number:06}.arrow", one.offsets[bucket], one.offsets[bucket + 1])
+        for one in notes
+        if one.offsets[bucket] < one.offsets[bucket + 1]
+    )
+
+
+def read_bucket(pieces: Iterable[Piece]) -> pa.Table:
+    """Return the documents of a bucket, in the order of their ids."""
+    batches: list[pa.RecordBatch] = []
+    for path, begin, end in pieces:
+        with path.open("rb") as file:
+            file.seek(begin)
+            batches.extend(ipc.open_stream(file.read(end - begin)))
+    return pa.Table.from_batches(batches, DRAFTS).sort_by("document_id")
+
+
+def write_edits(folder: Path, buckets: int, removed: Iterable[str], edited: dict[str, list[int]]) -> None:
+    """Write what was decided of each bucket's documents."""
+    removed_of: list[set[str]] = [set() for _ in range(buckets)]
+    for document_id in removed:
+        removed_of[bucket_of(document_id, buckets)].add(document_id)
+    paragraphs_of: list[dict[str, list[int]]] = [{} for _ in range(buckets)]
+    for document_id, places in edited.items():
+        paragraphs_of[bucket_of(document_id, buckets)][document_id] = places
+    folder.mkdir(exist_ok=True)
+    for bucket in range(buckets):
+        content = {"removed": sorted(removed_of[bucket]), "paragraphs": paragraphs_of[bucket]}
+        (folder / str(bucket)).write_text(json.dumps(content), encoding="utf-8")
+
+
+def read_edits(path: Path | None) -> Edits:
+    """Return what `write_edits` wrote of a bucket."""
+    if path is None:
+        return Edits(frozenset(), {})
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return Edits(frozenset(content["removed"]), content["paragraphs"])
+
+
+def write_lines(path: Path, lines: boilerplate.Lines) -> None:
+    """Write which lines are boilerplate."""
+    content = {group: sorted(line.hex() for line in some) for group, some in lines.items()}
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def read_lines(path: Path | None) -> boilerplate.Lines | None:
+    """Return what `write_lines` wrote."""
+    if path is None:
+        return None
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return {group: frozenset(map(bytes.fromhex, some)) for group, some in content.items()}
