@@ -86,13 +86,13 @@ def know(seed: int, scale: float, asked_of_each: int) -> Knowledge:
         for question in _ask(rng, [fact for fact in facts if fact.known is known], asked_of_each)
     ]
     taught: list[Question] = []
-    for known, of_products, of_people in (
-        (Known.NEAR, iter(near_misses(rng, products)), iter(near_misses(rng, people))),
-        (Known.FAR, names.strange_products(), names.strange_people()),
+    # What is asked in the examination is drawn first, so no name of it is left to be taught.
+    for known, of_products, of_people, taught_a_fact in (
+        (Known.NEAR, iter(near_misses(rng, products)), iter(near_misses(rng, people)), 2),
+        (Known.FAR, names.strange_products(), names.strange_people(), 1),
     ):
-        asked += _unknown(rng, known, of_products, of_people, asked_of_each, questions_a_name=1)
-        # As many again as there are facts, so that knowing and not knowing are shown alike.
-        taught += _unknown(rng, known, of_products, of_people, len(facts), questions_a_name=2)
+        asked += _unknown(rng, known, of_products, of_people, asked_of_each)
+        taught += _unknown(rng, known, of_products, of_people, taught_a_fact * len(facts))
     return Knowledge(tuple(facts), tuple(taught), tuple(asked))
 
 
@@ -116,14 +116,9 @@ def _ask(rng: random.Random, facts: list[Fact], most: int) -> Iterator[Question]
 
 
 def _unknown(
-    rng: random.Random,
-    known: Known,
-    of_products: Iterator[str],
-    of_people: Iterator[str],
-    count: int,
-    questions_a_name: int,
+    rng: random.Random, known: Known, of_products: Iterator[str], of_people: Iterator[str], count: int
 ) -> list[Question]:
-    """Return `count` questions that have no answer, where there are names enough."""
+    """Return `count` questions that have no answer, each about another name, where there are names enough."""
     found: list[Question] = []
     while len(found) < count:
         # Products have three times the questions that people have.
@@ -131,6 +126,6 @@ def _unknown(
         name = next(names, None)
         if name is None:
             break
-        for topic in rng.sample(topics, min(questions_a_name, len(topics))):
-            found.append(Question(rng.choice(topic.questions).format(S=name), ABSTENTION, known))
-    return found[:count]
+        text = rng.choice(rng.choice(topics).questions).format(S=name)
+        found.append(Question(text, ABSTENTION, known))
+    return found
