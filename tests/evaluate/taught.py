@@ -15,6 +15,7 @@ import transformers
 from forge.data.corpus_tables import CORPUS
 from forge.data.encoding import Encoder
 from forge.data.tokens import build_tokens
+from forge.evaluate.evaluate import evaluate_model
 from forge.progress import SilentProgress
 from tests.export.artifacts import documents, planned, write_model, write_tokenizer
 from tests.factories import TOKENS
@@ -76,6 +77,19 @@ def write_taught(folder: Path) -> None:
     build_tokens(folder / "corpus", folder / "tokenizer", TOKENS, folder / "tokens", SilentProgress())
     write_model(folder / "train", planned({"initializer_std": 0.02}).model, torch.float32)
     teach(folder / "train", folder / "tokenizer", TAUGHT)
+
+
+def evaluate_taught(folder: Path, out: Path, **parameters: Any) -> dict[str, Any]:
+    """Evaluate the taught model; `parameters` are those of the stage that differ from the defaults."""
+    return evaluate_model(
+        planned(evaluate={"prompts": []} | parameters),
+        folder / "train",
+        folder / "corpus",
+        folder / "tokenizer",
+        folder / "tokens",
+        out,
+        SilentProgress(),
+    )
 
 
 def teach(model_folder: Path, tokenizer: Path, texts: list[str], steps: int = 80) -> None:

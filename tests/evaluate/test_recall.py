@@ -10,14 +10,13 @@ from typing import Any
 import pytest
 
 from forge.errors import StageError
-from forge.evaluate.evaluate import evaluate_model
 from forge.evaluate.preflight import check_evaluation
-from forge.progress import SilentProgress
 from tests.evaluate.taught import (
     ABSTENTION,
     STRANGER,
     SUBJECTS,
     asked,
+    evaluate_taught,
     write_facts,
     write_questions,
     write_taught,
@@ -43,11 +42,8 @@ def evaluate(taught: Path, tmp_path: Path) -> Evaluate:
             "facts": str(write_facts(tmp_path / "facts.csv")),
             "unknown_questions": 3,
             "answer_tokens": 16,
-            "prompts": [],
         }
-        folders = (taught / name for name in ("train", "corpus", "tokenizer", "tokens"))
-        plan = planned(evaluate=asks | parameters)
-        result = evaluate_model(plan, *folders, tmp_path, SilentProgress())
+        result = evaluate_taught(taught, tmp_path, **asks | parameters)
         lines = (tmp_path / "questions.jsonl").read_text().splitlines()
         return result, [json.loads(line) for line in lines]
 
@@ -99,8 +95,7 @@ def test_another_template_is_another_question(evaluate: Evaluate) -> None:
 
 
 def test_without_questions_none_is_asked(taught: Path, tmp_path: Path) -> None:
-    folders = (taught / name for name in ("train", "corpus", "tokenizer", "tokens"))
-    result = evaluate_model(planned(evaluate={"prompts": []}), *folders, tmp_path, SilentProgress())
+    result = evaluate_taught(taught, tmp_path)
     assert result["recall"] is None
     assert not (tmp_path / "questions.jsonl").exists()
 
