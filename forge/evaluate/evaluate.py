@@ -1,4 +1,4 @@
-"""The evaluate stage: perplexity on held-out documents, rivals for scale, and a few samples."""
+"""The evaluate stage: perplexity on held-out documents, rivals for scale, a few samples, and questions."""
 
 from __future__ import annotations
 
@@ -19,8 +19,12 @@ from forge.data.corpus_rows import corpus_rows, split_bytes
 from forge.data.loading import TokenShard
 from forge.errors import StageError
 from forge.evaluate import baselines
+from forge.evaluate.asking import TrainedModel
 from forge.evaluate.held_out import HeldOut, select_held_out
 from forge.evaluate.perplexity import stream_loss_nats
+from forge.evaluate.question_set import choose, read_all
+from forge.evaluate.questions import Question
+from forge.evaluate.recall import measure_recall
 from forge.evaluate.samples import continue_prompt
 from forge.evaluate.texts import held_out_text
 from forge.plan.types import Plan
@@ -32,19 +36,22 @@ def evaluate_model(
 ) -> dict[str, Any]:
     """Measure the model in `train` on held-out documents, write `out`/evaluation.json and return its content.
 
+    Where questions are asked, `out`/questions.jsonl has every one (`forge.evaluate.recall`).
+
     Bits per byte = summed loss in bits / UTF-8 bytes of the measured documents. The sum includes what it costs to
     predict where documents begin and end, so text of the same corpus compares across tokenizers. Of conversations only
     answers, with their ends, are predicted and counted; a prompt is what a user says, and the sample the answer.
 
     Raises:
         StageError: nothing is held out, the limit is below the first document, a prompt is too long, the loss is
-            not finite, or the artifacts do not belong together.
+            not finite, the artifacts do not belong together, or a file of questions or facts is wrong.
     """
     parameters = plan.stage("evaluate").parameters
     facts = json.loads((tokens / "tokens.json").read_text(encoding="utf-8"))
     stream = TokenShard.open(tokens, "held_out")
     held_out = select_held_out(tokens, stream, parameters["held_out_max_tokens"])
     text = held_out_text(corpus, held_out, stream.labels is not None)
+    asked = read_all(parameters)
     model = _load(train, plan.layout.device)
 
     progress.note(f"measuring {held_out.tokens} of {len(stream)} held-out tokens")
@@ -71,6 +78,7 @@ def evaluate_model(
         "sequence_length": plan.schedule.sequence_length,
         "samples": _samples(plan, model, tokenizer, facts["eos_id"], progress),
         "baselines": _baselines(tokens, corpus, held_out, text, facts["vocab_size"], progress),
+        "recall": _recall(plan, asked, model, corpus, tokenizer, out, progress) if asked else None,
     }
     (out / "evaluation.json").write_text(
         json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
@@ -109,6 +117,30 @@ def _samples(plan: Plan, model: Any, folder: Path, eos_id: int, progress: Progre
         samples.append({"prompt": prompt, "text": text})
         progress.advance()
     return samples
+
+
+def _recall(
+    plan: Plan,
+    questions: list[Question],
+    network: Any,
+    corpus: Path,
+    tokenizer: Path,
+    out: Path,
+    progress: Progress,
+) -> dict[str, Any]:
+    parameters = plan.stage("evaluate").parameters
+    model = TrainedModel(
+        network=network,
+        tokenizer=tokenizer,
+        is_chat=plan.schedule.task != "pretrain",
+        question_template=parameters["question_template"],
+        reply_tokens=parameters["answer_tokens"],
+        context_tokens=plan.model.max_sequence_length,
+    )
+    progress.note("looking the questions up in the training text")
+    chosen = choose(questions, corpus, parameters["unknown_questions"], progress)
+    progress.note(f"asking {len(chosen)} questions")
+    return measure_recall(chosen, model, {}, parameters, out, progress)
 
 
 def _baselines(

@@ -98,6 +98,10 @@ def _stages(place: Workplace, root: Path, display: Display) -> tuple[dict[str, A
     artifacts: dict[str, Artifact] = {}
     made = []
     # What would fail at the end of a long training fails before it.
+    if find_artifact(root, place.plan.stage("evaluate")) is None:
+        from forge.evaluate.preflight import check_evaluation
+
+        check_evaluation(place.plan.stage("evaluate").parameters)
     if find_artifact(root, place.plan.stage("export")) is None:
         require_llama_cpp(place.plan.stage("export").parameters.get("formats", ()))
         # Heavy, and a run that is done needs none of it.

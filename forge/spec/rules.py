@@ -181,6 +181,19 @@ def _muon_alone(optimizer: str, parametrization: str, states: str) -> str | None
     return None
 
 
+def _question_template(template: str) -> str | None:
+    if "{question}" in template:
+        return None
+    return "has no {question} in it, where the question goes: add it"
+
+
+def _fact_templates(templates: dict[str, str]) -> str | None:
+    for attribute, template in templates.items():
+        if "{subject}" not in template:
+            return f"the template of {attribute!r} has no {{subject}} in it, where the subject's name goes: add it"
+    return None
+
+
 _RULES = (
     _Rule(("train.global_batch_tokens", "train.sequence_length"), _batch),
     _Rule(("train.tokens", "train.global_batch_tokens"), _enough_tokens),
@@ -205,6 +218,8 @@ _RULES = (
     _Rule(("train.optimizer", "model.experts"), _muon_model),
     _Rule(("train.optimizer", "train.lora_rank"), _muon_adapters),
     _Rule(("train.optimizer", "train.parametrization", "train.optimizer_states"), _muon_alone),
+    _Rule(("evaluate.question_template",), _question_template),
+    _Rule(("evaluate.fact_templates",), _fact_templates),
 )
 
 

@@ -1,18 +1,15 @@
 from __future__ import annotations
 
-import hashlib
 import json
 import lzma
 import math
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 import torch
 
-from forge.data.corpus_tables import CORPUS
 from forge.data.loading import TokenShard
 from forge.data.tokens import build_tokens
 from forge.errors import StageError
@@ -20,30 +17,12 @@ from forge.evaluate import baselines
 from forge.evaluate.evaluate import evaluate_model
 from forge.plan.types import Plan
 from forge.progress import SilentProgress
+from tests.evaluate.taught import write_corpus
 from tests.export.artifacts import VOCAB_SIZE, documents, planned, write_model, write_tokenizer
 from tests.factories import TOKENS
 
 TRAIN, HELD_OUT = documents(60, seed=1), documents(9, seed=2)
 PARAMETERS = {"prompts": ["the licence", "§ 7"], "sample_tokens": 6, "held_out_max_tokens": 100_000}
-
-
-def write_corpus(folder: Path, train: list[str], held_out: list[str]) -> None:
-    folder.mkdir()
-    rows = [
-        {
-            "document_id": hashlib.sha256(f"{split}{place}".encode()).hexdigest()[:16],
-            "source": "docs",
-            "path": f"{split}-{place}.txt",
-            "text": text,
-            "bytes": len(text.encode()),
-            "words": len(text.split()),
-            "group": f"{split}{place}",
-            "split": split,
-        }
-        for split, texts in (("train", train), ("held_out", held_out))
-        for place, text in enumerate(texts)
-    ]
-    parquet.write_table(pa.Table.from_pylist(rows, CORPUS), folder / "corpus.parquet")
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,99 @@
+"""An evaluation as tables: the held-out text beside its rivals, and the questions beside who else was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from forge.run.quantities import counted, size
+
+SAMPLE_CHARACTERS = 400
+
+WHO = {"model": "this model"}
+KINDS = {
+    "seen": "asked in training",
+    "document": "stated in training, never asked",
+    "untaught": "not in the training text",
+    "other": "your questions",
+    "unknown_near": "nothing known, a near name",
+    "unknown_far": "nothing known, an unfamiliar name",
+}
+
+
+def show_evaluation(console: Console, evaluation: Mapping[str, Any]) -> None:
+    """Print what an evaluation found."""
+    _held_out(console, evaluation)
+    if evaluation["recall"] is not None:
+        _recall(console, evaluation["recall"])
+
+
+def show_sample(console: Console, samples: Sequence[Mapping[str, str]]) -> None:
+    """Print the first sample."""
+    if not samples:
+        return
+    prompt, text = samples[0]["prompt"], samples[0]["text"]
+    cut = text if len(text) <= SAMPLE_CHARACTERS else text[:SAMPLE_CHARACTERS].rstrip() + " ..."
+    console.print("a sample", markup=False)
+    console.print(f"[{prompt}]{cut}\n", markup=False, style="italic")
+
+
+def _held_out(console: Console, evaluation: Mapping[str, Any]) -> None:
+    rivals = evaluation["baselines"]
+    table = Table(title="held-out text, lower is better", title_justify="left", box=None, pad_edge=False)
+    table.add_column("")
+    table.add_column("bits per byte", justify="right")
+    rows = {
+        "this model": evaluation["held_out_bits_per_byte"],
+        f"xz -{rivals['xz_preset']}, having read the training text": rivals[
+            "xz_with_training_text_bits_per_byte"
+        ],
+        f"xz -{rivals['xz_preset']}": rivals["xz_bits_per_byte"],
+        "unigram model": rivals["unigram_bits_per_byte"],
+    }
+    for name, bits in rows.items():
+        if bits is not None:
+            table.add_row(name, f"{bits:.3f}")
+    console.print(table)
+    console.print(
+        f"{counted(evaluation['held_out_documents'], 'document')}, {size(evaluation['held_out_bytes'])}; "
+        f"{evaluation['held_out_loss_nats_per_token']:.3f} nats a token, "
+        f"perplexity {evaluation['held_out_perplexity']:.1f}\n",
+        markup=False,
+    )
+
+
+def _recall(console: Console, recall: Mapping[str, Any]) -> None:
+    table = Table(title="questions, closed book", title_justify="left", box=None, pad_edge=False)
+    table.add_column("")
+    table.add_column("")
+    for name in ("asked", "exact", "abstained", "wrong"):
+        table.add_column(name, justify="right")
+    for kind, shown in KINDS.items():
+        for who, name in WHO.items():
+            rates = recall.get(who, {}).get(kind)
+            if rates is None:
+                continue
+            table.add_row(
+                shown if who == "model" else "",
+                name,
+                str(rates["questions"]),
+                *(_rate(rates, mark) for mark in ("exact", "abstained", "wrong")),
+            )
+    console.print(table)
+    contrast = recall["contrast"]
+    if contrast is not None:
+        console.print(
+            f"of {counted(contrast['questions'], 'fact')} the true value is the likeliest of four for "
+            f"{contrast['true_value_likeliest_fraction']:.0%}: what is stored, not what is answered",
+            markup=False,
+            style="dim",
+        )
+    console.print()
+
+
+def _rate(rates: Mapping[str, Any], mark: str) -> str:
+    low, high = rates[f"{mark}_interval_95"]
+    return f"{rates[f'{mark}_fraction']:.0%} ({low:.0%}-{high:.0%})"

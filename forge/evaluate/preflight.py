@@ -1,0 +1,13 @@
+"""What an evaluation needs, looked at before the training: hours later it is too late to name another file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from forge.evaluate.question_set import read_all
+
+
+def check_evaluation(parameters: Mapping[str, Any]) -> None:
+    """Raise StageError where a file that the evaluate stage's `parameters` name cannot be used."""
+    read_all(parameters)

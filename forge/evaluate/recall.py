@@ -1,0 +1,109 @@
+"""Closed-book recall: what is known without anything to read, and whether what is not known is admitted.
+
+questions.jsonl has a line for each question: what was asked, what is right, and of each that was asked its reply and
+its mark. `evaluation.json` has the rates: `recall.<who>.<kind>`, kinds as in `forge.evaluate.questions` and two over
+several of them, `known` (questions with an answer) and `unknown` (those whose right reply is to abstain).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from forge.evaluate.asking import TrainedModel, ask_model, contrast
+from forge.evaluate.intervals import wilson_95
+from forge.evaluate.marking import mark
+from forge.evaluate.questions import KINDS, Question
+from forge.files import replace_text
+from forge.progress import Progress
+
+QUESTIONS = "questions.jsonl"
+MODEL = "model"
+"""Who is asked first: the trained model."""
+MARKS = ("exact", "abstained", "wrong")
+KNOWN, UNKNOWN = "known", "unknown"
+Asked = Callable[[Sequence[Question]], list[str]]
+"""Gives a reply to each question."""
+
+
+def measure_recall(
+    questions: Sequence[Question],
+    model: TrainedModel,
+    others: Mapping[str, Asked],
+    parameters: Mapping[str, Any],
+    out: Path,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Ask the model, and `others` by their names, every question; write `out`/questions.jsonl and return the rates.
+
+    Args:
+        questions: to be asked.
+        model: the trained one.
+        others: who else is asked.
+        parameters: the evaluate stage's: abstentions, seed.
+        out: a folder.
+        progress: told of questions.
+    """
+    replies = {MODEL: ask_model(model, questions, progress)}
+    for name, ask in others.items():
+        replies[name] = ask(questions)
+    contrasts = contrast(model, questions, parameters["seed"], progress)
+    rows = [
+        {
+            "question": question.text,
+            "kind": question.kind,
+            "source": question.source,
+            "answers": list(question.answers),
+            "replies": {
+                name: {
+                    "reply": some[place],
+                    "mark": mark(some[place], question.answers, parameters["abstentions"], question.others),
+                }
+                for name, some in replies.items()
+            },
+            "true_value_likeliest": contrasts[place],
+        }
+        for place, question in enumerate(questions)
+    ]
+    replace_text(out / QUESTIONS, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    found: dict[str, Any] = {name: rates_by_kind(rows, name) for name in replies}
+    found["contrast"] = _contrast_rate(contrasts)
+    return found
+
+
+def rates_by_kind(rows: Sequence[Mapping[str, Any]], who: str) -> dict[str, dict[str, Any]]:
+    """Return the rates of one who was asked, by kind of question; kinds that nobody asked about are left out."""
+    groups: dict[str, list[str]] = {kind: [] for kind in (*KINDS, KNOWN, UNKNOWN)}
+    for row in rows:
+        given = row["replies"][who]["mark"]
+        groups[row["kind"]].append(given)
+        groups[KNOWN if row["answers"] else UNKNOWN].append(given)
+    return {kind: rates(marks) for kind, marks in groups.items() if marks}
+
+
+def rates(marks: Sequence[str]) -> dict[str, Any]:
+    """Return how many there are, and of each mark the count, the share and its 95 % interval."""
+    found: dict[str, Any] = {"questions": len(marks)}
+    for name in MARKS:
+        count = marks.count(name)
+        found |= {
+            name: count,
+            f"{name}_fraction": count / len(marks),
+            f"{name}_interval_95": list(wilson_95(count, len(marks))),
+        }
+    return found
+
+
+def _contrast_rate(contrasts: Sequence[bool | None]) -> dict[str, Any] | None:
+    told = [one for one in contrasts if one is not None]
+    if not told:
+        return None
+    first = sum(told)
+    return {
+        "questions": len(told),
+        "true_value_likeliest": first,
+        "true_value_likeliest_fraction": first / len(told),
+        "true_value_likeliest_interval_95": list(wilson_95(first, len(told))),
+    }
