@@ -28,6 +28,9 @@ def show_evaluation(console: Console, evaluation: Mapping[str, Any]) -> None:
     _held_out(console, evaluation)
     if evaluation["recall"] is not None:
         _recall(console, evaluation["recall"])
+    _contamination(console, evaluation["contamination"])
+    if evaluation["regurgitation"] is not None:
+        _regurgitation(console, evaluation["regurgitation"])
 
 
 def show_sample(console: Console, samples: Sequence[Mapping[str, str]]) -> None:
@@ -97,3 +100,45 @@ def _recall(console: Console, recall: Mapping[str, Any]) -> None:
 def _rate(rates: Mapping[str, Any], mark: str) -> str:
     low, high = rates[f"{mark}_interval_95"]
     return f"{rates[f'{mark}_fraction']:.0%} ({low:.0%}-{high:.0%})"
+
+
+def _contamination(console: Console, found: Mapping[str, Any]) -> None:
+    sets = {"held-out documents": found["held_out"]} | {
+        f"questions ({KINDS[kind]})": some for kind, some in found["questions"].items()
+    }
+    shown = [
+        f"{some['texts_contaminated']} of {some['texts']} {name}"
+        for name, some in sets.items()
+        if some["texts_contaminated"]
+    ]
+    dropped = ", left out above" if found["action"] == "drop" else ""
+    console.print(
+        f"in the training text by a run of {found['run_words']} words: "
+        f"{', '.join(shown) + dropped if shown else 'nothing of the evaluation'}",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _regurgitation(console: Console, found: Mapping[str, Any]) -> None:
+    line = (
+        f"of {counted(found['passages'], 'training passage')}, given {found['prefix_tokens']} tokens, recited word for "
+        f"word for {found['continued_tokens']}"
+    )
+    if not found["passages"]:
+        console.print(f"{line}: documents are too short to try\n", markup=False, soft_wrap=True)
+        return
+    console.print(f"{line}: {_share(found)}", markup=False, soft_wrap=True)
+    for name, buckets in (("read", found["by_times_read"]), ("near copies", found["by_near_copies"])):
+        # One line alone would say the same again.
+        for some in buckets if len(buckets) > 1 else ():
+            console.print(
+                f"  {name} {some['from']:g} to {some['below']:g} times: {_share(some)} of {some['passages']}",
+                markup=False,
+            )
+    console.print()
+
+
+def _share(found: Mapping[str, Any]) -> str:
+    low, high = found["verbatim_interval_95"]
+    return f"{found['verbatim_fraction']:.0%} ({low:.0%}-{high:.0%})"

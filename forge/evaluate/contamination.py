@@ -1,8 +1,8 @@
 """How much of an evaluation's text the training corpus holds: a model may remember what it seems to have understood.
 
 A text is contaminated when it shares a run of 13 words with a document that was trained on, cases and punctuation
-aside. Of a shorter text the run is the whole of it; one below 8 words says nothing (Brown et al. 2020,
-arXiv:2005.14165, appendix C: runs of the length of a set's short examples, at least 8 and at most 13 words).
+aside (Brown et al. 2020, arXiv:2005.14165, appendix C). Of a shorter text the run is the whole of it; one below 5 words
+says nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from forge.data.word_codes import Uint64, WordCodes, word_codes
 from forge.progress import Progress
 
 LONGEST_RUN_WORDS = 13
-SHORTEST_RUN_WORDS = 8
+SHORTEST_RUN_WORDS = 5
 BATCH_DOCUMENTS = 256
 
 
@@ -110,7 +110,7 @@ def summarize(overlaps: Sequence[Overlap]) -> dict[str, Any]:
         "texts": len(overlaps),
         "texts_too_short": len(overlaps) - len(told),
         "texts_contaminated": contaminated,
-        "rate": contaminated / len(told) if told else None,
+        "contaminated_fraction": contaminated / len(told) if told else None,
         "runs": total,
         "runs_found_fraction": sum(one.runs_found for one in told) / total if total else None,
     }

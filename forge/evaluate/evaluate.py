@@ -20,13 +20,12 @@ from forge.data.loading import TokenShard
 from forge.errors import StageError
 from forge.evaluate import baselines
 from forge.evaluate.asking import TrainedModel
-from forge.evaluate.held_out import HeldOut, select_held_out
+from forge.evaluate.examined import Examined, examine
 from forge.evaluate.perplexity import stream_loss_nats
-from forge.evaluate.question_set import choose, read_all
 from forge.evaluate.questions import Question
 from forge.evaluate.recall import measure_recall
+from forge.evaluate.regurgitation import Trained, regurgitation
 from forge.evaluate.samples import continue_prompt
-from forge.evaluate.texts import held_out_text
 from forge.plan.types import Plan
 from forge.progress import Progress
 
@@ -48,13 +47,11 @@ def evaluate_model(
     """
     parameters = plan.stage("evaluate").parameters
     facts = json.loads((tokens / "tokens.json").read_text(encoding="utf-8"))
-    stream = TokenShard.open(tokens, "held_out")
-    held_out = select_held_out(tokens, stream, parameters["held_out_max_tokens"])
-    text = held_out_text(corpus, held_out, stream.labels is not None)
-    asked = read_all(parameters)
+    examined = examine(parameters, corpus, tokens, progress)
+    stream, held_out = examined.stream, examined.held_out
     model = _load(train, plan.layout.device)
 
-    progress.note(f"measuring {held_out.tokens} of {len(stream)} held-out tokens")
+    progress.note(f"measuring {held_out.tokens} of {facts['held_out_tokens']} held-out tokens")
     nats = stream_loss_nats(
         model,
         stream,
@@ -74,11 +71,15 @@ def evaluate_model(
         "held_out_predicted_tokens": held_out.predicted_tokens,
         "held_out_bytes": held_out.bytes,
         "held_out_documents": len(held_out.document_ids),
-        "held_out_tokens_available": len(stream),
+        "held_out_tokens_available": facts["held_out_tokens"],
         "sequence_length": plan.schedule.sequence_length,
         "samples": _samples(plan, model, tokenizer, facts["eos_id"], progress),
-        "baselines": _baselines(tokens, corpus, held_out, text, facts["vocab_size"], progress),
-        "recall": _recall(plan, asked, model, corpus, tokenizer, out, progress) if asked else None,
+        "baselines": _baselines(tokens, corpus, examined, facts["vocab_size"], progress),
+        "contamination": examined.contamination,
+        "regurgitation": _regurgitation(plan, model, corpus, tokens, progress),
+        "recall": _recall(plan, examined.questions, model, tokenizer, out, progress)
+        if examined.questions
+        else None,
     }
     (out / "evaluation.json").write_text(
         json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
@@ -123,7 +124,6 @@ def _recall(
     plan: Plan,
     questions: list[Question],
     network: Any,
-    corpus: Path,
     tokenizer: Path,
     out: Path,
     progress: Progress,
@@ -137,18 +137,34 @@ def _recall(
         reply_tokens=parameters["answer_tokens"],
         context_tokens=plan.model.max_sequence_length,
     )
-    progress.note("looking the questions up in the training text")
-    chosen = choose(questions, corpus, parameters["unknown_questions"], progress)
-    progress.note(f"asking {len(chosen)} questions")
-    return measure_recall(chosen, model, {}, parameters, out, progress)
+    progress.note(f"asking {len(questions)} questions")
+    return measure_recall(questions, model, {}, parameters, out, progress)
+
+
+def _regurgitation(
+    plan: Plan, model: Any, corpus: Path, tokens: Path, progress: Progress
+) -> dict[str, Any] | None:
+    passages = plan.stage("evaluate").parameters["regurgitation_samples"]
+    if not passages:
+        return None
+    return regurgitation(
+        model,
+        Trained.open(tokens, plan.schedule),
+        corpus,
+        passages,
+        plan.seed,
+        plan.layout.micro_batch_sequences,
+        progress,
+    )
 
 
 def _baselines(
-    tokens: Path, corpus: Path, held_out: HeldOut, text: bytes, vocab_size: int, progress: Progress
+    tokens: Path, corpus: Path, examined: Examined, vocab_size: int, progress: Progress
 ) -> dict[str, Any]:
+    held_out, text = examined.held_out, "".join(examined.texts).encode()
     bits = baselines.unigram_bits(
         TokenShard.open(tokens, "train"),
-        TokenShard.open(tokens, "held_out"),
+        examined.stream,
         held_out.tokens,
         vocab_size,
         progress,

@@ -5,10 +5,12 @@ Cutting between documents keeps the byte count exact, so bits per byte compare f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as compute
 import pyarrow.parquet as parquet
 
@@ -42,10 +44,7 @@ def select_held_out(tokens: Path, stream: TokenShard, max_tokens: int) -> HeldOu
         StageError: there is no held-out document, the first is already over the limit, or the documents do not
             fill the stream.
     """
-    table = parquet.read_table(
-        tokens / "documents.parquet", columns=["document_id", "split", "start", "bytes"]
-    )
-    table = table.filter(compute.equal(table["split"], "held_out")).sort_by("start")
+    table = _held_out_documents(tokens)
     starts: list[int] = table["start"].to_pylist()
     if not starts:
         raise StageError(
@@ -71,3 +70,49 @@ def select_held_out(tokens: Path, stream: TokenShard, max_tokens: int) -> HeldOu
         predicted_tokens=measured - 1 if learnt is None else int(learnt),
         bytes=sum(table["bytes"].to_pylist()[:count]),
     )
+
+
+def without_documents(
+    tokens: Path, stream: TokenShard, held_out: HeldOut, keep: Sequence[bool]
+) -> tuple[TokenShard, HeldOut]:
+    """Return the measured part of the stream without some documents, in memory, and what is measured of it.
+
+    Args:
+        tokens: the tokens artifact of `stream`.
+        stream: its held-out tokens.
+        held_out: what `select_held_out` returned.
+        keep: for each of its documents whether it stays; one does.
+    """
+    table = _held_out_documents(tokens).slice(0, len(keep))
+    starts = table["start"].to_pylist()
+    spans = list(zip(starts, [*starts[1:], held_out.tokens], strict=True))
+    flat = stream.tokens[: held_out.tokens]
+    if stream.labels is None:
+        flat = np.concatenate(
+            [flat[first:last] for (first, last), stays in zip(spans, keep, strict=True) if stays]
+        )
+        left = TokenShard(flat)
+        predicted = len(flat) - 1
+    else:
+        # Conversations stay where they are packed, and nothing in them counts.
+        labels = stream.labels[: held_out.tokens].copy()
+        for (first, last), stays in zip(spans, keep, strict=True):
+            if not stays:
+                labels[first:last] &= ~np.uint8(LEARNT)
+        left = replace(stream, tokens=flat, labels=labels)
+        predicted = int(np.count_nonzero(labels[1:] & LEARNT))
+    sizes = table["bytes"].to_pylist()
+    return left, HeldOut(
+        document_ids=tuple(name for name, stays in zip(held_out.document_ids, keep, strict=True) if stays),
+        tokens=len(flat),
+        predicted_tokens=predicted,
+        bytes=sum(size for size, stays in zip(sizes, keep, strict=True) if stays),
+    )
+
+
+def _held_out_documents(tokens: Path) -> pa.Table:
+    """Return the table of held-out documents in the order of the stream."""
+    table = parquet.read_table(
+        tokens / "documents.parquet", columns=["document_id", "split", "start", "bytes"]
+    )
+    return table.filter(compute.equal(table["split"], "held_out")).sort_by("start")

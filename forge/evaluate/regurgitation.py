@@ -21,9 +21,10 @@ import pyarrow.compute as compute
 import pyarrow.parquet as parquet
 import torch
 
-from forge.data.loading import LEARNT, TokenShard
+from forge.data.loading import LEARNT, TokenShard, sequence_count
 from forge.data.shuffle import permute
 from forge.evaluate.intervals import wilson_95
+from forge.plan.types import SchedulePlan
 from forge.progress import Progress
 
 Ints = npt.NDArray[np.int64]
@@ -58,13 +59,16 @@ class Trained:
     """How often it went over the stream."""
 
     @classmethod
-    def open(cls, tokens: Path, sequence_length: int, epochs: float) -> Trained:
-        """Read a tokens artifact."""
+    def open(cls, tokens: Path, schedule: SchedulePlan) -> Trained:
+        """Return what a training by `schedule` reads of a tokens artifact."""
         columns = ["document_id", "start", "tokens", "offset"]
         table = parquet.read_table(
             tokens / "documents.parquet", columns=columns, filters=[("split", "=", "train")]
         )
-        return cls(table, TokenShard.open(tokens, "train"), sequence_length, epochs)
+        shard = TokenShard.open(tokens, "train")
+        sequences = sequence_count(len(shard), schedule.sequence_length)
+        epochs = schedule.steps * schedule.global_batch_sequences / max(sequences, 1)
+        return cls(table, shard, schedule.sequence_length, epochs)
 
 
 def regurgitation(
@@ -102,7 +106,7 @@ def regurgitation(
         "prefix_tokens": PREFIX_TOKENS,
         "continued_tokens": CONTINUED_TOKENS,
         "epochs": trained.epochs,
-        "samples_asked": samples,
+        "passages_asked": samples,
         **_rate(verbatim),
         "mean_tokens_recited": sum(recited) / len(recited) if recited else None,
         "by_times_read": _buckets(times_read, verbatim),
@@ -138,7 +142,8 @@ def _places(trained: Trained, start: int, length: int) -> Ints:
     learnt = trained.shard.labels[start : start + length] & LEARNT != 0
     before = np.concatenate([[0], np.cumsum(learnt)])
     first = places - start + PREFIX_TOKENS
-    return places[before[first + CONTINUED_TOKENS] - before[first] == CONTINUED_TOKENS]
+    own: Ints = places[before[first + CONTINUED_TOKENS] - before[first] == CONTINUED_TOKENS]
+    return own
 
 
 @torch.inference_mode()
@@ -217,11 +222,10 @@ def _buckets(values: Sequence[float], verbatim: Sequence[bool]) -> list[dict[str
 
 
 def _rate(verbatim: Sequence[bool]) -> dict[str, Any]:
-    low, high = wilson_95(sum(verbatim), len(verbatim))
+    recited = sum(verbatim)
     return {
-        "samples": len(verbatim),
-        "verbatim": sum(verbatim),
-        "rate": sum(verbatim) / len(verbatim) if verbatim else None,
-        "rate_low": low,
-        "rate_high": high,
+        "passages": len(verbatim),
+        "verbatim": recited,
+        "verbatim_fraction": recited / len(verbatim) if verbatim else None,
+        "verbatim_interval_95": list(wilson_95(recited, len(verbatim))),
     }

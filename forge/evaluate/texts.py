@@ -17,8 +17,8 @@ def predicted_text(text: str, conversations: bool) -> str:
     return "".join(message.content for message in from_text(text) if message.role == ANSWERS)
 
 
-def held_out_text(corpus: Path, held_out: HeldOut, conversations: bool) -> bytes:
-    """Return the UTF-8 text of the measured documents, or the answers in them, in stream order, nothing between them.
+def held_out_texts(corpus: Path, held_out: HeldOut, conversations: bool) -> list[str]:
+    """Return the text of each measured document, or the answers in it, in stream order.
 
     Raises:
         StageError: the corpus lacks one of them, or their bytes are not those the tokens were made from.
@@ -26,13 +26,14 @@ def held_out_text(corpus: Path, held_out: HeldOut, conversations: bool) -> bytes
     remedy = "evaluate with the corpus the tokens were made from"
     wanted = set(held_out.document_ids)
     rows = (row for row in corpus_rows(corpus, "held_out") if row.document_id in wanted)
-    texts = {row.document_id: predicted_text(row.text, conversations).encode() for row in rows}
-    if absent := wanted - set(texts):
+    by_id = {row.document_id: predicted_text(row.text, conversations) for row in rows}
+    if absent := wanted - set(by_id):
         raise StageError(f"evaluate: {corpus}: lacks document {min(absent)} of the tokens: {remedy}")
-    text = b"".join(texts[identifier] for identifier in held_out.document_ids)
-    if len(text) != held_out.bytes:
+    texts = [by_id[identifier] for identifier in held_out.document_ids]
+    size_bytes = sum(len(text.encode()) for text in texts)
+    if size_bytes != held_out.bytes:
         raise StageError(
-            f"evaluate: {corpus}: its held-out text has {len(text)} bytes, "
+            f"evaluate: {corpus}: its held-out text has {size_bytes} bytes, "
             f"the tokens stand for {held_out.bytes}: {remedy}"
         )
-    return text
+    return texts

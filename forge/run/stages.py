@@ -127,6 +127,12 @@ def _train(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
             raise StageError(
                 f"train: {source.path}: is not what it was when the plan was compiled: give the same command again"
             )
+    evaluation = place.plan.stage("evaluate").parameters
+    if evaluation["contamination"] == "refuse":
+        # What would be refused after a long training is refused before it.
+        from forge.evaluate.examined import examine
+
+        examine(evaluation, place.artifacts["corpus"], place.artifacts["tokens"], progress)
     cluster = place.cluster if place.plan.layout.nodes > 1 else None
     job = Job(place.plan, place.plan_path, place.artifacts["tokens"], place.run_dir, out, cluster)
     return run_training(job, progress)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from forge.evaluate.regurgitation import (
     tokens_recited,
 )
 from forge.progress import SilentProgress
+from tests.factories import tiny_plan
 
 SEQUENCE_LENGTH = 1024
 VOCAB_SIZE = 384
@@ -38,7 +38,7 @@ STREAM = (*ONCE, TWICE, TWICE)
 def text(document: int) -> list[int]:
     """Return tokens that no other document has, none of them twice: what follows each can be learnt in seconds."""
     own = np.arange(3 + document * DOCUMENT_TOKENS, 3 + (document + 1) * DOCUMENT_TOKENS)
-    return np.random.Generator(np.random.PCG64(document)).permutation(own).tolist()
+    return [int(token) for token in np.random.Generator(np.random.PCG64(document)).permutation(own)]
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,12 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def trained(artifacts: Path) -> Trained:
-    return Trained.open(artifacts / "tokens", SEQUENCE_LENGTH, epochs=6.0)
+    schedule = tiny_plan(schedule={"sequence_length": 154, "steps": 8, "global_batch_sequences": 3}).schedule
+    found = Trained.open(artifacts / "tokens", schedule)
+    # The stream has 463 tokens: three sequences and the first target of another.
+    assert (found.epochs, found.sequence_length) == (8, 154)
+    found = replace(found, epochs=6.0)
+    return replace(found, sequence_length=SEQUENCE_LENGTH)
 
 
 def network(seed: int) -> Any:
@@ -117,17 +122,17 @@ def measure(
 def test_a_model_that_knows_its_documents_by_heart(learned: Any, trained: Trained, artifacts: Path) -> None:
     result = measure(learned, trained, artifacts)
     # Of six documents the last is too short, and of the others one was not read.
-    assert (result["samples"], result["samples_asked"], result["verbatim"]) == (5, 100, 4)
-    assert result["rate"] == 0.8
-    assert 0.37 < result["rate_low"] < result["rate_high"] < 0.97
+    assert (result["passages"], result["passages_asked"], result["verbatim"]) == (5, 100, 4)
+    assert result["verbatim_fraction"] == 0.8
+    assert result["verbatim_interval_95"] == pytest.approx([0.376, 0.964], abs=0.001)
     assert 40 <= result["mean_tokens_recited"] < 41
     assert measure(learned, trained, artifacts) == result
 
 
 def test_a_model_that_was_never_trained(trained: Trained, artifacts: Path) -> None:
     result = measure(network(seed=4), trained, artifacts)
-    assert (result["verbatim"], result["rate"], result["rate_low"]) == (0, 0.0, 0.0)
-    assert result["rate_high"] == pytest.approx(0.434, abs=0.001)
+    assert (result["verbatim"], result["verbatim_fraction"]) == (0, 0.0)
+    assert result["verbatim_interval_95"] == pytest.approx([0, 0.434], abs=0.001)
     assert result["mean_tokens_recited"] < 2
 
 
@@ -135,7 +140,7 @@ def test_passages_are_counted_by_how_often_they_were_read(
     learned: Any, trained: Trained, artifacts: Path
 ) -> None:
     result = measure(learned, trained, artifacts)
-    names = ("from", "below", "samples", "verbatim")
+    names = ("from", "below", "passages", "verbatim")
     assert [tuple(one[name] for name in names) for one in result["by_times_read"]] == [
         (4.0, 8.0, 3, 2),
         (8.0, 16.0, 2, 2),
@@ -145,7 +150,7 @@ def test_passages_are_counted_by_how_often_they_were_read(
         (2.0, 4.0, 2, 1),
     ]
     rarely = measure(learned, replace(trained, epochs=0.3), artifacts)
-    assert [(one["from"], one["samples"]) for one in rarely["by_times_read"]] == [(0.25, 3), (0.5, 2)]
+    assert [(one["from"], one["passages"]) for one in rarely["by_times_read"]] == [(0.25, 3), (0.5, 2)]
 
 
 def test_what_is_recited_is_what_transformers_generates(learned: Any, trained: Trained) -> None:
@@ -204,6 +209,5 @@ def test_of_conversations_an_answer_is_continued(trained: Trained) -> None:
 def test_documents_too_short_for_a_passage_are_no_samples(trained: Trained, artifacts: Path) -> None:
     short = replace(trained, sequence_length=PASSAGE_TOKENS - 2)
     result = measure(network(seed=4), short, artifacts)
-    assert (result["samples"], result["rate"], result["mean_tokens_recited"]) == (0, None, None)
+    assert (result["passages"], result["verbatim_fraction"], result["mean_tokens_recited"]) == (0, None, None)
     assert (result["by_times_read"], result["by_near_copies"]) == ([], [])
-    assert not math.isnan(result["rate_high"])
