@@ -21,6 +21,7 @@ from forge.errors import StageError
 from forge.evaluate import baselines
 from forge.evaluate.asking import TrainedModel
 from forge.evaluate.held_out import HeldOut, select_held_out
+from forge.evaluate.opponents import ask_opponents
 from forge.evaluate.perplexity import stream_loss_nats
 from forge.evaluate.question_set import choose, read_all
 from forge.evaluate.questions import Question
@@ -140,7 +141,9 @@ def _recall(
     progress.note("looking the questions up in the training text")
     chosen = choose(questions, corpus, parameters["unknown_questions"], progress)
     progress.note(f"asking {len(chosen)} questions")
-    return measure_recall(chosen, model, {}, parameters, out, progress)
+    others, reason = ask_opponents(chosen, parameters, corpus, plan.layout.device, progress)
+    found = measure_recall(chosen, model, others, parameters, out, progress)
+    return found | {"retrieval_not_measured": reason}
 
 
 def _baselines(
