@@ -22,6 +22,10 @@ class HeldOut:
 
     document_ids: tuple[str, ...]
     """In the order of the stream."""
+    ends: tuple[int, ...]
+    """Where each ends in the stream."""
+    document_bytes: tuple[int, ...]
+    """Of each, UTF-8 bytes of what is predicted."""
     tokens: int
     """With the tokens that mark where documents begin and end."""
     predicted_tokens: int
@@ -67,6 +71,8 @@ def select_held_out(tokens: Path, stream: TokenShard, max_tokens: int) -> HeldOu
     learnt = None if stream.labels is None else np.count_nonzero(stream.labels[1:measured] & LEARNT)
     return HeldOut(
         document_ids=tuple(table["document_id"].to_pylist()[:count]),
+        ends=tuple(ends[:count]),
+        document_bytes=tuple(table["bytes"].to_pylist()[:count]),
         tokens=measured,
         predicted_tokens=measured - 1 if learnt is None else int(learnt),
         bytes=sum(table["bytes"].to_pylist()[:count]),
