@@ -2,8 +2,8 @@
 
     python -m benchmarks.proof
 
-makes the company's folder, carries out `forge-run +recipe=company_tiny` on it, which trains, asks the questions, exports
-and proves the export, then serves the file with llama.cpp and asks it ten of the questions.
+makes the company's folder, carries out `forge-run +recipe=company_tiny` on it (which trains, asks the questions,
+exports and proves the export), then serves the file with llama.cpp and asks it ten of the questions.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks.company_folder import make_company
 from forge.cli.compiling import compile_overrides
-from forge.evaluate.recall import MODEL, QUESTIONS
+from forge.evaluate.recall import MODEL, QUESTIONS, is_right
 from forge.export.llama_server import LlamaServer
 from forge.plan.machine import probe_machine
 from forge.plan.types import Plan
@@ -76,16 +76,12 @@ def ask_served(plan: Plan, folder: Path) -> None:
         evaluated = row["replies"][MODEL]
         if reply == evaluated["reply"]:
             same += 1
-            verdict = "right" if _is_right(row) else "wrong"
+            verdict = "right" if is_right(row, MODEL) else "wrong"
         else:
             verdict = "other than the trained model's"
         truth = row["answers"][0] if row["answers"] else "nobody knows"
         print(f"  {row['question']}\n    {reply}  ({verdict}; true: {truth})")
     print(f"{same} of {len(chosen)} replies are those of the trained model")
-
-
-def _is_right(row: dict[str, Any]) -> bool:
-    return row["replies"][MODEL]["mark"] == ("exact" if row["answers"] else "abstained")
 
 
 def _reply(server: LlamaServer, prompt: str) -> str:

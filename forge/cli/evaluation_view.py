@@ -12,7 +12,14 @@ from forge.run.quantities import counted, size
 
 SAMPLE_CHARACTERS = 400
 
-WHO = {"model": "this model"}
+WHO = {
+    "model": "this model",
+    "retrieval": "retrieval",
+    "rival": "general model",
+    "rival_reading": "general model, reading",
+}
+SURE_P = 0.05
+"""From here on a difference may be chance."""
 KINDS = {
     "seen": "asked in training",
     "document": "stated in training, never asked",
@@ -86,6 +93,8 @@ def _recall(console: Console, recall: Mapping[str, Any]) -> None:
                 *(_rate(rates, mark) for mark in ("exact", "abstained", "wrong")),
             )
     console.print(table)
+    for line in _verdicts(recall):
+        console.print(line, markup=False, soft_wrap=True)
     contrast = recall["contrast"]
     if contrast is not None:
         console.print(
@@ -93,8 +102,38 @@ def _recall(console: Console, recall: Mapping[str, Any]) -> None:
             f"{contrast['true_value_likeliest_fraction']:.0%}: what is stored, not what is answered",
             markup=False,
             style="dim",
+            soft_wrap=True,
         )
     console.print()
+
+
+def _verdicts(recall: Mapping[str, Any]) -> list[str]:
+    """Return in plain words where another than the model has more right, and where the model has."""
+    lines = []
+    for who, by_kind in recall["against"].items():
+        for kind, what in (("known", "answers"), ("unknown", "admitted gaps")):
+            pair = by_kind.get(kind)
+            if pair is None:
+                continue
+            ahead = pair["only_other_right"] - pair["only_model_right"]
+            chance = f"p = {pair['p_value']:.2g}" + (", may be chance" if pair["p_value"] >= SURE_P else "")
+            counts = (
+                f"{pair['only_other_right']} right that the model has wrong, "
+                f"{pair['only_model_right']} the other way round, {chance}"
+            )
+            if ahead > 0:
+                lines.append(f"{WHO[who]} wins on {what}: {counts}")
+            elif ahead < 0:
+                lines.append(f"the model beats {WHO[who]} on {what}: {counts}")
+            else:
+                lines.append(f"{WHO[who]} and the model are equal on {what}: {counts}")
+            if ahead > 0 and who == "retrieval" and kind == "known" and pair["p_value"] < SURE_P:
+                lines.append(
+                    "  a search over these documents answers more than this model: do not train for recall"
+                )
+    if recall["retrieval_not_measured"] is not None:
+        lines.append(f"retrieval was not measured: {recall['retrieval_not_measured']}")
+    return lines
 
 
 def _rate(rates: Mapping[str, Any], mark: str) -> str:

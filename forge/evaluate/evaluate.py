@@ -20,12 +20,16 @@ from forge.data.loading import TokenShard
 from forge.errors import StageError
 from forge.evaluate import baselines
 from forge.evaluate.asking import TrainedModel
+from forge.evaluate.by_document import write_losses
 from forge.evaluate.examined import Examined, examine
-from forge.evaluate.perplexity import stream_loss_nats
+from forge.evaluate.near_copies import near_copies
+from forge.evaluate.opponents import ask_opponents
+from forge.evaluate.perplexity import document_loss_nats
 from forge.evaluate.questions import Question
 from forge.evaluate.recall import measure_recall
 from forge.evaluate.regurgitation import Trained, regurgitation
 from forge.evaluate.samples import continue_prompt
+from forge.evaluate.texts import held_out_sources
 from forge.plan.types import Plan
 from forge.progress import Progress
 
@@ -35,7 +39,8 @@ def evaluate_model(
 ) -> dict[str, Any]:
     """Measure the model in `train` on held-out documents, write `out`/evaluation.json and return its content.
 
-    Where questions are asked, `out`/questions.jsonl has every one (`forge.evaluate.recall`).
+    `out`/held_out.jsonl has the loss of every document. Where questions are asked, `out`/questions.jsonl has every one
+    (`forge.evaluate.recall`).
 
     Bits per byte = summed loss in bits / UTF-8 bytes of the measured documents. The sum includes what it costs to
     predict where documents begin and end, so text of the same corpus compares across tokenizers. Of conversations only
@@ -52,16 +57,17 @@ def evaluate_model(
     model = _load(train, plan.layout.device)
 
     progress.note(f"measuring {held_out.tokens} of {facts['held_out_tokens']} held-out tokens")
-    nats = stream_loss_nats(
+    losses = document_loss_nats(
         model,
         stream,
-        held_out.tokens,
+        held_out.ends,
         plan.schedule.sequence_length,
         plan.layout.micro_batch_sequences,
         facts["bos_id"],
         facts["eos_id"],
         progress,
     )
+    nats = float(losses.sum())
     loss_nats = nats / max(held_out.predicted_tokens, 1)
     result = {
         "held_out_loss_nats_per_token": loss_nats,
@@ -72,12 +78,20 @@ def evaluate_model(
         "held_out_bytes": held_out.bytes,
         "held_out_documents": len(held_out.document_ids),
         "held_out_tokens_available": facts["held_out_tokens"],
+        "held_out_by_source": write_losses(out, held_out, held_out_sources(corpus), losses.tolist()),
+        "held_out_near_copies": near_copies(
+            corpus,
+            held_out.document_ids,
+            plan.stage("corpus").parameters["shingle_words"],
+            plan.stage("corpus").parameters["near_duplicate_jaccard"],
+            progress,
+        ),
         "sequence_length": plan.schedule.sequence_length,
         "samples": _samples(plan, model, tokenizer, facts["eos_id"], progress),
         "baselines": _baselines(tokens, corpus, examined, facts["vocab_size"], progress),
         "contamination": examined.contamination,
         "regurgitation": _regurgitation(plan, model, corpus, tokens, progress),
-        "recall": _recall(plan, examined.questions, model, tokenizer, out, progress)
+        "recall": _recall(plan, examined.questions, model, corpus, tokenizer, out, progress)
         if examined.questions
         else None,
     }
@@ -124,6 +138,7 @@ def _recall(
     plan: Plan,
     questions: list[Question],
     network: Any,
+    corpus: Path,
     tokenizer: Path,
     out: Path,
     progress: Progress,
@@ -138,7 +153,9 @@ def _recall(
         context_tokens=plan.model.max_sequence_length,
     )
     progress.note(f"asking {len(questions)} questions")
-    return measure_recall(questions, model, {}, parameters, out, progress)
+    others, reason = ask_opponents(questions, parameters, corpus, plan.layout.device, progress)
+    found = measure_recall(questions, model, others, parameters, out, progress)
+    return found | {"retrieval_not_measured": reason}
 
 
 def _regurgitation(

@@ -83,7 +83,7 @@ def examine(parameters: Mapping[str, Any], corpus: Path, tokens: Path, progress:
                 f"evaluate.contamination: all {len(texts)} held-out documents share a run of {LONGEST_RUN_WORDS} words "
                 "with the training text: set `report`, or hold out others"
             )
-        stream, held_out = without_documents(tokens, stream, held_out, clean)
+        stream, held_out = without_documents(stream, held_out, clean)
         texts = [text for text, is_clean in zip(texts, clean, strict=True) if is_clean]
         questions = _clean(questions, unmeant)
     return Examined(stream, held_out, texts, questions, contamination)

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as compute
 import pyarrow.parquet as parquet
 
@@ -24,6 +23,10 @@ class HeldOut:
 
     document_ids: tuple[str, ...]
     """In the order of the stream."""
+    ends: tuple[int, ...]
+    """Where each ends in the stream."""
+    document_bytes: tuple[int, ...]
+    """Of each, UTF-8 bytes of what is predicted."""
     tokens: int
     """With the tokens that mark where documents begin and end."""
     predicted_tokens: int
@@ -44,7 +47,10 @@ def select_held_out(tokens: Path, stream: TokenShard, max_tokens: int) -> HeldOu
         StageError: there is no held-out document, the first is already over the limit, or the documents do not
             fill the stream.
     """
-    table = _held_out_documents(tokens)
+    table = parquet.read_table(
+        tokens / "documents.parquet", columns=["document_id", "split", "start", "bytes"]
+    )
+    table = table.filter(compute.equal(table["split"], "held_out")).sort_by("start")
     starts: list[int] = table["start"].to_pylist()
     if not starts:
         raise StageError(
@@ -66,6 +72,8 @@ def select_held_out(tokens: Path, stream: TokenShard, max_tokens: int) -> HeldOu
     learnt = None if stream.labels is None else np.count_nonzero(stream.labels[1:measured] & LEARNT)
     return HeldOut(
         document_ids=tuple(table["document_id"].to_pylist()[:count]),
+        ends=tuple(ends[:count]),
+        document_bytes=tuple(table["bytes"].to_pylist()[:count]),
         tokens=measured,
         predicted_tokens=measured - 1 if learnt is None else int(learnt),
         bytes=sum(table["bytes"].to_pylist()[:count]),
@@ -73,46 +81,35 @@ def select_held_out(tokens: Path, stream: TokenShard, max_tokens: int) -> HeldOu
 
 
 def without_documents(
-    tokens: Path, stream: TokenShard, held_out: HeldOut, keep: Sequence[bool]
+    stream: TokenShard, held_out: HeldOut, keep: Sequence[bool]
 ) -> tuple[TokenShard, HeldOut]:
     """Return the measured part of the stream without some documents, in memory, and what is measured of it.
 
     Args:
-        tokens: the tokens artifact of `stream`.
-        stream: its held-out tokens.
-        held_out: what `select_held_out` returned.
+        stream: held-out tokens.
+        held_out: what `select_held_out` returned of them.
         keep: for each of its documents whether it stays; one does.
     """
-    table = _held_out_documents(tokens).slice(0, len(keep))
-    starts = table["start"].to_pylist()
-    spans = list(zip(starts, [*starts[1:], held_out.tokens], strict=True))
-    flat = stream.tokens[: held_out.tokens]
+    spans = list(zip((0, *held_out.ends[:-1]), held_out.ends, strict=True))
+    kept = [place for place, stays in enumerate(keep) if stays]
     if stream.labels is None:
-        flat = np.concatenate(
-            [flat[first:last] for (first, last), stays in zip(spans, keep, strict=True) if stays]
-        )
-        left = TokenShard(flat)
-        predicted = len(flat) - 1
+        flat = np.concatenate([stream.tokens[slice(*spans[place])] for place in kept])
+        ends = np.cumsum([spans[place][1] - spans[place][0] for place in kept]).tolist()
+        left, predicted = TokenShard(flat), len(flat) - 1
     else:
-        # Conversations stay where they are packed, and nothing in them counts.
-        labels = stream.labels[: held_out.tokens].copy()
-        for (first, last), stays in zip(spans, keep, strict=True):
-            if not stays:
-                labels[first:last] &= ~np.uint8(LEARNT)
-        left = replace(stream, tokens=flat, labels=labels)
+        # Conversations stay where they are packed, and nothing counts in those that are left out.
+        ends = [held_out.ends[place] for place in kept]
+        labels = stream.labels[: ends[-1]].copy()
+        for place in set(range(len(spans))) - set(kept):
+            labels[slice(*spans[place])] &= ~np.uint8(LEARNT)
+        left = replace(stream, tokens=stream.tokens[: ends[-1]], labels=labels)
         predicted = int(np.count_nonzero(labels[1:] & LEARNT))
-    sizes = table["bytes"].to_pylist()
+    sizes = tuple(held_out.document_bytes[place] for place in kept)
     return left, HeldOut(
-        document_ids=tuple(name for name, stays in zip(held_out.document_ids, keep, strict=True) if stays),
-        tokens=len(flat),
+        document_ids=tuple(held_out.document_ids[place] for place in kept),
+        ends=tuple(ends),
+        document_bytes=sizes,
+        tokens=ends[-1],
         predicted_tokens=predicted,
-        bytes=sum(size for size, stays in zip(sizes, keep, strict=True) if stays),
+        bytes=sum(sizes),
     )
-
-
-def _held_out_documents(tokens: Path) -> pa.Table:
-    """Return the table of held-out documents in the order of the stream."""
-    table = parquet.read_table(
-        tokens / "documents.parquet", columns=["document_id", "split", "start", "bytes"]
-    )
-    return table.filter(compute.equal(table["split"], "held_out")).sort_by("start")

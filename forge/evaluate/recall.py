@@ -2,19 +2,21 @@
 
 questions.jsonl has a line for each question: what was asked, what is right, and of each that was asked its reply and
 its mark. `evaluation.json` has the rates: `recall.<who>.<kind>`, kinds as in `forge.evaluate.questions` and two over
-several of them, `known` (questions with an answer) and `unknown` (those whose right reply is to abstain).
+several of them, `known` (questions with an answer) and `unknown` (those whose right reply is to abstain);
+`recall.against.<who>.<kind>` tells the model from who else was asked, question by question.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from forge.evaluate.asking import TrainedModel, ask_model, contrast
 from forge.evaluate.intervals import wilson_95
 from forge.evaluate.marking import mark
+from forge.evaluate.paired import mcnemar_p
 from forge.evaluate.questions import KINDS, Question
 from forge.files import replace_text
 from forge.progress import Progress
@@ -24,31 +26,27 @@ MODEL = "model"
 """Who is asked first: the trained model."""
 MARKS = ("exact", "abstained", "wrong")
 KNOWN, UNKNOWN = "known", "unknown"
-Asked = Callable[[Sequence[Question]], list[str]]
-"""Gives a reply to each question."""
 
 
 def measure_recall(
     questions: Sequence[Question],
     model: TrainedModel,
-    others: Mapping[str, Asked],
+    others: Mapping[str, list[str]],
     parameters: Mapping[str, Any],
     out: Path,
     progress: Progress,
 ) -> dict[str, Any]:
-    """Ask the model, and `others` by their names, every question; write `out`/questions.jsonl and return the rates.
+    """Ask the model every question; write `out`/questions.jsonl and return the rates, those of `others` beside its own.
 
     Args:
         questions: to be asked.
         model: the trained one.
-        others: who else is asked.
+        others: the replies of who else was asked, by name.
         parameters: the evaluate stage's: abstentions, seed.
         out: a folder.
         progress: told of questions.
     """
-    replies = {MODEL: ask_model(model, questions, progress)}
-    for name, ask in others.items():
-        replies[name] = ask(questions)
+    replies = {MODEL: ask_model(model, questions, progress), **others}
     contrasts = contrast(model, questions, parameters["seed"], progress)
     rows = [
         {
@@ -70,6 +68,7 @@ def measure_recall(
     replace_text(out / QUESTIONS, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     found: dict[str, Any] = {name: rates_by_kind(rows, name) for name in replies}
     found["contrast"] = _contrast_rate(contrasts)
+    found["against"] = {name: against(rows, name) for name in others}
     return found
 
 
@@ -93,6 +92,31 @@ def rates(marks: Sequence[str]) -> dict[str, Any]:
             f"{name}_fraction": count / len(marks),
             f"{name}_interval_95": list(wilson_95(count, len(marks))),
         }
+    return found
+
+
+def is_right(row: Mapping[str, Any], who: str) -> bool:
+    """Return whether a reply in a row of questions.jsonl is right: exact, or of an unknown name that it abstains."""
+    return bool(row["replies"][who]["mark"] == ("exact" if row["answers"] else "abstained"))
+
+
+def against(rows: Sequence[Mapping[str, Any]], who: str) -> dict[str, dict[str, Any]]:
+    """Return by kind of question how many only the model has right, how many only `who`, and McNemar's p-value."""
+    pairs: dict[str, list[tuple[bool, bool]]] = {kind: [] for kind in (*KINDS, KNOWN, UNKNOWN)}
+    for row in rows:
+        pair = is_right(row, MODEL), is_right(row, who)
+        pairs[row["kind"]].append(pair)
+        pairs[KNOWN if row["answers"] else UNKNOWN].append(pair)
+    found = {}
+    for kind, some in pairs.items():
+        if some:
+            only_model, only_other = some.count((True, False)), some.count((False, True))
+            found[kind] = {
+                "questions": len(some),
+                "only_model_right": only_model,
+                "only_other_right": only_other,
+                "p_value": mcnemar_p(only_model, only_other),
+            }
     return found
 
 

@@ -17,6 +17,11 @@ def predicted_text(text: str, conversations: bool) -> str:
     return "".join(message.content for message in from_text(text) if message.role == ANSWERS)
 
 
+def held_out_sources(corpus: Path) -> dict[str, str]:
+    """Return the source of each held-out document of a corpus."""
+    return {row.document_id: row.source for row in corpus_rows(corpus, "held_out")}
+
+
 def held_out_texts(corpus: Path, held_out: HeldOut, conversations: bool) -> list[str]:
     """Return the text of each measured document, or the answers in it, in stream order.
 

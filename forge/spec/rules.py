@@ -194,6 +194,12 @@ def _fact_templates(templates: dict[str, str]) -> str | None:
     return None
 
 
+def _one_rival(endpoint: str | None, folder: str | None) -> str | None:
+    if endpoint is None or folder is None:
+        return None
+    return "a rival is behind evaluate.rival_endpoint or in evaluate.rival_folder: give one, the other null"
+
+
 _RULES = (
     _Rule(("train.global_batch_tokens", "train.sequence_length"), _batch),
     _Rule(("train.tokens", "train.global_batch_tokens"), _enough_tokens),
@@ -220,6 +226,7 @@ _RULES = (
     _Rule(("train.optimizer", "train.parametrization", "train.optimizer_states"), _muon_alone),
     _Rule(("evaluate.question_template",), _question_template),
     _Rule(("evaluate.fact_templates",), _fact_templates),
+    _Rule(("evaluate.rival_endpoint", "evaluate.rival_folder"), _one_rival),
 )
 
 

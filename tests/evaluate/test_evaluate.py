@@ -76,6 +76,20 @@ def test_figures_agree_with_each_other_and_with_the_text(
     assert 0 < rivals["unigram_bits_per_byte"] < result["held_out_bits_per_byte"]
 
 
+def test_the_loss_is_known_by_document_and_by_source(artifacts: Path, tmp_path: Path) -> None:
+    result = evaluate(artifacts, tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "held_out.jsonl").read_text().splitlines()]
+    assert [row["bytes"] for row in rows] == [len(text.encode()) for text in HELD_OUT]
+    nats = sum(row["nats"] for row in rows)
+    assert nats == pytest.approx(result["held_out_loss_nats_per_token"] * result["held_out_predicted_tokens"])
+    by_source = result["held_out_by_source"]
+    assert {source: one["documents"] for source, one in by_source.items()} == {"docs": 5, "mail": 4}
+    whole = sum(one["bits_per_byte"] * one["bytes"] for one in by_source.values())
+    assert whole / result["held_out_bytes"] == pytest.approx(result["held_out_bits_per_byte"])
+    assert by_source["docs"]["bits_per_byte"] != by_source["mail"]["bits_per_byte"]
+    assert result["held_out_near_copies"]["documents_with_near_copy"] == 0
+
+
 def test_same_inputs_same_bytes(artifacts: Path, tmp_path: Path) -> None:
     plan = planned(evaluate=PARAMETERS | {"sample_temperature": 0.8})
     for name in ("first", "second"):

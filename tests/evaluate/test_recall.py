@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from forge.errors import StageError
+from forge.evaluate import opponents
 from forge.evaluate.preflight import check_evaluation
 from tests.evaluate.taught import (
     ABSTENTION,
@@ -89,6 +91,35 @@ def test_what_is_stored_is_told_apart_by_its_likelihood(evaluate: Evaluate) -> N
     assert result["recall"]["contrast"]["questions"] == 5
 
 
+def test_retrieval_is_asked_the_same(evaluate: Evaluate) -> None:
+    result, rows = evaluate()
+    recall = result["recall"]
+    assert recall["retrieval"]["document"]["exact"] == 3
+    assert recall["retrieval"]["unknown_near"]["abstained"] == 4
+    assert recall["retrieval"]["untaught"]["exact"] == 0
+    ahead = recall["against"]["retrieval"]["unknown"]
+    wrong = sum(row["replies"]["model"]["mark"] == "wrong" for row in rows if not row["answers"])
+    assert (ahead["only_model_right"], ahead["only_other_right"]) == (0, wrong)
+    assert 0 < ahead["p_value"] <= 1
+    assert recall["retrieval_not_measured"] is None
+    assert "retrieval" not in evaluate(retrieval=False)[0]["recall"]
+
+
+def test_too_much_text_for_an_index_is_said(evaluate: Evaluate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opponents, "MOST_BYTES", 100)
+    recall = evaluate()[0]["recall"]
+    assert "retrieval" not in recall
+    assert recall["retrieval_not_measured"].endswith("its index is made of 100 at most")
+
+
+def test_a_general_model_reads_what_retrieval_finds(evaluate: Evaluate, tmp_path: Path, taught: Path) -> None:
+    rival = tmp_path / "rival"
+    shutil.copytree(taught / "train", rival)
+    shutil.copytree(taught / "tokenizer", rival, dirs_exist_ok=True)
+    _, rows = evaluate(rival_folder=str(rival), questions=None, unknown_questions=1)
+    assert {*rows[0]["replies"]} == {"model", "retrieval", "rival", "rival_reading"}
+
+
 def test_another_template_is_another_question(evaluate: Evaluate) -> None:
     rows = evaluate(question_template="{question}")[1]
     assert any(row["replies"]["model"]["mark"] != "exact" for row in rows if row["kind"] == "document")
@@ -105,6 +136,8 @@ def test_a_file_that_cannot_be_used_is_said_before_a_training(tmp_path: Path) ->
     check_evaluation(parameters)
     with pytest.raises(StageError, match=r"^evaluate\.questions: .*none\.jsonl: cannot be read"):
         check_evaluation(parameters | {"questions": str(tmp_path / "none.jsonl")})
+    with pytest.raises(StageError, match=r"^evaluate\.rival_folder: .*: has no config\.json"):
+        check_evaluation(parameters | {"rival_folder": str(tmp_path)})
     (tmp_path / "facts.csv").write_text("subject,value\n")
     with pytest.raises(StageError, match=r"^evaluate\.facts: .*facts\.csv:1: has no column attribute"):
         check_evaluation(parameters | {"facts": str(tmp_path / "facts.csv")})
