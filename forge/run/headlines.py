@@ -39,7 +39,13 @@ def headline(artifact: Artifact) -> str:
         )
     if artifact.stage == "evaluate":
         documents = counted(found["held_out_documents"], "document")
-        return f"{found['held_out_bits_per_byte']:.3f} bits per byte on {documents}"
+        measured = f"{found['held_out_bits_per_byte']:.3f} bits per byte on {documents}"
+        recited = found["regurgitation"]
+        if recited is None or not recited["passages"]:
+            return measured
+        return (
+            f"{measured}, {recited['verbatim']} of {counted(recited['passages'], 'training passage')} recited"
+        )
     return f"{size(found['bytes'])}, {_proven(found['proof'])}"
 
 

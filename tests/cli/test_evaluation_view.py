@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 
 from forge.cli.evaluation_view import show_evaluation
+from forge.evaluate.intervals import wilson_95
 from forge.evaluate.recall import against, rates_by_kind
 
 ROWS = [
@@ -38,7 +39,15 @@ EVALUATION: dict[str, Any] = {
         "unigram_bits_per_byte": 3.5,
     },
     "recall": None,
+    "contamination": {
+        "run_words": 13,
+        "action": "report",
+        "held_out": {"texts": 3, "texts_contaminated": 0},
+        "questions": {},
+    },
+    "regurgitation": None,
 }
+PASSAGES = {"prefix_tokens": 32, "continued_tokens": 50, "by_times_read": [], "by_near_copies": []}
 RECALL: dict[str, Any] = {
     "model": rates_by_kind(ROWS, "model"),
     "retrieval": rates_by_kind(ROWS, "retrieval"),
@@ -79,3 +88,41 @@ def test_where_retrieval_wins_is_said_plainly() -> None:
 def test_what_was_not_measured_is_said() -> None:
     recall = {"model": RECALL["model"], "contrast": None, "against": {}, "retrieval_not_measured": "too big"}
     assert "retrieval was not measured: too big" in shown(EVALUATION | {"recall": recall})
+
+
+def recited(passages: int, verbatim: int, **bucket: float) -> dict[str, Any]:
+    return bucket | {
+        "passages": passages,
+        "verbatim_fraction": verbatim / passages if passages else None,
+        "verbatim_interval_95": list(wilson_95(verbatim, passages)),
+    }
+
+
+def test_what_the_training_text_has_of_the_evaluation() -> None:
+    assert "in the training text by a run of 13 words: nothing of the evaluation" in shown(EVALUATION)
+    found = {
+        "run_words": 13,
+        "action": "drop",
+        "held_out": {"texts": 3, "texts_contaminated": 1},
+        "questions": {
+            "other": {"texts": 9, "texts_contaminated": 4},
+            "unknown_far": {"texts": 5, "texts_contaminated": 0},
+        },
+    }
+    assert (
+        "in the training text by a run of 13 words: 1 of 3 held-out documents, 4 of 9 questions (your questions), "
+        "left out above"
+    ) in " ".join(shown(EVALUATION | {"contamination": found}))
+
+
+def test_what_is_recited_is_shown_by_how_often_it_was_read() -> None:
+    families = {"by_near_copies": [recited(40, 8, **{"from": 1, "below": 2})]}
+    read = [recited(30, 3, **{"from": 0.5, "below": 1}), recited(10, 5, **{"from": 8, "below": 16})]
+    both = PASSAGES | families | {"by_times_read": read} | recited(40, 8)
+    assert shown(EVALUATION | {"regurgitation": both})[-4:-1] == [
+        "of 40 training passages, given 32 tokens, recited word for word for 50: 20% (10%-35%)",
+        "read 0.5 to 1 times: 10% (3%-26%) of 30",
+        "read 8 to 16 times: 50% (24%-76%) of 10",
+    ]
+    none = PASSAGES | recited(0, 0)
+    assert "documents are too short to try" in shown(EVALUATION | {"regurgitation": none})[-2]
