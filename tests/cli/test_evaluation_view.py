@@ -31,6 +31,11 @@ EVALUATION: dict[str, Any] = {
     "held_out_bytes": 2048,
     "held_out_loss_nats_per_token": 2.0,
     "held_out_perplexity": 7.4,
+    "held_out_by_source": {
+        "mail": {"documents": 1, "bytes": 1024, "bits_per_byte": 1.0},
+        "docs[1]": {"documents": 2, "bytes": 1024, "bits_per_byte": 1.5},
+    },
+    "held_out_near_copies": {"documents_with_near_copy": 2, "highest_jaccard": 0.875},
     "baselines": {
         "xz_preset": "9e",
         "xz_with_training_text_bits_per_byte": None,
@@ -50,21 +55,24 @@ RECALL: dict[str, Any] = {
 
 def shown(evaluation: dict[str, Any]) -> list[str]:
     stream = io.StringIO()
-    show_evaluation(Console(file=stream, width=120, highlight=False), evaluation)
+    show_evaluation(Console(file=stream, width=80, highlight=False), evaluation)
     return [" ".join(line.split()) for line in stream.getvalue().splitlines()]
 
 
 def test_without_questions_there_is_no_table_of_them() -> None:
     lines = shown(EVALUATION)
-    assert "this model 1.250" in lines
-    assert not any("closed book" in line for line in lines)
+    first = lines.index("this model 1.250")
+    assert lines[first : first + 3] == ["this model 1.250", "on mail 1.000", "on docs[1] 1.500"]
+    assert "near copies of them in the training text: 2 (closest: Jaccard 0.88)" in lines
+    assert not any("questions:" in line for line in lines)
 
 
 def test_where_retrieval_wins_is_said_plainly() -> None:
     lines = shown(EVALUATION | {"recall": RECALL})
     table = "\n".join(lines)
-    assert "stated in training, never asked this model 12 25% (9%-53%) 0% (0%-24%) 75% (47%-91%)" in lines
-    assert "retrieval 12 100% (76%-100%) 0% (0%-24%) 0% (0%-24%)" in lines
+    assert max(map(len, lines[:-6])) < 80
+    assert "stated, not asked this model 12 25% 9-53 0% 0-24 75% 47-91" in lines
+    assert "retrieval 12 100% 76-100 0% 0-24 0% 0-24" in lines
     assert (
         "retrieval wins on answers: 9 right that the model has wrong, 0 the other way round, p = 0.0039"
         in table
@@ -77,5 +85,6 @@ def test_where_retrieval_wins_is_said_plainly() -> None:
 
 
 def test_what_was_not_measured_is_said() -> None:
-    recall = {"model": RECALL["model"], "contrast": None, "against": {}, "retrieval_not_measured": "too big"}
+    recall: dict[str, Any] = {"model": RECALL["model"]}
+    recall |= {"contrast": None, "against": {}, "retrieval_not_measured": "too big"}
     assert "retrieval was not measured: too big" in shown(EVALUATION | {"recall": recall})
