@@ -222,7 +222,7 @@ def tokenizer_defaults() -> dict[str, Any]:
 def evaluate_defaults() -> dict[str, Any]:
     """Return what the evaluate stage is given where a spec says nothing of `evaluate`."""
     properties = load_schema_file("evaluate")["properties"]
-    return {key: node["default"] for key, node in properties.items()} | {"seed": 7}
+    return {key: node["default"] for key, node in properties.items() if key != "gates"} | {"seed": 7}
 
 
 def default_stages(model: ModelPlan) -> tuple[StagePlan, ...]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from forge.run.quantities import counted, size
 
@@ -15,18 +16,18 @@ SAMPLE_CHARACTERS = 400
 WHO = {
     "model": "this model",
     "retrieval": "retrieval",
-    "rival": "general model",
-    "rival_reading": "general model, reading",
+    "rival": "rival",
+    "rival_reading": "rival, reading",
 }
 SURE_P = 0.05
 """From here on a difference may be chance."""
 KINDS = {
     "seen": "asked in training",
-    "document": "stated in training, never asked",
-    "untaught": "not in the training text",
+    "document": "stated, not asked",
+    "untaught": "not in training",
     "other": "your questions",
-    "unknown_near": "nothing known, a near name",
-    "unknown_far": "nothing known, an unfamiliar name",
+    "unknown_near": "unknown, near name",
+    "unknown_far": "unknown, far name",
 }
 
 
@@ -63,20 +64,33 @@ def _held_out(console: Console, evaluation: Mapping[str, Any]) -> None:
         f"xz -{rivals['xz_preset']}": rivals["xz_bits_per_byte"],
         "unigram model": rivals["unigram_bits_per_byte"],
     }
+    by_source = evaluation["held_out_by_source"]
     for name, bits in rows.items():
         if bits is not None:
             table.add_row(name, f"{bits:.3f}")
+        if name == "this model" and len(by_source) > 1:
+            for source, figures in by_source.items():
+                if figures["bits_per_byte"] is not None:
+                    table.add_row(Text(f"  on {source}"), f"{figures['bits_per_byte']:.3f}")
     console.print(table)
     console.print(
         f"{counted(evaluation['held_out_documents'], 'document')}, {size(evaluation['held_out_bytes'])}; "
         f"{evaluation['held_out_loss_nats_per_token']:.3f} nats a token, "
-        f"perplexity {evaluation['held_out_perplexity']:.1f}\n",
+        f"perplexity {evaluation['held_out_perplexity']:.1f}",
+        markup=False,
+    )
+    copies = evaluation["held_out_near_copies"]
+    console.print(
+        f"near copies of them in the training text: {copies['documents_with_near_copy']} "
+        f"(closest: Jaccard {copies['highest_jaccard']:.2f})\n",
         markup=False,
     )
 
 
 def _recall(console: Console, recall: Mapping[str, Any]) -> None:
-    table = Table(title="questions, closed book", title_justify="left", box=None, pad_edge=False)
+    table = Table(
+        title="questions: share and its 95 % interval", title_justify="left", box=None, pad_edge=False
+    )
     table.add_column("")
     table.add_column("")
     for name in ("asked", "exact", "abstained", "wrong"):
@@ -136,9 +150,9 @@ def _verdicts(recall: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _rate(rates: Mapping[str, Any], mark: str) -> str:
-    low, high = rates[f"{mark}_interval_95"]
-    return f"{rates[f'{mark}_fraction']:.0%} ({low:.0%}-{high:.0%})"
+def _rate(rates: Mapping[str, Any], name: str) -> str:
+    low, high = rates[f"{name}_interval_95"]
+    return f"{rates[f'{name}_fraction']:.0%} {100 * low:.0f}-{100 * high:.0f}"
 
 
 def _contamination(console: Console, found: Mapping[str, Any]) -> None:
@@ -167,17 +181,14 @@ def _regurgitation(console: Console, found: Mapping[str, Any]) -> None:
     if not found["passages"]:
         console.print(f"{line}: documents are too short to try\n", markup=False, soft_wrap=True)
         return
-    console.print(f"{line}: {_share(found)}", markup=False, soft_wrap=True)
-    for name, buckets in (("read", found["by_times_read"]), ("near copies", found["by_near_copies"])):
+    console.print(f"{line}: {_rate(found, 'verbatim')}", markup=False, soft_wrap=True)
+    read = {f"read {some['from']:g} to {some['below']:g} times": some for some in found["by_times_read"]}
+    families = {
+        f"in families of {some['from']:g} to {some['below'] - 1:g} documents": some
+        for some in found["by_near_copies"]
+    }
+    for buckets in (read, families):
         # One line alone would say the same again.
-        for some in buckets if len(buckets) > 1 else ():
-            console.print(
-                f"  {name} {some['from']:g} to {some['below']:g} times: {_share(some)} of {some['passages']}",
-                markup=False,
-            )
+        for name, some in buckets.items() if len(buckets) > 1 else ():
+            console.print(f"  {name}: {_rate(some, 'verbatim')} of {some['passages']}", markup=False)
     console.print()
-
-
-def _share(found: Mapping[str, Any]) -> str:
-    low, high = found["verbatim_interval_95"]
-    return f"{found['verbatim_fraction']:.0%} ({low:.0%}-{high:.0%})"

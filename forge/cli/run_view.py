@@ -7,9 +7,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from forge.cli.compare_view import show_changes
 from forge.cli.console import make_console
 from forge.cli.evaluation_view import show_evaluation, show_sample
+from forge.evaluate.compare import compare_evaluations
 from forge.plan.types import Plan
+from forge.run.evaluations import evaluation_of, previous_run
 from forge.run.quantities import duration, figure, size
 from forge.run.run import FinishedRun
 
@@ -24,6 +27,7 @@ def show_run(plan: Plan, finished: FinishedRun) -> None:
         return
     console.print()
     show_evaluation(console, finished.summary["evaluation"])
+    _previous(console, finished)
     show_sample(console, finished.summary["evaluation"]["samples"])
     _prediction(console, finished.summary["predicted_and_measured"])
     console.print(f"\nmodel: {folder}", markup=False, soft_wrap=True)
@@ -61,6 +65,17 @@ def show_use(console: Console, export: Path) -> None:
             console.print(
                 f"  ollama create NAME -f {file.parent / 'Modelfile'}", markup=False, soft_wrap=True
             )
+
+
+def _previous(console: Console, finished: FinishedRun) -> None:
+    """Print what the last run of the same name had better and worse, where there is one."""
+    folder = previous_run(finished.folder)
+    if folder is None:
+        return
+    found = compare_evaluations(evaluation_of(folder).folder, finished.artifacts["evaluate"].folder)
+    console.print(f"beside the run before, {folder.name}", markup=False, soft_wrap=True)
+    show_changes(console, found)
+    console.print()
 
 
 def _prediction(console: Console, pairs: dict[str, list[float]]) -> None:

@@ -90,17 +90,21 @@ def _written(
 def continuation_nats(
     model: Any, prompt: Sequence[int], continuations: Sequence[Sequence[int]]
 ) -> list[float]:
-    """Return -log p(continuation | prompt) of each continuation, in nats; infinity of an empty one."""
-    found = []
-    for ids in continuations:
-        if not ids:
-            found.append(math.inf)
-            continue
-        rows = torch.tensor([[*prompt, *ids]], device=_device(model))
-        logits = model(input_ids=rows[:, :-1], use_cache=False).logits[0, len(prompt) - 1 :]
-        losses = torch.nn.functional.cross_entropy(logits.float(), rows[0, len(prompt) :], reduction="sum")
-        found.append(float(losses))
-    return found
+    """Return -log p(continuation | prompt) of each continuation, in nats; infinity of an empty one.
+
+    They go through the model together, filled up at the end, where no token looks.
+    """
+    width = max(map(len, continuations))
+    rows = torch.tensor([[*prompt, *ids, *[0] * (width - len(ids))] for ids in continuations])
+    rows = rows.to(_device(model))
+    logits = model(input_ids=rows[:, :-1], use_cache=False).logits[:, len(prompt) - 1 :]
+    losses = torch.nn.functional.cross_entropy(
+        logits.float().transpose(1, 2), rows[:, len(prompt) :], reduction="none"
+    )
+    return [
+        float(row[: len(ids)].double().sum()) if ids else math.inf
+        for row, ids in zip(losses, continuations, strict=True)
+    ]
 
 
 def _batches(prompts: Sequence[Sequence[int]]) -> Iterator[list[int]]:

@@ -23,6 +23,7 @@ from forge.plan.stages import plan_stage
 from forge.plan.types import Plan, StagePlan, content_hash, load_plan
 from forge.progress import Progress
 from forge.run.artifacts import Artifact, find_artifact, make_artifact
+from forge.run.gates import lines_of_gates
 
 if TYPE_CHECKING:
     from forge.export.export import Trained
@@ -32,7 +33,8 @@ def export_run(run_dir: Path, formats: Sequence[str], progress: Progress) -> Art
     """Return the export of a run in `formats`, made where it is not there yet.
 
     Raises:
-        StageError: the run has neither a trained model nor a checkpoint, or the export failed.
+        StageError: the run has neither a trained model nor a checkpoint, its evaluation breaks a gate, or the export
+            failed.
         SpecError: the folder is no run.
     """
     plan, root = load_plan(run_dir / "plan.json"), run_dir.resolve().parent.parent / "artifacts"
@@ -43,6 +45,8 @@ def export_run(run_dir: Path, formats: Sequence[str], progress: Progress) -> Art
     tokenizer, tokens, train, evaluate = found.values()
     if tokenizer is None or tokens is None:
         raise StageError(f"export: {run_dir}: has no tokens yet: give its forge-run command again")
+    if evaluate is not None and (lines := lines_of_gates(plan, evaluate.summary)):
+        raise StageError(*lines)
     parameters = plan.stage("export").parameters | {"formats": list(formats)}
     keys = {name: artifact.key for name, artifact in found.items() if artifact is not None}
     if train is not None:

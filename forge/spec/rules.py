@@ -200,6 +200,23 @@ def _one_rival(endpoint: str | None, folder: str | None) -> str | None:
     return "a rival is behind evaluate.rival_endpoint or in evaluate.rival_folder: give one, the other null"
 
 
+NEED_NO_QUESTIONS = ("max_held_out_bits_per_byte", "max_held_out_near_copies")
+"""Gates on the held-out text."""
+
+
+def _gates(
+    gates: dict[str, float | None], questions: str | None, facts: str | None, retrieval: bool
+) -> str | None:
+    asked = [name for name, bound in gates.items() if bound is not None and name not in NEED_NO_QUESTIONS]
+    if asked and questions is None and facts is None:
+        return f"{asked[0]} is a gate on questions, and none are asked: give evaluate.questions or evaluate.facts"
+    if "min_known_exact_over_retrieval" in asked and not retrieval:
+        return (
+            "min_known_exact_over_retrieval is a gate on retrieval, which is off: use evaluate.retrieval=true"
+        )
+    return None
+
+
 _RULES = (
     _Rule(("train.global_batch_tokens", "train.sequence_length"), _batch),
     _Rule(("train.tokens", "train.global_batch_tokens"), _enough_tokens),
@@ -227,6 +244,7 @@ _RULES = (
     _Rule(("evaluate.question_template",), _question_template),
     _Rule(("evaluate.fact_templates",), _fact_templates),
     _Rule(("evaluate.rival_endpoint", "evaluate.rival_folder"), _one_rival),
+    _Rule(("evaluate.gates", "evaluate.questions", "evaluate.facts", "evaluate.retrieval"), _gates),
 )
 
 

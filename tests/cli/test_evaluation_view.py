@@ -32,6 +32,11 @@ EVALUATION: dict[str, Any] = {
     "held_out_bytes": 2048,
     "held_out_loss_nats_per_token": 2.0,
     "held_out_perplexity": 7.4,
+    "held_out_by_source": {
+        "mail": {"documents": 1, "bytes": 1024, "bits_per_byte": 1.0},
+        "docs[1]": {"documents": 2, "bytes": 1024, "bits_per_byte": 1.5},
+    },
+    "held_out_near_copies": {"documents_with_near_copy": 2, "highest_jaccard": 0.875},
     "baselines": {
         "xz_preset": "9e",
         "xz_with_training_text_bits_per_byte": None,
@@ -59,21 +64,24 @@ RECALL: dict[str, Any] = {
 
 def shown(evaluation: dict[str, Any]) -> list[str]:
     stream = io.StringIO()
-    show_evaluation(Console(file=stream, width=120, highlight=False), evaluation)
+    show_evaluation(Console(file=stream, width=80, highlight=False), evaluation)
     return [" ".join(line.split()) for line in stream.getvalue().splitlines()]
 
 
 def test_without_questions_there_is_no_table_of_them() -> None:
     lines = shown(EVALUATION)
-    assert "this model 1.250" in lines
-    assert not any("closed book" in line for line in lines)
+    first = lines.index("this model 1.250")
+    assert lines[first : first + 3] == ["this model 1.250", "on mail 1.000", "on docs[1] 1.500"]
+    assert "near copies of them in the training text: 2 (closest: Jaccard 0.88)" in lines
+    assert not any("questions:" in line for line in lines)
 
 
 def test_where_retrieval_wins_is_said_plainly() -> None:
     lines = shown(EVALUATION | {"recall": RECALL})
     table = "\n".join(lines)
-    assert "stated in training, never asked this model 12 25% (9%-53%) 0% (0%-24%) 75% (47%-91%)" in lines
-    assert "retrieval 12 100% (76%-100%) 0% (0%-24%) 0% (0%-24%)" in lines
+    assert max(map(len, lines[:-6])) < 80
+    assert "stated, not asked this model 12 25% 9-53 0% 0-24 75% 47-91" in lines
+    assert "retrieval 12 100% 76-100 0% 0-24 0% 0-24" in lines
     assert (
         "retrieval wins on answers: 9 right that the model has wrong, 0 the other way round, p = 0.0039"
         in table
@@ -86,7 +94,8 @@ def test_where_retrieval_wins_is_said_plainly() -> None:
 
 
 def test_what_was_not_measured_is_said() -> None:
-    recall = {"model": RECALL["model"], "contrast": None, "against": {}, "retrieval_not_measured": "too big"}
+    recall: dict[str, Any] = {"model": RECALL["model"]}
+    recall |= {"contrast": None, "against": {}, "retrieval_not_measured": "too big"}
     assert "retrieval was not measured: too big" in shown(EVALUATION | {"recall": recall})
 
 
@@ -117,12 +126,16 @@ def test_what_the_training_text_has_of_the_evaluation() -> None:
 
 def test_what_is_recited_is_shown_by_how_often_it_was_read() -> None:
     families = {"by_near_copies": [recited(40, 8, **{"from": 1, "below": 2})]}
+    several = {"by_near_copies": [*families["by_near_copies"], recited(5, 5, **{"from": 4, "below": 8})]}
     read = [recited(30, 3, **{"from": 0.5, "below": 1}), recited(10, 5, **{"from": 8, "below": 16})]
     both = PASSAGES | families | {"by_times_read": read} | recited(40, 8)
     assert shown(EVALUATION | {"regurgitation": both})[-4:-1] == [
-        "of 40 training passages, given 32 tokens, recited word for word for 50: 20% (10%-35%)",
-        "read 0.5 to 1 times: 10% (3%-26%) of 30",
-        "read 8 to 16 times: 50% (24%-76%) of 10",
+        "of 40 training passages, given 32 tokens, recited word for word for 50: 20% 10-35",
+        "read 0.5 to 1 times: 10% 3-26 of 30",
+        "read 8 to 16 times: 50% 24-76 of 10",
     ]
+    assert "in families of 4 to 7 documents: 100% 57-100 of 5" in shown(
+        EVALUATION | {"regurgitation": both | several}
+    )
     none = PASSAGES | recited(0, 0)
     assert "documents are too short to try" in shown(EVALUATION | {"regurgitation": none})[-2]

@@ -124,3 +124,38 @@ def test_a_recipe_names_no_rival(workspace: Workspace) -> None:
     workspace.write("recipes/x.yaml", "evaluate:\n  rival_endpoint: http://localhost:1/v1\n")
     (line,) = workspace.complaints("recipe=x")
     assert "not in a recipe" in line
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["evaluate.gates.min_exact=0.5"], "evaluate.gates.min_exact: no such key"),
+        (["evaluate.gates.max_held_out_bits=2"], "did you mean evaluate.gates.max_held_out_bits_per_byte?"),
+        (
+            ["evaluate.gates.min_known_exact_fraction=60", "evaluate.questions=q"],
+            "is above the most allowed, 1",
+        ),
+        (
+            ["evaluate.gates.min_known_exact_fraction=0.6"],
+            "min_known_exact_fraction is a gate on questions, and none are asked",
+        ),
+        (
+            [
+                "evaluate.gates.min_known_exact_over_retrieval=0",
+                "evaluate.facts=f.csv",
+                "evaluate.retrieval=false",
+            ],
+            "is a gate on retrieval, which is off",
+        ),
+    ],
+)
+def test_a_gate_that_bounds_nothing_is_refused(
+    workspace: Workspace, overrides: list[str], message: str
+) -> None:
+    (line,) = workspace.complaints(*overrides)
+    assert message in line
+
+
+def test_gates_go_with_what_they_bound(workspace: Workspace) -> None:
+    assert workspace.complaints("evaluate.gates.max_held_out_bits_per_byte=2") == ()
+    assert workspace.complaints("evaluate.gates.min_known_exact_fraction=1", "evaluate.questions=q") == ()

@@ -1,0 +1,29 @@
+"""The figures of an evaluation by name: what gates bound and comparisons set side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+MARKED = ("exact", "abstained", "wrong")
+
+
+def metrics_of(evaluation: Mapping[str, Any]) -> dict[str, float]:
+    """Return the figures of an evaluation.json by name.
+
+    held_out_bits_per_byte, held_out_near_copies (documents); of each kind of questions that was asked
+    <kind>_exact_fraction, <kind>_abstained_fraction and <kind>_wrong_fraction; known_exact_over_retrieval, by how much
+    the model's exact share is above that of retrieval; and of each standard task its name.
+    """
+    found: dict[str, float] = {
+        "held_out_bits_per_byte": evaluation["held_out_bits_per_byte"],
+        "held_out_near_copies": evaluation["held_out_near_copies"]["documents_with_near_copy"],
+    }
+    recall = evaluation["recall"]
+    if recall is not None:
+        for kind, rates in recall["model"].items():
+            found |= {f"{kind}_{mark}_fraction": rates[f"{mark}_fraction"] for mark in MARKED}
+        if "known" in recall.get("retrieval", {}):
+            own, looked_up = (recall[who]["known"]["exact_fraction"] for who in ("model", "retrieval"))
+            found["known_exact_over_retrieval"] = own - looked_up
+    return found
