@@ -11,14 +11,20 @@ MARKED = ("exact", "abstained", "wrong")
 def metrics_of(evaluation: Mapping[str, Any]) -> dict[str, float]:
     """Return the figures of an evaluation.json by name.
 
-    held_out_bits_per_byte, held_out_near_copies (documents); of each kind of questions that was asked
-    <kind>_exact_fraction, <kind>_abstained_fraction and <kind>_wrong_fraction; known_exact_over_retrieval, by how much
-    the model's exact share is above that of retrieval; and of each standard task its name.
+    held_out_bits_per_byte, held_out_near_copies (documents), held_out_contaminated_fraction, and recited_fraction of
+    the training passages that were tried; of each kind of questions that was asked <kind>_exact_fraction,
+    <kind>_abstained_fraction and <kind>_wrong_fraction; known_exact_over_retrieval, by how much the model's exact share
+    is above that of retrieval; and of each standard task its name.
     """
     found: dict[str, float] = {
         "held_out_bits_per_byte": evaluation["held_out_bits_per_byte"],
         "held_out_near_copies": evaluation["held_out_near_copies"]["documents_with_near_copy"],
     }
+    shares = {
+        "held_out_contaminated_fraction": evaluation["contamination"]["held_out"]["contaminated_fraction"],
+        "recited_fraction": (evaluation["regurgitation"] or {}).get("verbatim_fraction"),
+    }
+    found |= {name: share for name, share in shares.items() if share is not None}
     recall = evaluation["recall"]
     if recall is not None:
         for kind, rates in recall["model"].items():

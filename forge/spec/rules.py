@@ -200,8 +200,13 @@ def _one_rival(endpoint: str | None, folder: str | None) -> str | None:
     return "a rival is behind evaluate.rival_endpoint or in evaluate.rival_folder: give one, the other null"
 
 
-NEED_NO_QUESTIONS = ("max_held_out_bits_per_byte", "max_held_out_near_copies")
-"""Gates on the held-out text."""
+NEED_NO_QUESTIONS = (
+    "max_held_out_bits_per_byte",
+    "max_held_out_near_copies",
+    "max_held_out_contaminated_fraction",
+    "max_recited_fraction",
+)
+"""Gates on the held-out text and that of the training."""
 
 
 def _gates(

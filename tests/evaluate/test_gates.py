@@ -11,6 +11,8 @@ from forge.spec.schema import load_schema_file
 EVALUATION: dict[str, Any] = {
     "held_out_bits_per_byte": 1.5,
     "held_out_near_copies": {"documents_with_near_copy": 2},
+    "contamination": {"held_out": {"contaminated_fraction": 0.5}},
+    "regurgitation": {"verbatim_fraction": 0.125},
     "recall": {
         "model": {
             kind: rates(["exact", "exact", "wrong", "abstained"])
@@ -22,6 +24,8 @@ EVALUATION: dict[str, Any] = {
 MEASURED = {
     "max_held_out_bits_per_byte": 1.5,
     "max_held_out_near_copies": 2,
+    "max_held_out_contaminated_fraction": 0.5,
+    "max_recited_fraction": 0.125,
     "min_known_exact_fraction": 0.5,
     "max_known_wrong_fraction": 0.25,
     "min_seen_exact_fraction": 0.5,
@@ -50,5 +54,10 @@ def test_a_gate_holds_up_to_its_bound(name: str, figure: float) -> None:
 
 def test_what_was_not_measured_keeps_no_gate() -> None:
     lines = broken_gates(MEASURED, EVALUATION | {"recall": None})
-    assert len(lines) == len(MEASURED) - 2
+    assert len(lines) == len(MEASURED) - 4
     assert all("was not measured" in line for line in lines)
+
+
+def test_nothing_recited_because_nothing_was_tried_keeps_no_gate() -> None:
+    (line,) = broken_gates({"max_recited_fraction": 0.5}, EVALUATION | {"regurgitation": None})
+    assert "was not measured" in line

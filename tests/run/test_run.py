@@ -40,7 +40,11 @@ SUMMARIES: dict[str, dict[str, Any]] = {
         "step_time_s": 0.5,
         "peak_memory_bytes": 1,
     },
-    "evaluate": {"held_out_bits_per_byte": 2.5, "held_out_documents": 1},
+    "evaluate": {
+        "held_out_bits_per_byte": 2.5,
+        "held_out_documents": 1,
+        "regurgitation": {"passages": 8, "verbatim": 2},
+    },
     "export": {"bytes": 7, "proof": {"hf": {"logit_positions_equal": 3}}},
 }
 done: list[str] = []
@@ -92,6 +96,7 @@ def test_all_stages_are_carried_out_in_order_and_then_never_again(tmp_path: Path
     assert done == list(SUMMARIES) == list(first.made)
     assert load_plan(first.folder / "plan.json") == PLAN
     assert [line.split()[0] for line in said.getvalue().splitlines()] == list(SUMMARIES)
+    assert "2.500 bits per byte on 1 document, 2 of 8 training passages recited\n" in said.getvalue()
     assert events(tmp_path)[:2] == [("stage_start", "lake"), ("stage_end", "lake")]
     assert (first.folder / "export" / "export").read_text() == "export"
     written = json.loads((first.folder / "summary.json").read_text())
@@ -240,7 +245,11 @@ GATED = gated(2.0)
 def test_a_broken_gate_ends_the_run_before_its_export(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = {"held_out_near_copies": {"documents_with_near_copy": 0}, "recall": None}
+    found = {
+        "held_out_near_copies": {"documents_with_near_copy": 0},
+        "contamination": {"held_out": {"contaminated_fraction": 0.0}},
+        "recall": None,
+    }
     monkeypatch.setitem(SUMMARIES, "evaluate", SUMMARIES["evaluate"] | found)
     for _ in range(2):  # the second finds the evaluation done, and the gate as broken
         with pytest.raises(StageError) as caught:
