@@ -38,6 +38,21 @@ def show_evaluation(console: Console, evaluation: Mapping[str, Any]) -> None:
         _recall(console, evaluation["recall"])
 
 
+def show_given(console: Console, content: Mapping[str, Any]) -> None:
+    """Print what was found on a file that is not of the plan."""
+    if "recall" in content:
+        _recall(console, content["recall"])
+        return
+    text = content["text"]
+    table = Table(title="lower is better", title_justify="left", box=None, pad_edge=False)
+    table.add_column("")
+    table.add_column("bits per byte", justify="right")
+    table.add_row("this model", f"{text['bits_per_byte']:.3f}")
+    table.add_row(f"xz -{text['xz_preset']}", f"{text['xz_bits_per_byte']:.3f}")
+    console.print(table)
+    console.print(f"{counted(text['documents'], 'document')}, {size(text['bytes'])}\n", markup=False)
+
+
 def show_sample(console: Console, samples: Sequence[Mapping[str, str]]) -> None:
     """Print the first sample."""
     if not samples:
@@ -101,7 +116,9 @@ def _recall(console: Console, recall: Mapping[str, Any]) -> None:
                 shown if who == "model" else "",
                 name,
                 str(rates["questions"]),
-                *(_rate(rates, mark) for mark in ("exact", "abstained", "wrong")),
+                # Of what nobody can know nothing is exact.
+                "" if kind.startswith("unknown") else _rate(rates, "exact"),
+                *(_rate(rates, mark) for mark in ("abstained", "wrong")),
             )
     console.print(table)
     for line in _verdicts(recall):

@@ -19,15 +19,12 @@ from forge.data.corpus_rows import corpus_rows, split_bytes
 from forge.data.loading import TokenShard
 from forge.errors import StageError
 from forge.evaluate import baselines
-from forge.evaluate.asking import TrainedModel
 from forge.evaluate.by_document import write_losses
+from forge.evaluate.closed_book import ask_questions
 from forge.evaluate.held_out import HeldOut, select_held_out
 from forge.evaluate.near_copies import near_copies
-from forge.evaluate.opponents import ask_opponents
 from forge.evaluate.perplexity import document_loss_nats
-from forge.evaluate.question_set import choose, read_all
-from forge.evaluate.questions import Question
-from forge.evaluate.recall import measure_recall
+from forge.evaluate.question_set import read_all
 from forge.evaluate.samples import continue_prompt
 from forge.evaluate.texts import held_out_sources, held_out_text
 from forge.plan.types import Plan
@@ -56,7 +53,7 @@ def evaluate_model(
     held_out = select_held_out(tokens, stream, parameters["held_out_max_tokens"])
     text = held_out_text(corpus, held_out, stream.labels is not None)
     asked = read_all(parameters)
-    model = _load(train, plan.layout.device)
+    model = load_model(train, plan.layout.device)
 
     progress.note(f"measuring {held_out.tokens} of {len(stream)} held-out tokens")
     losses = document_loss_nats(
@@ -91,7 +88,9 @@ def evaluate_model(
         "sequence_length": plan.schedule.sequence_length,
         "samples": _samples(plan, model, tokenizer, facts["eos_id"], progress),
         "baselines": _baselines(tokens, corpus, held_out, text, facts["vocab_size"], progress),
-        "recall": _recall(plan, asked, model, corpus, tokenizer, out, progress) if asked else None,
+        "recall": ask_questions(plan, parameters, asked, model, corpus, tokenizer, out, progress)
+        if asked
+        else None,
     }
     (out / "evaluation.json").write_text(
         json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
@@ -99,7 +98,8 @@ def evaluate_model(
     return result
 
 
-def _load(train: Path, device: str) -> Any:
+def load_model(train: Path, device: str) -> Any:
+    """Return the model that a training left, to be measured. Raises StageError where there is none to load."""
     transformers.utils.logging.disable_progress_bar()
     try:
         model = transformers.AutoModelForCausalLM.from_pretrained(train, local_files_only=True, dtype="auto")
@@ -130,32 +130,6 @@ def _samples(plan: Plan, model: Any, folder: Path, eos_id: int, progress: Progre
         samples.append({"prompt": prompt, "text": text})
         progress.advance()
     return samples
-
-
-def _recall(
-    plan: Plan,
-    questions: list[Question],
-    network: Any,
-    corpus: Path,
-    tokenizer: Path,
-    out: Path,
-    progress: Progress,
-) -> dict[str, Any]:
-    parameters = plan.stage("evaluate").parameters
-    model = TrainedModel(
-        network=network,
-        tokenizer=tokenizer,
-        is_chat=plan.schedule.task != "pretrain",
-        question_template=parameters["question_template"],
-        reply_tokens=parameters["answer_tokens"],
-        context_tokens=plan.model.max_sequence_length,
-    )
-    progress.note("looking the questions up in the training text")
-    chosen = choose(questions, corpus, parameters["unknown_questions"], progress)
-    progress.note(f"asking {len(chosen)} questions")
-    others, reason = ask_opponents(chosen, parameters, corpus, plan.layout.device, progress)
-    found = measure_recall(chosen, model, others, parameters, out, progress)
-    return found | {"retrieval_not_measured": reason}
 
 
 def _baselines(

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from forge.evaluate.questions import UNKNOWN_KINDS
+
+UNKNOWN = "unknown"
 MARKED = ("exact", "abstained", "wrong")
 
 
@@ -22,7 +25,8 @@ def metrics_of(evaluation: Mapping[str, Any]) -> dict[str, float]:
     recall = evaluation["recall"]
     if recall is not None:
         for kind, rates in recall["model"].items():
-            found |= {f"{kind}_{mark}_fraction": rates[f"{mark}_fraction"] for mark in MARKED}
+            marks = MARKED[1:] if kind in (UNKNOWN, *UNKNOWN_KINDS) else MARKED  # nothing is exact there
+            found |= {f"{kind}_{mark}_fraction": rates[f"{mark}_fraction"] for mark in marks}
         if "known" in recall.get("retrieval", {}):
             own, looked_up = (recall[who]["known"]["exact_fraction"] for who in ("model", "retrieval"))
             found["known_exact_over_retrieval"] = own - looked_up
