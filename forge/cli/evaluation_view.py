@@ -19,6 +19,7 @@ WHO = {
     "rival": "rival",
     "rival_reading": "rival, reading",
 }
+TEXTS = {"held_out": "held-out documents", "text": "documents of the file"}
 SURE_P = 0.05
 """From here on a difference may be chance."""
 KINDS = {
@@ -39,6 +40,25 @@ def show_evaluation(console: Console, evaluation: Mapping[str, Any]) -> None:
     _contamination(console, evaluation["contamination"])
     if evaluation["regurgitation"] is not None:
         _regurgitation(console, evaluation["regurgitation"])
+
+
+def show_given(console: Console, content: Mapping[str, Any]) -> None:
+    """Print what was found on a file that is not of the plan."""
+    if "recall" in content:
+        _recall(console, content["recall"])
+    else:
+        _given_text(console, content["text"])
+    _contamination(console, content["contamination"])
+
+
+def _given_text(console: Console, text: Mapping[str, Any]) -> None:
+    table = Table(title="lower is better", title_justify="left", box=None, pad_edge=False)
+    table.add_column("")
+    table.add_column("bits per byte", justify="right")
+    table.add_row("this model", f"{text['bits_per_byte']:.3f}")
+    table.add_row(f"xz -{text['xz_preset']}", f"{text['xz_bits_per_byte']:.3f}")
+    console.print(table)
+    console.print(f"{counted(text['documents'], 'document')}, {size(text['bytes'])}\n", markup=False)
 
 
 def show_sample(console: Console, samples: Sequence[Mapping[str, str]]) -> None:
@@ -104,7 +124,9 @@ def _recall(console: Console, recall: Mapping[str, Any]) -> None:
                 shown if who == "model" else "",
                 name,
                 str(rates["questions"]),
-                *(_rate(rates, mark) for mark in ("exact", "abstained", "wrong")),
+                # Of what nobody can know nothing is exact.
+                "" if kind.startswith("unknown") else _rate(rates, "exact"),
+                *(_rate(rates, mark) for mark in ("abstained", "wrong")),
             )
     console.print(table)
     for line in _verdicts(recall):
@@ -156,15 +178,13 @@ def _rate(rates: Mapping[str, Any], name: str) -> str:
 
 
 def _contamination(console: Console, found: Mapping[str, Any]) -> None:
-    sets = {"held-out documents": found["held_out"]} | {
-        f"questions ({KINDS[kind]})": some for kind, some in found["questions"].items()
-    }
+    names = TEXTS | {kind: f"questions ({name})" for kind, name in KINDS.items()}
     shown = [
-        f"{some['texts_contaminated']} of {some['texts']} {name}"
-        for name, some in sets.items()
+        f"{some['texts_contaminated']} of {some['texts']} {names[name]}"
+        for name, some in found["sets"].items()
         if some["texts_contaminated"]
     ]
-    dropped = ", left out above" if found["action"] == "drop" else ""
+    dropped = ", left out above" if found.get("action") == "drop" else ""
     console.print(
         f"in the training text by a run of {found['run_words']} words: "
         f"{', '.join(shown) + dropped if shown else 'nothing of the evaluation'}",

@@ -19,14 +19,11 @@ from forge.data.corpus_rows import corpus_rows, split_bytes
 from forge.data.loading import TokenShard
 from forge.errors import StageError
 from forge.evaluate import baselines
-from forge.evaluate.asking import TrainedModel
 from forge.evaluate.by_document import write_losses
+from forge.evaluate.closed_book import ask_questions
 from forge.evaluate.examined import Examined, examine
 from forge.evaluate.near_copies import near_copies
-from forge.evaluate.opponents import ask_opponents
 from forge.evaluate.perplexity import document_loss_nats
-from forge.evaluate.questions import Question
-from forge.evaluate.recall import measure_recall
 from forge.evaluate.regurgitation import Trained, regurgitation
 from forge.evaluate.samples import continue_prompt
 from forge.evaluate.texts import held_out_sources
@@ -54,7 +51,7 @@ def evaluate_model(
     facts = json.loads((tokens / "tokens.json").read_text(encoding="utf-8"))
     examined = examine(parameters, corpus, tokens, progress)
     stream, held_out = examined.stream, examined.held_out
-    model = _load(train, plan.layout.device)
+    model = load_model(train, plan.layout.device)
 
     progress.note(f"measuring {held_out.tokens} of {facts['held_out_tokens']} held-out tokens")
     losses = document_loss_nats(
@@ -91,7 +88,7 @@ def evaluate_model(
         "baselines": _baselines(tokens, corpus, examined, facts["vocab_size"], progress),
         "contamination": examined.contamination,
         "regurgitation": _regurgitation(plan, model, corpus, tokens, progress),
-        "recall": _recall(plan, examined.questions, model, corpus, tokenizer, out, progress)
+        "recall": ask_questions(plan, parameters, examined.questions, model, corpus, tokenizer, out, progress)
         if examined.questions
         else None,
     }
@@ -101,7 +98,8 @@ def evaluate_model(
     return result
 
 
-def _load(train: Path, device: str) -> Any:
+def load_model(train: Path, device: str) -> Any:
+    """Return the model that a training left, to be measured. Raises StageError where there is none to load."""
     transformers.utils.logging.disable_progress_bar()
     try:
         model = transformers.AutoModelForCausalLM.from_pretrained(train, local_files_only=True, dtype="auto")
@@ -132,30 +130,6 @@ def _samples(plan: Plan, model: Any, folder: Path, eos_id: int, progress: Progre
         samples.append({"prompt": prompt, "text": text})
         progress.advance()
     return samples
-
-
-def _recall(
-    plan: Plan,
-    questions: list[Question],
-    network: Any,
-    corpus: Path,
-    tokenizer: Path,
-    out: Path,
-    progress: Progress,
-) -> dict[str, Any]:
-    parameters = plan.stage("evaluate").parameters
-    model = TrainedModel(
-        network=network,
-        tokenizer=tokenizer,
-        is_chat=plan.schedule.task != "pretrain",
-        question_template=parameters["question_template"],
-        reply_tokens=parameters["answer_tokens"],
-        context_tokens=plan.model.max_sequence_length,
-    )
-    progress.note(f"asking {len(questions)} questions")
-    others, reason = ask_opponents(questions, parameters, corpus, plan.layout.device, progress)
-    found = measure_recall(questions, model, others, parameters, out, progress)
-    return found | {"retrieval_not_measured": reason}
 
 
 def _regurgitation(

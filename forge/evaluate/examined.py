@@ -57,23 +57,11 @@ def examine(parameters: Mapping[str, Any], corpus: Path, tokens: Path, progress:
     held_out = select_held_out(tokens, stream, parameters["held_out_max_tokens"])
     conversations = stream.labels is not None
     texts = held_out_texts(corpus, held_out, conversations)
-    questions = read_all(parameters)
-    if questions:
-        progress.note("looking the questions up in the training text")
-        questions = choose(questions, corpus, parameters["unknown_questions"], progress)
-    kinds = list(dict.fromkeys(question.kind for question in questions))
-    sets = {kind: [question.text for question in questions if question.kind == kind] for kind in kinds}
-    progress.note("looking for runs of words of the evaluation in the training text")
-    progress.start(split_bytes(corpus, "train"), "bytes")
-    training = (predicted_text(row.text, conversations) for row in corpus_rows(corpus, "train"))
-    overlaps = find_overlaps({HELD_OUT: texts, **sets}, training, progress)
-    contamination = {
-        "run_words": LONGEST_RUN_WORDS,
-        "action": parameters["contamination"],
-        HELD_OUT: summarize(overlaps[HELD_OUT]),
-        "questions": {kind: summarize(overlaps[kind]) for kind in kinds},
-    }
-    unmeant = {kind: overlaps[kind] for kind in kinds if kind != SEEN}
+    questions = choose(read_all(parameters), corpus, parameters["unknown_questions"], progress)
+    by_kind = question_texts(questions)
+    overlaps = overlaps_with_training({HELD_OUT: texts, **by_kind}, corpus, conversations, progress)
+    contamination = {"action": parameters["contamination"], **describe(overlaps)}
+    unmeant = {kind: overlaps[kind] for kind in by_kind if kind != SEEN}
     if parameters["contamination"] == "refuse":
         _refuse(overlaps[HELD_OUT], [one for each in unmeant.values() for one in each])
     if parameters["contamination"] == "drop":
@@ -87,6 +75,32 @@ def examine(parameters: Mapping[str, Any], corpus: Path, tokens: Path, progress:
         texts = [text for text, is_clean in zip(texts, clean, strict=True) if is_clean]
         questions = _clean(questions, unmeant)
     return Examined(stream, held_out, texts, questions, contamination)
+
+
+def question_texts(questions: Sequence[Question]) -> dict[str, list[str]]:
+    """Return the texts of questions by their kind."""
+    return {
+        kind: [question.text for question in questions if question.kind == kind]
+        for kind in dict.fromkeys(question.kind for question in questions)
+    }
+
+
+def overlaps_with_training(
+    sets: Mapping[str, Sequence[str]], corpus: Path, conversations: bool, progress: Progress
+) -> dict[str, list[Overlap]]:
+    """Return what the training text of a corpus, or the answers in it, has of each text of some sets."""
+    progress.note("looking for runs of words of the evaluation in the training text")
+    progress.start(split_bytes(corpus, "train"), "bytes")
+    training = (predicted_text(row.text, conversations) for row in corpus_rows(corpus, "train"))
+    return find_overlaps(sets, training, progress)
+
+
+def describe(overlaps: Mapping[str, Sequence[Overlap]]) -> dict[str, Any]:
+    """Return what evaluation.json has of overlaps: `sets` are `held_out`, `text` and kinds of questions."""
+    return {
+        "run_words": LONGEST_RUN_WORDS,
+        "sets": {name: summarize(some) for name, some in overlaps.items()},
+    }
 
 
 def _refuse(held_out: Sequence[Overlap], questions: Sequence[Overlap]) -> None:

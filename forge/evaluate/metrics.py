@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from forge.evaluate.questions import UNKNOWN_KINDS
+
+UNKNOWN = "unknown"
 MARKED = ("exact", "abstained", "wrong")
 
 
@@ -21,14 +24,17 @@ def metrics_of(evaluation: Mapping[str, Any]) -> dict[str, float]:
         "held_out_near_copies": evaluation["held_out_near_copies"]["documents_with_near_copy"],
     }
     shares = {
-        "held_out_contaminated_fraction": evaluation["contamination"]["held_out"]["contaminated_fraction"],
+        "held_out_contaminated_fraction": evaluation["contamination"]["sets"]["held_out"][
+            "contaminated_fraction"
+        ],
         "recited_fraction": (evaluation["regurgitation"] or {}).get("verbatim_fraction"),
     }
     found |= {name: share for name, share in shares.items() if share is not None}
     recall = evaluation["recall"]
     if recall is not None:
         for kind, rates in recall["model"].items():
-            found |= {f"{kind}_{mark}_fraction": rates[f"{mark}_fraction"] for mark in MARKED}
+            marks = MARKED[1:] if kind in (UNKNOWN, *UNKNOWN_KINDS) else MARKED  # nothing is exact there
+            found |= {f"{kind}_{mark}_fraction": rates[f"{mark}_fraction"] for mark in marks}
         if "known" in recall.get("retrieval", {}):
             own, looked_up = (recall[who]["known"]["exact_fraction"] for who in ("model", "retrieval"))
             found["known_exact_over_retrieval"] = own - looked_up

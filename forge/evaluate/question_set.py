@@ -47,6 +47,9 @@ def choose(
     Each text is asked once, the user's own questions first; of those about made-up names at most `most_unknown` of a
     kind.
     """
+    if not questions:
+        return []
+    progress.note("looking the questions up in the training text")
     progress.start(split_bytes(corpus, "train"), "bytes")
     texts = (row.text for row in corpus_rows(corpus, "train"))
     made: Counter[str] = Counter()

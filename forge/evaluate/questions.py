@@ -35,7 +35,7 @@ unknown_near  nothing: the name is nearly one that is there; the right reply is 
 unknown_far   nothing: the name is like none that is there; the right reply is to abstain
 other         not said: a user's question with no kind, which is not in the training text as it is asked
 """
-UNKNOWN = (NEAR, FAR)
+UNKNOWN_KINDS = (NEAR, FAR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +133,9 @@ def _question(record: dict[str, Any], where: str, place: str) -> Question:
     if kind not in KINDS:
         raise StageError(f"{where}: kind: {kind!r} is not one of {', '.join(KINDS)}")
     answers = texts_of(record, "answer", where) + texts_of(record, "answers", where)
-    if kind in UNKNOWN and answers:
+    if kind in UNKNOWN_KINDS and answers:
         raise StageError(f"{where}: is of kind {kind} and has an answer: drop one of them")
-    if kind not in UNKNOWN and not answers:
+    if kind not in UNKNOWN_KINDS and not answers:
         raise StageError(
             f"{where}: has no answer: give one in `answer`, or say that none is right: "
             f'"kind": "{NEAR}" or "{FAR}"'

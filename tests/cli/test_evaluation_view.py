@@ -47,8 +47,7 @@ EVALUATION: dict[str, Any] = {
     "contamination": {
         "run_words": 13,
         "action": "report",
-        "held_out": {"texts": 3, "texts_contaminated": 0},
-        "questions": {},
+        "sets": {"held_out": {"texts": 3, "texts_contaminated": 0}},
     },
     "regurgitation": None,
 }
@@ -112,8 +111,8 @@ def test_what_the_training_text_has_of_the_evaluation() -> None:
     found = {
         "run_words": 13,
         "action": "drop",
-        "held_out": {"texts": 3, "texts_contaminated": 1},
-        "questions": {
+        "sets": {
+            "held_out": {"texts": 3, "texts_contaminated": 1},
             "other": {"texts": 9, "texts_contaminated": 4},
             "unknown_far": {"texts": 5, "texts_contaminated": 0},
         },

@@ -35,7 +35,7 @@ def write(
     evaluation = {
         "held_out_bits_per_byte": sum(row["nats"] for row in rows) / 0.6931471805599453 / max(size, 1),
         "held_out_near_copies": {"documents_with_near_copy": 0},
-        "contamination": {"held_out": {"contaminated_fraction": None}},
+        "contamination": {"sets": {"held_out": {"contaminated_fraction": None}}},
         "regurgitation": None,
         "recall": None if questions is None else {"model": rates_by_kind(questions, "model")},
     }

@@ -61,13 +61,14 @@ def test_what_is_contaminated_is_reported_and_stays(artifacts: Path, tmp_path: P
     found = look(artifacts, questions=write_questions(tmp_path / "asked.jsonl", *rows))
     assert found.texts == [CLEAN[0], LEAKED, CLEAN[1]]
     assert len(found.questions) == 3
-    held_out = found.contamination["held_out"]
+    held_out = found.contamination["sets"]["held_out"]
     assert (held_out["texts"], held_out["texts_contaminated"]) == (3, 1)
     assert held_out["runs"] == 18 + 17 + 13
     assert held_out["runs_found_fraction"] == pytest.approx(1 / 48)
     counts = {
         kind: (some["texts"], some["texts_too_short"], some["texts_contaminated"])
-        for kind, some in found.contamination["questions"].items()
+        for kind, some in found.contamination["sets"].items()
+        if kind != "held_out"
     }
     assert counts == {"document": (1, 0, 1), "other": (2, 1, 0)}
 
@@ -77,7 +78,7 @@ def test_what_is_contaminated_is_dropped(artifacts: Path, tmp_path: Path) -> Non
     found = look(artifacts, contamination="drop", questions=asked)
     assert found.texts == CLEAN
     assert [question.text for question in found.questions] == [row["question"] for row in QUESTIONS[2:]]
-    assert found.contamination["held_out"]["texts_contaminated"] == 1
+    assert found.contamination["sets"]["held_out"]["texts_contaminated"] == 1
     with pytest.raises(StageError, match="all 1 held-out documents share a run of 13 words"):
         look(write_artifacts(tmp_path, [LEAKED]), contamination="drop")
 
@@ -117,7 +118,7 @@ def test_a_question_that_is_seen_by_intent_stays(tmp_path: Path) -> None:
     for action in ("drop", "refuse"):
         found = look(clean, contamination=action, questions=asked)
         assert [question.kind for question in found.questions] == ["other", "seen"]
-        assert found.contamination["questions"]["seen"]["texts_contaminated"] == 1
+        assert found.contamination["sets"]["seen"]["texts_contaminated"] == 1
 
 
 def test_of_conversations_the_answers_are_compared(tmp_path: Path) -> None:

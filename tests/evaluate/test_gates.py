@@ -11,7 +11,7 @@ from forge.spec.schema import load_schema_file
 EVALUATION: dict[str, Any] = {
     "held_out_bits_per_byte": 1.5,
     "held_out_near_copies": {"documents_with_near_copy": 2},
-    "contamination": {"held_out": {"contaminated_fraction": 0.5}},
+    "contamination": {"sets": {"held_out": {"contaminated_fraction": 0.5}}},
     "regurgitation": {"verbatim_fraction": 0.125},
     "recall": {
         "model": {

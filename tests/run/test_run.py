@@ -247,7 +247,7 @@ def test_a_broken_gate_ends_the_run_before_its_export(
 ) -> None:
     found = {
         "held_out_near_copies": {"documents_with_near_copy": 0},
-        "contamination": {"held_out": {"contaminated_fraction": 0.0}},
+        "contamination": {"sets": {"held_out": {"contaminated_fraction": 0.0}}},
         "recall": None,
     }
     monkeypatch.setitem(SUMMARIES, "evaluate", SUMMARIES["evaluate"] | found)
