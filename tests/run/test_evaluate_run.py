@@ -21,9 +21,11 @@ from forge.progress import SilentProgress
 from forge.run.artifacts import make_artifact
 from forge.run.evaluate_run import evaluate_run
 from forge.run.evaluations import evaluation_of, previous_run
+from tests.data.builders import prose
 from tests.evaluate.taught import (
     HELD_OUT,
     SUBJECTS,
+    TRAIN,
     asked,
     evaluate_taught,
     write_facts,
@@ -114,6 +116,17 @@ def test_text_is_measured_in_bits_per_byte(run_dir: Path) -> None:
     (folder,) = (run_dir / "evaluations").glob("both-*")
     rows = [json.loads(line) for line in (folder / "documents.jsonl").read_text().splitlines()]
     assert [row["document"] for row in rows] == [1, 2]
+
+
+def test_what_the_training_text_has_of_a_file_is_told(run_dir: Path) -> None:
+    trained_on = next(text for text in TRAIN if len(text.split()) > 20)
+    lines = [{"text": trained_on}, {"text": prose(1, 40)}]
+    found = measure(run_dir, "leak.jsonl", "\n".join(map(json.dumps, lines)))["contamination"]["sets"]
+    assert list(found) == ["text"]
+    assert (found["text"]["texts"], found["text"]["texts_contaminated"]) == (2, 1)
+    questions = [{"question": asked(SUBJECTS[0]), "answer": "red"}, {"question": prose(2, 9), "answer": "no"}]
+    found = measure(run_dir, "asked.jsonl", "\n".join(map(json.dumps, questions)))["contamination"]["sets"]
+    assert [(kind, some["texts_contaminated"]) for kind, some in found.items()] == [("seen", 1), ("other", 0)]
 
 
 def test_text_costs_what_the_same_text_costs_as_a_held_out_one(
