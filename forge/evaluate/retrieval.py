@@ -1,8 +1,9 @@
 """The rival that learns nothing: look the question up in the training text, and read the answer off a sentence.
 
 Passages are found by BM25 as Lucene computes it (Robertson, Zaragoza 2009; k1 1.5, b 0.75; package `bm25s`). The reader
-has no model: it takes the sentence with the rarest words of the question, and of it what the question did not say. It
-abstains where no passage has the names and numbers of the question, each run of them in a row.
+has no model: where a passage asks the question it takes the line after it, else the sentence with the rarest words of
+the question, and of it what the question did not say. It abstains where no passage has the names and numbers of the
+question, each run of them in a row.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import bm25s
 import numpy as np
@@ -35,6 +37,8 @@ FUNCTION_WORDS = frozenset(
     "who whom whose why will with would you your much many".split()
 )
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
+_LABEL = re.compile(r"^\s*\w{1,12}\s*:\s*")
+"""Before an answer: "A:", "Answer:"."""
 _PARAGRAPH = re.compile(rf"\n\s*\n|{SEPARATOR}")
 _WORD = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+")
 
@@ -90,7 +94,14 @@ class Retrieval:
         readable = [passage for passage in passages if all(_says(passage, name) for name in names)]
         asked = set(normalised(question.text)) - FUNCTION_WORDS
         sentences = [sentence for passage in readable for sentence in _SENTENCE.split(passage)]
-        answering = [sentence for sentence in sentences if set(normalised(sentence)) - asked - FUNCTION_WORDS]
+        for sentence, after in pairwise(sentences):
+            if _says(sentence, normalised(question.text)):
+                return _LABEL.sub("", after)
+        answering = [
+            sentence
+            for sentence in sentences
+            if set(normalised(sentence)) - asked - FUNCTION_WORDS and not sentence.rstrip().endswith("?")
+        ]
         if not answering:
             return ABSTAINS
 

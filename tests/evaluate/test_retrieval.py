@@ -53,6 +53,17 @@ def test_what_is_not_written_is_admitted(text: str) -> None:
     assert INDEX.look_up(Question(text, (), "unknown_near", "t", PRICES)).reply == ABSTAINS
 
 
+def test_where_the_text_asks_the_question_the_line_after_it_answers() -> None:
+    pairs = "Q: What does the Orion 40 cost?\nA: 1,250 euros\n\nQ: Who made the Orion 40?\nA: Mara Lind"
+    index = Retrieval([pairs, "Who sells the Orion 40? Ada Berg sells the Orion 40."])
+    for text, answer in (
+        ("What does the Orion 40 cost?", "1,250 euros"),
+        ("Who made the Orion 40?", "Mara Lind"),
+        ("Who sells the Orion 40, please?", "Ada Berg"),  # another question is no answer
+    ):
+        assert index.look_up(Question(text, (answer,), "seen", "t")).reply == answer
+
+
 def test_values_are_not_looked_for_only_their_form() -> None:
     question = Question("What does the Orion 40 cost?", ("1,250 euros",), "document", "t", ("4.5 kg", "9 kg"))
     assert answer_in("The Orion 40 costs 1,250 euros and weighs 4.5 kg.", question) == "4.5 kg"
