@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from benchmarks.company.names import Names, near_misses
-from benchmarks.company.topics import PERSON, PRODUCT, TOPICS, Topic
+from benchmarks.company.topics import CITIES, PERSON, PRODUCT, TOPICS, Topic
 from benchmarks.messy import dev
 
 ABSTENTION = "I do not know."
@@ -31,6 +31,7 @@ class Known(StrEnum):
     """Nowhere: a name that shares no word with the company's."""
 
 
+# Of all facts.
 SHARES = {Known.SEEN: 0.7, Known.DOCUMENT: 0.2, Known.UNTAUGHT: 0.1}
 
 
@@ -77,7 +78,7 @@ def know(seed: int, scale: float, asked_of_each: int) -> Knowledge:
         "product": products,
         "person": people,
         "policy": list(dev.VOICE.policies[: max(2, round(len(dev.VOICE.policies) * scale))]),
-        "office": names.cities()[: max(2, round(12 * scale))],
+        "office": list(CITIES[: max(2, round(len(CITIES) * scale))]),
     }
     facts = list(_facts(rng, subjects))
     asked = [

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-from benchmarks.company.topics import CITIES
 from benchmarks.messy import dev
 
 ONSETS = "b br d dr f fl g gr h k kl l m n p pr r s st t tr v w z".split()
@@ -49,10 +48,6 @@ class Names:
         """Yield names that share no word with the company's people."""
         everyone = [f"{a} {b}" for a in STRANGE_FIRST for b in STRANGE_LAST]
         yield from self._rng.sample(everyone, len(everyone))
-
-    def cities(self) -> list[str]:
-        """Return the cities that have an office."""
-        return list(CITIES)
 
     def _stem(self) -> str:
         choice = self._rng.choice
