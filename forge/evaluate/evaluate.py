@@ -26,6 +26,7 @@ from forge.evaluate.near_copies import near_copies
 from forge.evaluate.perplexity import document_loss_nats
 from forge.evaluate.question_set import read_all
 from forge.evaluate.samples import continue_prompt
+from forge.evaluate.tasks import run_tasks
 from forge.evaluate.texts import held_out_sources, held_out_text
 from forge.plan.types import Plan
 from forge.progress import Progress
@@ -92,6 +93,16 @@ def evaluate_model(
         if asked
         else None,
     }
+    if parameters["tasks"]:
+        progress.note("running standard tasks in lm-eval")
+        result["tasks"] = run_tasks(
+            parameters["tasks"],
+            train,
+            tokenizer,
+            plan.layout.device,
+            plan.layout.micro_batch_sequences,
+            plan.seed,
+        )
     (out / "evaluation.json").write_text(
         json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
     )

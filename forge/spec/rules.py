@@ -200,8 +200,8 @@ def _one_rival(endpoint: str | None, folder: str | None) -> str | None:
     return "a rival is behind evaluate.rival_endpoint or in evaluate.rival_folder: give one, the other null"
 
 
-NEED_NO_QUESTIONS = ("max_held_out_bits_per_byte", "max_held_out_near_copies")
-"""Gates on the held-out text."""
+NEED_NO_QUESTIONS = ("max_held_out_bits_per_byte", "max_held_out_near_copies", "min_task_scores")
+"""Gates on the held-out text and on standard tasks."""
 
 
 def _gates(
@@ -215,6 +215,14 @@ def _gates(
             "min_known_exact_over_retrieval is a gate on retrieval, which is off: use evaluate.retrieval=true"
         )
     return None
+
+
+def _task_gates(gates: dict[str, Any], tasks: list[str]) -> str | None:
+    # What a file calls its task is in the file.
+    unknown = [task for task in gates.get("min_task_scores", {}) if task not in tasks]
+    if not unknown or any(task.endswith((".yaml", ".yml")) for task in tasks):
+        return None
+    return f"min_task_scores bounds {unknown[0]}, which is not run: add it to evaluate.tasks"
 
 
 _RULES = (
@@ -245,6 +253,7 @@ _RULES = (
     _Rule(("evaluate.fact_templates",), _fact_templates),
     _Rule(("evaluate.rival_endpoint", "evaluate.rival_folder"), _one_rival),
     _Rule(("evaluate.gates", "evaluate.questions", "evaluate.facts", "evaluate.retrieval"), _gates),
+    _Rule(("evaluate.gates", "evaluate.tasks"), _task_gates),
 )
 
 

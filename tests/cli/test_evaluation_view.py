@@ -43,6 +43,7 @@ EVALUATION: dict[str, Any] = {
         "unigram_bits_per_byte": 3.5,
     },
     "recall": None,
+    "tasks": {},
 }
 RECALL: dict[str, Any] = {
     "model": rates_by_kind(ROWS, "model"),
@@ -88,3 +89,13 @@ def test_what_was_not_measured_is_said() -> None:
     recall: dict[str, Any] = {"model": RECALL["model"]}
     recall |= {"contrast": None, "against": {}, "retrieval_not_measured": "too big"}
     assert "retrieval was not measured: too big" in shown(EVALUATION | {"recall": recall})
+
+
+def test_standard_tasks_are_in_the_same_place() -> None:
+    tasks = {
+        "quiz[a]": {"main": "acc", "acc": 0.5, "acc_stderr": 0.05, "samples": 100},
+        "odd": {"main": None},
+    }
+    lines = shown(EVALUATION | {"tasks": tasks})
+    assert "quiz[a] acc 0.500 0.050 100" in lines
+    assert not any(line.startswith("odd") for line in lines)

@@ -35,6 +35,7 @@ def write(
     evaluation = {
         "held_out_bits_per_byte": sum(row["nats"] for row in rows) / 0.6931471805599453 / max(size, 1),
         "held_out_near_copies": {"documents_with_near_copy": 0},
+        "tasks": {},
         "recall": None if questions is None else {"model": rates_by_kind(questions, "model")},
     }
     (folder / "evaluation.json").write_text(json.dumps(evaluation))

@@ -9,6 +9,7 @@ from forge.evaluate.recall import rates
 from forge.spec.schema import load_schema_file
 
 EVALUATION: dict[str, Any] = {
+    "tasks": {"quiz": {"main": "acc", "acc": 0.5}, "odd": {"main": None}},
     "held_out_bits_per_byte": 1.5,
     "held_out_near_copies": {"documents_with_near_copy": 2},
     "recall": {
@@ -35,7 +36,8 @@ MEASURED = {
 
 
 def test_every_gate_of_the_schema_is_measured() -> None:
-    assert set(MEASURED) == set(load_schema_file("evaluate")["properties"]["gates"]["properties"])
+    gates = load_schema_file("evaluate")["properties"]["gates"]["properties"]
+    assert {*MEASURED, "min_task_scores"} == set(gates)
     assert broken_gates(dict.fromkeys(MEASURED), EVALUATION) == []
 
 
@@ -52,3 +54,12 @@ def test_what_was_not_measured_keeps_no_gate() -> None:
     lines = broken_gates(MEASURED, EVALUATION | {"recall": None})
     assert len(lines) == len(MEASURED) - 2
     assert all("was not measured" in line for line in lines)
+
+
+def test_a_task_has_a_gate_of_its_own() -> None:
+    assert broken_gates({"min_task_scores": {"quiz": 0.5}}, EVALUATION) == []
+    lines = broken_gates({"min_task_scores": {"quiz": 0.51, "odd": 0, "none": 0.1}}, EVALUATION)
+    assert [line.split(": ")[0] for line in lines] == [
+        f"evaluate.gates.min_task_scores.{task}" for task in ("quiz", "odd", "none")
+    ]
+    assert "0.5 is below 0.51" in lines[0]

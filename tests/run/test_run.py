@@ -240,7 +240,7 @@ GATED = gated(2.0)
 def test_a_broken_gate_ends_the_run_before_its_export(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = {"held_out_near_copies": {"documents_with_near_copy": 0}, "recall": None}
+    found = {"held_out_near_copies": {"documents_with_near_copy": 0}, "recall": None, "tasks": {}}
     monkeypatch.setitem(SUMMARIES, "evaluate", SUMMARIES["evaluate"] | found)
     for _ in range(2):  # the second finds the evaluation done, and the gate as broken
         with pytest.raises(StageError) as caught:
