@@ -31,6 +31,9 @@ from forge.evaluate.texts import held_out_sources, held_out_text
 from forge.plan.types import Plan
 from forge.progress import Progress
 
+FEW_DOCUMENTS = 10
+"""Below that a figure on held-out text says as much about the documents as about the model."""
+
 
 def evaluate_model(
     plan: Plan, train: Path, corpus: Path, tokenizer: Path, tokens: Path, out: Path, progress: Progress
@@ -57,6 +60,10 @@ def evaluate_model(
     model = load_model(train, plan.layout.device)
 
     progress.note(f"measuring {held_out.tokens} of {len(stream)} held-out tokens")
+    if len(held_out.document_ids) < FEW_DOCUMENTS:
+        progress.note(
+            f"held-out documents: {len(held_out.document_ids)}, few to judge by: raise data.held_out_fraction"
+        )
     losses = document_loss_nats(
         model,
         stream,
