@@ -37,6 +37,8 @@ def show_evaluation(console: Console, evaluation: Mapping[str, Any]) -> None:
     _held_out(console, evaluation)
     if evaluation["recall"] is not None:
         _recall(console, evaluation["recall"])
+    if evaluation["tasks"]:
+        _tasks(console, evaluation["tasks"])
     _contamination(console, evaluation["contamination"])
     if evaluation["regurgitation"] is not None:
         _regurgitation(console, evaluation["regurgitation"])
@@ -140,6 +142,24 @@ def _recall(console: Console, recall: Mapping[str, Any]) -> None:
             style="dim",
             soft_wrap=True,
         )
+    console.print()
+
+
+def _tasks(console: Console, tasks: Mapping[str, Mapping[str, Any]]) -> None:
+    table = Table(title="standard tasks (lm-eval)", title_justify="left", box=None, pad_edge=False)
+    table.add_column("")
+    for name in ("figure", "", "standard error", "samples"):
+        table.add_column(name, justify="right")
+    for task, figures in tasks.items():
+        main = figures["main"]
+        if main is not None:
+            error = figures.get(f"{main}_stderr")
+            shown = "" if error is None else f"{error:.3f}"
+            samples = figures["samples"]
+            table.add_row(
+                Text(task), main, f"{figures[main]:.3f}", shown, "" if samples is None else f"{samples:,}"
+            )
+    console.print(table)
     console.print()
 
 

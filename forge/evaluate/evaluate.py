@@ -26,9 +26,13 @@ from forge.evaluate.near_copies import near_copies
 from forge.evaluate.perplexity import document_loss_nats
 from forge.evaluate.regurgitation import Trained, regurgitation
 from forge.evaluate.samples import continue_prompt
+from forge.evaluate.tasks import run_tasks
 from forge.evaluate.texts import held_out_sources
 from forge.plan.types import Plan
 from forge.progress import Progress
+
+FEW_DOCUMENTS = 10
+"""Below that a figure on held-out text says as much about the documents as about the model."""
 
 
 def evaluate_model(
@@ -54,6 +58,10 @@ def evaluate_model(
     model = load_model(train, plan.layout.device)
 
     progress.note(f"measuring {held_out.tokens} of {facts['held_out_tokens']} held-out tokens")
+    if len(held_out.document_ids) < FEW_DOCUMENTS:
+        progress.note(
+            f"held-out documents: {len(held_out.document_ids)}, few to judge by: raise data.held_out_fraction"
+        )
     losses = document_loss_nats(
         model,
         stream,
@@ -92,6 +100,16 @@ def evaluate_model(
         if examined.questions
         else None,
     }
+    if parameters["tasks"]:
+        progress.note("running standard tasks in lm-eval")
+        result["tasks"] = run_tasks(
+            parameters["tasks"],
+            train,
+            tokenizer,
+            plan.layout.device,
+            plan.layout.micro_batch_sequences,
+            plan.seed,
+        )
     (out / "evaluation.json").write_text(
         json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
     )

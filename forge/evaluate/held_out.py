@@ -44,8 +44,8 @@ def select_held_out(tokens: Path, stream: TokenShard, max_tokens: int) -> HeldOu
         max_tokens: limit, in tokens.
 
     Raises:
-        StageError: there is no held-out document, the first is already over the limit, or the documents do not
-            fill the stream.
+        StageError: there is no held-out document, or none with text, the first is already over the limit, or the
+            documents do not fill the stream.
     """
     table = parquet.read_table(
         tokens / "documents.parquet", columns=["document_id", "split", "start", "bytes"]
@@ -68,15 +68,20 @@ def select_held_out(tokens: Path, stream: TokenShard, max_tokens: int) -> HeldOu
             f"evaluate.held_out_max_tokens: {max_tokens} ends inside the first held-out document: "
             f"set at least {ends[0]}"
         )
+    sizes = table["bytes"].to_pylist()[:count]
+    if not sum(sizes):
+        raise StageError(
+            "evaluate: the held-out documents have no text: raise data.held_out_fraction or give more documents"
+        )
     measured = ends[count - 1]
     learnt = None if stream.labels is None else np.count_nonzero(stream.labels[1:measured] & LEARNT)
     return HeldOut(
         document_ids=tuple(table["document_id"].to_pylist()[:count]),
         ends=tuple(ends[:count]),
-        document_bytes=tuple(table["bytes"].to_pylist()[:count]),
+        document_bytes=tuple(sizes),
         tokens=measured,
         predicted_tokens=measured - 1 if learnt is None else int(learnt),
-        bytes=sum(table["bytes"].to_pylist()[:count]),
+        bytes=sum(sizes),
     )
 
 

@@ -17,7 +17,7 @@ def metrics_of(evaluation: Mapping[str, Any]) -> dict[str, float]:
     held_out_bits_per_byte, held_out_near_copies (documents), held_out_contaminated_fraction, and recited_fraction of
     the training passages that were tried; of each kind of questions that was asked <kind>_exact_fraction,
     <kind>_abstained_fraction and <kind>_wrong_fraction; known_exact_over_retrieval, by how much the model's exact share
-    is above that of retrieval; and of each standard task its name.
+    is above that of retrieval; and of each standard task `task <name>`, its main figure.
     """
     found: dict[str, float] = {
         "held_out_bits_per_byte": evaluation["held_out_bits_per_byte"],
@@ -38,4 +38,12 @@ def metrics_of(evaluation: Mapping[str, Any]) -> dict[str, float]:
         if "known" in recall.get("retrieval", {}):
             own, looked_up = (recall[who]["known"]["exact_fraction"] for who in ("model", "retrieval"))
             found["known_exact_over_retrieval"] = own - looked_up
+    for task, figures in evaluation["tasks"].items():
+        if figures["main"] is not None:
+            found[task_metric(task)] = figures[figures["main"]]
     return found
+
+
+def task_metric(task: str) -> str:
+    """Return the name of a standard task's main figure."""
+    return f"task {task}"

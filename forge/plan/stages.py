@@ -96,6 +96,7 @@ def plan_stages(
             **{key: value for key, value in evaluate.items() if key != "gates"},
             "questions_sha256": _sha256_of_named(evaluate["questions"]),
             "facts_sha256": _sha256_of_named(evaluate["facts"]),
+            "tasks_sha256": [_sha256(task) for task in evaluate["tasks"]],
             "seed": spec["seed"],
         },
         "export": {

@@ -205,8 +205,9 @@ NEED_NO_QUESTIONS = (
     "max_held_out_near_copies",
     "max_held_out_contaminated_fraction",
     "max_recited_fraction",
+    "min_task_scores",
 )
-"""Gates on the held-out text and that of the training."""
+"""Gates on the held-out text, that of the training, and standard tasks."""
 
 
 def _gates(
@@ -220,6 +221,14 @@ def _gates(
             "min_known_exact_over_retrieval is a gate on retrieval, which is off: use evaluate.retrieval=true"
         )
     return None
+
+
+def _task_gates(gates: dict[str, Any], tasks: list[str]) -> str | None:
+    # What a file calls its task is in the file.
+    unknown = [task for task in gates.get("min_task_scores", {}) if task not in tasks]
+    if not unknown or any(task.endswith((".yaml", ".yml")) for task in tasks):
+        return None
+    return f"min_task_scores bounds {unknown[0]}, which is not run: add it to evaluate.tasks"
 
 
 _RULES = (
@@ -250,6 +259,7 @@ _RULES = (
     _Rule(("evaluate.fact_templates",), _fact_templates),
     _Rule(("evaluate.rival_endpoint", "evaluate.rival_folder"), _one_rival),
     _Rule(("evaluate.gates", "evaluate.questions", "evaluate.facts", "evaluate.retrieval"), _gates),
+    _Rule(("evaluate.gates", "evaluate.tasks"), _task_gates),
 )
 
 

@@ -50,6 +50,7 @@ EVALUATION: dict[str, Any] = {
         "sets": {"held_out": {"texts": 3, "texts_contaminated": 0}},
     },
     "regurgitation": None,
+    "tasks": {},
 }
 PASSAGES = {"prefix_tokens": 32, "continued_tokens": 50, "by_times_read": [], "by_near_copies": []}
 RECALL: dict[str, Any] = {
@@ -138,3 +139,13 @@ def test_what_is_recited_is_shown_by_how_often_it_was_read() -> None:
     )
     none = PASSAGES | recited(0, 0)
     assert "documents are too short to try" in shown(EVALUATION | {"regurgitation": none})[-2]
+
+
+def test_standard_tasks_are_in_the_same_place() -> None:
+    tasks = {
+        "quiz[a]": {"main": "acc", "acc": 0.5, "acc_stderr": 0.05, "samples": 100},
+        "odd": {"main": None},
+    }
+    lines = shown(EVALUATION | {"tasks": tasks})
+    assert "quiz[a] acc 0.500 0.050 100" in lines
+    assert not any(line.startswith("odd") for line in lines)

@@ -37,6 +37,7 @@ def write(
         "held_out_near_copies": {"documents_with_near_copy": 0},
         "contamination": {"sets": {"held_out": {"contaminated_fraction": None}}},
         "regurgitation": None,
+        "tasks": {},
         "recall": None if questions is None else {"model": rates_by_kind(questions, "model")},
     }
     (folder / "evaluation.json").write_text(json.dumps(evaluation))

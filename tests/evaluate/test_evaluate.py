@@ -36,7 +36,13 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def evaluate(artifacts: Path, out: Path, plan: Plan | None = None, corpus: str = "corpus") -> dict[str, Any]:
+def evaluate(
+    artifacts: Path,
+    out: Path,
+    plan: Plan | None = None,
+    corpus: str = "corpus",
+    progress: SilentProgress | None = None,
+) -> dict[str, Any]:
     return evaluate_model(
         plan or planned(evaluate=PARAMETERS),
         artifacts / "train",
@@ -44,7 +50,7 @@ def evaluate(artifacts: Path, out: Path, plan: Plan | None = None, corpus: str =
         artifacts / "tokenizer",
         artifacts / "tokens",
         out,
-        SilentProgress(),
+        progress or SilentProgress(),
     )
 
 
@@ -107,6 +113,17 @@ def test_the_limit_cuts_between_documents(artifacts: Path, tmp_path: Path) -> No
     assert result["held_out_tokens"] == limit - 1
     assert result["held_out_documents"] == 3
     assert result["held_out_bytes"] == len("".join(HELD_OUT[:3]).encode())
+
+
+def test_few_documents_are_said_to_be_few(artifacts: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+
+    class Notes(SilentProgress):
+        def note(self, line: str) -> None:
+            said.append(line)
+
+    evaluate(artifacts, tmp_path, progress=Notes())
+    assert "held-out documents: 9, few to judge by: raise data.held_out_fraction" in said
 
 
 def test_too_much_text_for_xz_is_said(

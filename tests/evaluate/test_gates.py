@@ -9,6 +9,7 @@ from forge.evaluate.recall import rates
 from forge.spec.schema import load_schema_file
 
 EVALUATION: dict[str, Any] = {
+    "tasks": {"quiz": {"main": "acc", "acc": 0.5}, "odd": {"main": None}},
     "held_out_bits_per_byte": 1.5,
     "held_out_near_copies": {"documents_with_near_copy": 2},
     "contamination": {"sets": {"held_out": {"contaminated_fraction": 0.5}}},
@@ -39,7 +40,8 @@ MEASURED = {
 
 
 def test_every_gate_of_the_schema_is_measured() -> None:
-    assert set(MEASURED) == set(load_schema_file("evaluate")["properties"]["gates"]["properties"])
+    gates = load_schema_file("evaluate")["properties"]["gates"]["properties"]
+    assert {*MEASURED, "min_task_scores"} == set(gates)
     assert broken_gates(dict.fromkeys(MEASURED), EVALUATION) == []
 
 
@@ -61,3 +63,12 @@ def test_what_was_not_measured_keeps_no_gate() -> None:
 def test_nothing_recited_because_nothing_was_tried_keeps_no_gate() -> None:
     (line,) = broken_gates({"max_recited_fraction": 0.5}, EVALUATION | {"regurgitation": None})
     assert "was not measured" in line
+
+
+def test_a_task_has_a_gate_of_its_own() -> None:
+    assert broken_gates({"min_task_scores": {"quiz": 0.5}}, EVALUATION) == []
+    lines = broken_gates({"min_task_scores": {"quiz": 0.51, "odd": 0, "none": 0.1}}, EVALUATION)
+    assert [line.split(": ")[0] for line in lines] == [
+        f"evaluate.gates.min_task_scores.{task}" for task in ("quiz", "odd", "none")
+    ]
+    assert "0.5 is below 0.51" in lines[0]

@@ -249,6 +249,7 @@ def test_a_broken_gate_ends_the_run_before_its_export(
         "held_out_near_copies": {"documents_with_near_copy": 0},
         "contamination": {"sets": {"held_out": {"contaminated_fraction": 0.0}}},
         "recall": None,
+        "tasks": {},
     }
     monkeypatch.setitem(SUMMARIES, "evaluate", SUMMARIES["evaluate"] | found)
     for _ in range(2):  # the second finds the evaluation done, and the gate as broken
