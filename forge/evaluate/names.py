@@ -42,12 +42,14 @@ def near_names(known: Sequence[str], count: int, seed: int) -> list[str]:
 
 
 def far_names(known: Sequence[str], count: int, seed: int) -> list[str]:
-    """Return `count` names of the shape of known ones, with other words and numbers in them."""
+    """Return up to `count` names of the shape of known ones, with other words and numbers in them."""
     source = random.Random(f"far {seed}")
     shapes = sorted(set(known))
     taken = {normalised(name) for name in known}
     made: list[str] = []
-    while len(made) < count:
+    for _ in range(TRIES_A_NAME * count):
+        if len(made) == count:
+            break
         shape = source.choice(shapes)
         name = re.sub(r"\d+|[^\W\d_]+", lambda word: _stranger(word[0], source), shape)
         if normalised(name) not in taken:

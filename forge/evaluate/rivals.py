@@ -22,6 +22,9 @@ IF_NOT_THERE = "If the passages do not have the answer, say: I do not know"
 TIMEOUT_S = 300.0
 """Of one request: a model on a CPU takes its time."""
 
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""To the address that the user gave, whatever proxy the environment names."""
+
 
 def prompt_of(question: str, passages: Sequence[str]) -> str:
     """Return what a general model is asked, with what it may read before the question."""
@@ -121,7 +124,7 @@ def _post(url: str, content: dict[str, Any]) -> str:
         url, json.dumps(content).encode(), {"Content-Type": "application/json"}, method="POST"
     )
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
+        with _DIRECT.open(request, timeout=TIMEOUT_S) as response:
             answer = json.load(response)
         reply = answer["choices"][0]["message"]["content"]
     except urllib.error.HTTPError as error:

@@ -26,11 +26,13 @@ def evaluation_of(run_dir: Path) -> Artifact:
 
     Raises:
         SpecError: the folder is no run.
-        StageError: it is not evaluated yet.
+        StageError: it is not evaluated yet, or was by a forge that did not measure what this one does.
     """
     found = find_artifact(artifacts_root(run_dir), plan_of(run_dir).stage("evaluate"))
     if found is None:
         raise StageError(f"{run_dir}: is not evaluated yet: give its forge-run command again")
+    if "held_out_near_copies" not in found.summary:
+        raise StageError(f"{run_dir}: was evaluated by an older forge: give its forge-run command again")
     return found
 
 

@@ -97,3 +97,5 @@ def test_names_of_one_word_are_cut_in_the_middle_and_there_may_be_too_few() -> N
     assert far.isalpha()
     assert far[0].isupper()
     assert far_names([], 0, seed=1) == []
+    numbers = far_names(["7", "8"], 200, seed=1)
+    assert len(numbers) == len(set(numbers)) <= 90  # numbers of two digits, and then there are no more

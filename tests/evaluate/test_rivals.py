@@ -52,7 +52,8 @@ def address() -> Iterator[str]:
     server.server_close()
 
 
-def test_a_server_is_asked_each_question_once(address: str) -> None:
+def test_a_server_is_asked_each_question_once(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")  # nothing listens there, and nothing is sent there
     Server.seen.clear()
     assert ask_endpoint(address + "/", "big", ["who?", "where?"], 9, SilentProgress()) == ["WHO?", "WHERE?"]
     assert Server.seen[0] == {

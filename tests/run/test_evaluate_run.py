@@ -223,6 +223,14 @@ def test_the_run_before_is_the_last_of_the_same_name(taught: Path, tmp_path: Pat
         evaluation_of(runs[1])
 
 
+def test_an_evaluation_of_an_older_forge_is_said_to_be_one(taught: Path, tmp_path: Path) -> None:
+    run_dir = write_run(tmp_path, taught)
+    old = {"held_out_bits_per_byte": 1.0}
+    make_artifact(tmp_path / "artifacts", plan_of_seed(7).stage("evaluate"), lambda out: old, lambda: None)
+    with pytest.raises(StageError, match="was evaluated by an older forge"):
+        evaluation_of(run_dir)
+
+
 def test_runs_are_compared_from_the_command_line(taught: Path, tmp_path: Path) -> None:
     one, other = evaluated(tmp_path, taught, 1), write_run(tmp_path, taught, 2)
     command = [sys.executable, "-m", "forge.cli.main", "compare", str(one), str(other)]
