@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import lzma
 import math
@@ -9,12 +10,15 @@ from typing import Any
 import pyarrow.parquet as parquet
 import pytest
 import torch
+from rich.console import Console
 
+from forge.cli.evaluation_view import show_evaluation
 from forge.data.loading import TokenShard
 from forge.data.tokens import build_tokens
 from forge.errors import StageError
 from forge.evaluate import baselines
 from forge.evaluate.evaluate import evaluate_model
+from forge.evaluate.metrics import metrics_of
 from forge.plan.types import Plan
 from forge.progress import SilentProgress
 from tests.evaluate.taught import write_corpus
@@ -94,6 +98,17 @@ def test_the_loss_is_known_by_document_and_by_source(artifacts: Path, tmp_path: 
     assert whole / result["held_out_bytes"] == pytest.approx(result["held_out_bits_per_byte"])
     assert by_source["docs"]["bits_per_byte"] != by_source["mail"]["bits_per_byte"]
     assert result["held_out_near_copies"]["documents_with_near_copy"] == 0
+
+
+def test_a_whole_evaluation_has_figures_and_can_be_shown(artifacts: Path, tmp_path: Path) -> None:
+    result = evaluate(artifacts, tmp_path)
+    shown = io.StringIO()
+    show_evaluation(Console(file=shown), result)
+    assert f"{result['held_out_bits_per_byte']:.3f}" in shown.getvalue()
+    assert metrics_of(result)["held_out_bits_per_byte"] == result["held_out_bits_per_byte"]
+    assert result["contamination"]["sets"]["held_out"]["texts_contaminated"] == 0
+    # The documents are of forty words at most.
+    assert result["regurgitation"]["passages"] == 0
 
 
 def test_same_inputs_same_bytes(artifacts: Path, tmp_path: Path) -> None:
