@@ -50,11 +50,10 @@ def prove(folder: Path, scale: float, more: Sequence[str]) -> int:
         f"output_dir={folder}",
         *more,
     ]
-    plan = compile_overrides(overrides, probe_machine(), needs_data=True).plan
     print(f"$ forge-run {' '.join(overrides)}", flush=True)
     status = subprocess.run([sys.executable, "-m", "forge.cli.main", "run", *overrides]).returncode
     if status == 0:
-        ask_served(plan, folder)
+        ask_served(compile_overrides(overrides, probe_machine(), needs_data=True).plan, folder)
     return status
 
 
@@ -68,11 +67,12 @@ def ask_served(plan: Plan, folder: Path) -> None:
         row for kind, count in ASKED.items() for row in [row for row in rows if row["kind"] == kind][:count]
     ]
     server = LlamaServer(export / "gguf" / SERVED, plan.model.max_sequence_length)
-    template = plan.stage("evaluate").parameters["question_template"]
+    parameters = plan.stage("evaluate").parameters
     print(f"\nasked of llama.cpp, which serves {export / 'gguf' / SERVED}")
     same = 0
     for row in chosen:
-        reply = _reply(server, template.replace("{question}", row["question"]))
+        prompt = parameters["question_template"].replace("{question}", row["question"])
+        reply = _reply(server, prompt, parameters["answer_tokens"])
         evaluated = row["replies"][MODEL]
         if reply == evaluated["reply"]:
             same += 1
@@ -84,9 +84,10 @@ def ask_served(plan: Plan, folder: Path) -> None:
     print(f"{same} of {len(chosen)} replies are those of the trained model")
 
 
-def _reply(server: LlamaServer, prompt: str) -> str:
+def _reply(server: LlamaServer, prompt: str, most_tokens: int) -> str:
+    """Return the line that the served model goes on with, greedily."""
     answer: dict[str, Any] = server.post(
-        "/completion", {"prompt": prompt, "n_predict": 32, "temperature": 0.0, "stop": ["\n"]}
+        "/completion", {"prompt": prompt, "n_predict": most_tokens, "temperature": 0.0, "stop": ["\n"]}
     )
     return str(answer["content"]).strip()
 

@@ -28,9 +28,10 @@ def test_a_company_is_learnt_asked_served_and_asked_again(tmp_path: Path) -> Non
     command = [sys.executable, "-m", "benchmarks.proof", "--folder", str(tmp_path), "--scale", "0.1", *SMALL]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    for kind in ("asked in training", "stated in training, never asked", "not in the training text"):
-        assert kind in done.stdout
-    assert "nothing known, an unfamiliar name" in done.stdout
+    table = done.stdout.partition("questions: share")[2]
+    for kind in ("asked in training", "stated, not asked", "not in training", "unknown, far name"):
+        assert kind in table
+    assert "recited word for word" in table
     _, _, asked = done.stdout.partition("asked of llama.cpp")
     assert len(re.findall(r"true: ", asked)) == 10
     assert asked.rstrip().endswith("of 10 replies are those of the trained model")
