@@ -99,6 +99,7 @@ def evaluate_model(
         "recall": ask_questions(plan, parameters, asked, model, corpus, tokenizer, out, progress)
         if asked
         else None,
+        "tasks": {},
     }
     if parameters["tasks"]:
         progress.note("running standard tasks in lm-eval")

@@ -15,6 +15,7 @@ from forge.data.tokens import build_tokens
 from forge.errors import StageError
 from forge.evaluate import baselines
 from forge.evaluate.evaluate import evaluate_model
+from forge.evaluate.metrics import metrics_of
 from forge.plan.types import Plan
 from forge.progress import SilentProgress
 from tests.evaluate.taught import write_corpus
@@ -72,6 +73,10 @@ def test_figures_agree_with_each_other_and_with_the_text(
     # Random weights know nothing: somewhere above the entropy of a uniform guess.
     assert loss > 0.9 * math.log(VOCAB_SIZE)
     assert [sample["prompt"] for sample in result["samples"]] == PARAMETERS["prompts"]
+    assert metrics_of(result) == {
+        "held_out_bits_per_byte": result["held_out_bits_per_byte"],
+        "held_out_near_copies": 0,
+    }
 
     rivals = result["baselines"]
     alone = lzma.compress(text, preset=9 | lzma.PRESET_EXTREME)
