@@ -99,18 +99,8 @@ def evaluate_model(
         "recall": ask_questions(plan, parameters, asked, model, corpus, tokenizer, out, progress)
         if asked
         else None,
-        "tasks": {},
+        "tasks": _tasks(plan, train, tokenizer, progress),
     }
-    if parameters["tasks"]:
-        progress.note("running standard tasks in lm-eval")
-        result["tasks"] = run_tasks(
-            parameters["tasks"],
-            train,
-            tokenizer,
-            plan.layout.device,
-            plan.layout.micro_batch_sequences,
-            plan.seed,
-        )
     (out / "evaluation.json").write_text(
         json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
     )
@@ -149,6 +139,15 @@ def _samples(plan: Plan, model: Any, folder: Path, eos_id: int, progress: Progre
         samples.append({"prompt": prompt, "text": text})
         progress.advance()
     return samples
+
+
+def _tasks(plan: Plan, train: Path, tokenizer: Path, progress: Progress) -> dict[str, dict[str, Any]]:
+    tasks = plan.stage("evaluate").parameters["tasks"]
+    if not tasks:
+        return {}
+    progress.note("running standard tasks in lm-eval")
+    device, batch_sequences = plan.layout.device, plan.layout.micro_batch_sequences
+    return run_tasks(tasks, train, tokenizer, device, batch_sequences, plan.seed)
 
 
 def _baselines(
