@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks.company_folder import make_company
 from forge.cli.compiling import compile_overrides
-from forge.evaluate.recall import MODEL, QUESTIONS, is_right
+from forge.evaluate.recall import MODEL, QUESTIONS
 from forge.export.llama_server import LlamaServer
 from forge.plan.machine import probe_machine
 from forge.plan.types import Plan
@@ -63,9 +63,7 @@ def ask_served(plan: Plan, folder: Path) -> None:
         artifact_folder(folder / "artifacts", plan.stage(name)) for name in ("evaluate", "export")
     )
     rows = [json.loads(line) for line in (evaluation / QUESTIONS).read_text(encoding="utf-8").splitlines()]
-    chosen = [
-        row for kind, count in ASKED.items() for row in [row for row in rows if row["kind"] == kind][:count]
-    ]
+    chosen = [row for kind, count in ASKED.items() for row in _spread(rows, kind, count)]
     server = LlamaServer(export / "gguf" / SERVED, plan.model.max_sequence_length)
     parameters = plan.stage("evaluate").parameters
     print(f"\nasked of llama.cpp, which serves {export / 'gguf' / SERVED}")
@@ -74,14 +72,17 @@ def ask_served(plan: Plan, folder: Path) -> None:
         prompt = parameters["question_template"].replace("{question}", row["question"])
         reply = _reply(server, prompt, parameters["answer_tokens"])
         evaluated = row["replies"][MODEL]
-        if reply == evaluated["reply"]:
-            same += 1
-            verdict = "right" if is_right(row, MODEL) else "wrong"
-        else:
-            verdict = "other than the trained model's"
+        same += reply == evaluated["reply"]
+        verdict = evaluated["mark"] if reply == evaluated["reply"] else "other than the trained model's"
         truth = row["answers"][0] if row["answers"] else "nobody knows"
         print(f"  {row['question']}\n    {reply}  ({verdict}; true: {truth})")
     print(f"{same} of {len(chosen)} replies are those of the trained model")
+
+
+def _spread(rows: Sequence[dict[str, Any]], kind: str, count: int) -> list[dict[str, Any]]:
+    """Return up to `count` questions of a kind, from its first to its last."""
+    own = [row for row in rows if row["kind"] == kind]
+    return own[:: max(1, len(own) // count)][:count]
 
 
 def _reply(server: LlamaServer, prompt: str, most_tokens: int) -> str:

@@ -11,15 +11,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from forge.evaluate.asking import TrainedModel, ask_model, contrast
 from forge.evaluate.intervals import wilson_95
 from forge.evaluate.marking import mark
 from forge.evaluate.paired import mcnemar_p
 from forge.evaluate.questions import KINDS, Question
 from forge.files import replace_text
 from forge.progress import Progress
+
+if TYPE_CHECKING:
+    from forge.evaluate.asking import TrainedModel
 
 QUESTIONS = "questions.jsonl"
 MODEL = "model"
@@ -46,6 +48,9 @@ def measure_recall(
         out: a folder.
         progress: told of questions.
     """
+    # Heavy, and who only compares marks needs none of it.
+    from forge.evaluate.asking import ask_model, contrast
+
     replies = {MODEL: ask_model(model, questions, progress), **others}
     contrasts = contrast(model, questions, parameters["seed"], progress)
     rows = [

@@ -31,7 +31,7 @@ def evaluation_of(run_dir: Path) -> Artifact:
     found = find_artifact(artifacts_root(run_dir), plan_of(run_dir).stage("evaluate"))
     if found is None:
         raise StageError(f"{run_dir}: is not evaluated yet: give its forge-run command again")
-    if "held_out_near_copies" not in found.summary:
+    if "contamination" not in found.summary:
         raise StageError(f"{run_dir}: was evaluated by an older forge: give its forge-run command again")
     return found
 

@@ -76,6 +76,11 @@ def test_figures_agree_with_each_other_and_with_the_text(
     # Random weights know nothing: somewhere above the entropy of a uniform guess.
     assert loss > 0.9 * math.log(VOCAB_SIZE)
     assert [sample["prompt"] for sample in result["samples"]] == PARAMETERS["prompts"]
+    assert metrics_of(result) == {
+        "held_out_bits_per_byte": result["held_out_bits_per_byte"],
+        "held_out_near_copies": 0,
+        "held_out_contaminated_fraction": 0.0,
+    }
 
     rivals = result["baselines"]
     alone = lzma.compress(text, preset=9 | lzma.PRESET_EXTREME)

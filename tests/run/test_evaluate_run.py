@@ -241,3 +241,19 @@ def test_runs_are_compared_from_the_command_line(taught: Path, tmp_path: Path) -
     assert found["held_out"]["difference"] == 0
     refused = subprocess.run([*command[:-1], str(tmp_path)], capture_output=True, text=True)
     assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1)
+
+
+def test_an_evaluation_is_shown_from_the_command_line(taught: Path, tmp_path: Path) -> None:
+    run_dir = evaluated(tmp_path, taught, 1)
+    command = [sys.executable, "-m", "forge.cli.main", "evaluate", str(run_dir)]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "near copies of them in the training text: 0" in shown
+    assert "on mail" in " ".join(shown.split())
+    (tmp_path / "a.txt").write_text("")
+    refused = subprocess.run([*command, "--on", str(tmp_path / "a.txt")], capture_output=True, text=True)
+    assert refused.returncode == 4
+    assert refused.stderr == f"--on: {tmp_path / 'a.txt'}: has no text: give a file with some\n"
+    (tmp_path / "a.txt").write_text("the licence grants")
+    measured = subprocess.run([*command, "--on", str(tmp_path / "a.txt")], capture_output=True, text=True)
+    assert "1 document, 18 B" in measured.stdout
+    assert f"written to {run_dir / 'evaluations'}" in measured.stdout
