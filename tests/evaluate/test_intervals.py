@@ -8,7 +8,7 @@ from forge.evaluate.intervals import wilson_95
 @pytest.mark.parametrize(
     ("successes", "trials", "low", "high"),
     [
-        # Figures of the score interval for 10 of 100 and 81 of 263 (Newcombe 1998, Stat. Med. 17:857, table I).
+        # The score interval without continuity correction (Newcombe 1998, Stat. Med. 17:857, table I).
         (81, 263, 0.2553, 0.3662),
         (15, 148, 0.0624, 0.1605),
         (0, 20, 0.0, 0.1611),
