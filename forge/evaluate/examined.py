@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from forge.data.conversations import from_text
 from forge.data.corpus_rows import corpus_rows, split_bytes
 from forge.data.loading import TokenShard
 from forge.errors import StageError
@@ -18,7 +19,7 @@ from forge.evaluate.contamination import LONGEST_RUN_WORDS, Overlap, find_overla
 from forge.evaluate.held_out import HeldOut, select_held_out, without_documents
 from forge.evaluate.question_set import choose, read_all
 from forge.evaluate.questions import SEEN, Question
-from forge.evaluate.texts import held_out_texts, predicted_text
+from forge.evaluate.texts import held_out_texts
 from forge.progress import Progress
 
 HELD_OUT = "held_out"
@@ -88,10 +89,14 @@ def question_texts(questions: Sequence[Question]) -> dict[str, list[str]]:
 def overlaps_with_training(
     sets: Mapping[str, Sequence[str]], corpus: Path, conversations: bool, progress: Progress
 ) -> dict[str, list[Overlap]]:
-    """Return what the training text of a corpus, or the answers in it, has of each text of some sets."""
+    """Return what the training text has of each text of some sets; of conversations each message is a text."""
     progress.note("looking for runs of words of the evaluation in the training text")
     progress.start(split_bytes(corpus, "train"), "bytes")
-    training = (predicted_text(row.text, conversations) for row in corpus_rows(corpus, "train"))
+    training = (
+        text
+        for row in corpus_rows(corpus, "train")
+        for text in ([one.content for one in from_text(row.text)] if conversations else [row.text])
+    )
     return find_overlaps(sets, training, progress)
 
 

@@ -121,14 +121,15 @@ def test_a_question_that_is_seen_by_intent_stays(tmp_path: Path) -> None:
         assert found.contamination["sets"]["seen"]["texts_contaminated"] == 1
 
 
-def test_of_conversations_the_answers_are_compared(tmp_path: Path) -> None:
+def test_of_conversations_answers_are_looked_for_in_every_message(tmp_path: Path) -> None:
     def talk(question: str, answer: str) -> str:
         return to_text([Message("user", question), Message("assistant", answer)])
 
     train = [talk(prose(seed, 15), prose(50 + seed, 20)) for seed in range(4)]
     answer = prose(52, 20)
-    # The second repeats an answer, the third has as its answer what a user said.
-    held_out = [talk(prose(70, 15), prose(71, 20)), talk(prose(72, 15), answer), talk("Why?", prose(1, 15))]
+    # The second repeats an answer, the third has as its answer what a user said; questions are not examined.
+    held_out = [talk(prose(70, 15), prose(71, 20)), talk(prose(2, 15), answer), talk("Why?", prose(1, 15))]
+    held_out.append(talk(prose(3, 15), prose(73, 20)))
     write_corpus(tmp_path / "corpus", train, held_out)
     write_tokenizer(tmp_path / "tokenizer", CHATML)
     (tmp_path / "tokens").mkdir()
@@ -138,7 +139,7 @@ def test_of_conversations_the_answers_are_compared(tmp_path: Path) -> None:
     )
     whole = TokenShard.open(tmp_path / "tokens", "held_out")
     found = look(tmp_path, contamination="drop")
-    assert sorted(found.texts) == sorted([prose(71, 20), prose(1, 15)])
+    assert sorted(found.texts) == sorted([prose(71, 20), prose(73, 20)])
     assert np.array_equal(found.stream.tokens, whole.tokens[: found.held_out.tokens])
     assert found.stream.labels is not None
     assert whole.labels is not None
