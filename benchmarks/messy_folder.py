@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import random
-from collections import defaultdict
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from email.message import EmailMessage
@@ -19,7 +18,7 @@ from email.utils import format_datetime
 from pathlib import Path
 
 from benchmarks.messy import blind, dev, held_out
-from benchmarks.messy.formats import WRITERS, Page, as_docx, as_html, as_pdf, scanned_pdf, zipped
+from benchmarks.messy.formats import WRITERS, Page, as_docx, as_html, as_json, as_pdf, scanned_pdf
 from benchmarks.messy.pages import AS_OF, Author, Draft, slug
 from benchmarks.messy.plant import (
     CHAT,
@@ -31,6 +30,7 @@ from benchmarks.messy.plant import (
     plant_stale,
     plant_versions,
 )
+from benchmarks.messy.slack import slack_export
 
 VOICES = {"dev": dev.VOICE, "held_out": held_out.VOICE, "blind": blind.VOICE}
 PAGE_KINDS = (
@@ -99,7 +99,7 @@ def make_folder(root: Path, voice_name: str, seed: int, scale: float = 1.0) -> L
         path, content = author.code(number)
         _write(root, path, content, author.day())
     _records(root, author, some(50))
-    _write(root, CHAT, _slack(author, messages), AS_OF)
+    _write(root, CHAT, slack_export(messages), AS_OF)
     for number in range(3):
         _write(root, f"exports/archive-{number}.mbox", _mbox(author, some(40)), author.day())
     _broken(root, author, labels, some(4))
@@ -173,47 +173,6 @@ def _chatter(author: Author, count: int) -> list[Message]:
     return messages
 
 
-def _slack(author: Author, messages: list[Message]) -> bytes:
-    people = sorted({message.author for message in messages})
-    ids = {name: f"U{number:05}" for number, name in enumerate(people)}
-    channels = sorted({message.channel for message in messages})
-    files: dict[str, bytes] = {
-        "users.json": _json(
-            [
-                {"id": ids[name], "name": slug(name), "real_name": name, "profile": {"real_name": name}}
-                for name in people
-            ]
-        ),
-        "channels.json": _json(
-            [
-                {"id": f"C{n:05}", "name": name, "members": list(ids.values())[:5]}
-                for n, name in enumerate(channels)
-            ]
-        ),
-    }
-    threads: dict[int, list[Message]] = defaultdict(list)
-    for message in messages:
-        threads[message.thread].append(message)
-    days: dict[str, list[dict[str, str]]] = defaultdict(list)
-    for number, thread in enumerate(threads.values()):
-        first = thread[0]
-        start = int(datetime(first.day.year, first.day.month, first.day.day, 8, tzinfo=UTC).timestamp())
-        head = f"{start + number % 30000}.{number:06}"
-        for place, message in enumerate(thread):
-            stamp = head if place == 0 else f"{start + number % 30000 + 60 * place}.{number:06}"
-            entry = {"type": "message", "user": ids[message.author], "text": message.text, "ts": stamp}
-            if len(thread) > 1:
-                entry["thread_ts"] = head
-            days[f"{first.channel}/{first.day.isoformat()}.json"].append(entry)
-    for name in sorted(days):
-        files[name] = _json(sorted(days[name], key=lambda entry: entry["ts"]))
-    return zipped(files)
-
-
-def _json(value: object) -> bytes:
-    return json.dumps(value, indent=1).encode()
-
-
 def _records(root: Path, author: Author, count: int) -> None:
     for number in range(count):
         if number % 2:
@@ -236,7 +195,7 @@ def _records(root: Path, author: Author, count: int) -> None:
                 }
                 for _ in range(6)
             ]
-            _write(root, f"data/tickets-{number}.json", _json(tickets), author.day())
+            _write(root, f"data/tickets-{number}.json", as_json(tickets), author.day())
 
 
 def _broken(root: Path, author: Author, labels: Labels, each: int) -> None:

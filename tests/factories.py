@@ -220,6 +220,12 @@ def tokenizer_defaults() -> dict[str, Any]:
     }
 
 
+def evaluate_defaults() -> dict[str, Any]:
+    """Return what the evaluate stage is given where a spec says nothing of `evaluate`."""
+    properties = load_schema_file("evaluate")["properties"]
+    return {key: node["default"] for key, node in properties.items() if key != "gates"} | {"seed": 7}
+
+
 def default_stages(model: ModelPlan) -> tuple[StagePlan, ...]:
     """Return the seven stages, with parameters that suit a few short documents."""
     parameters: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
@@ -244,8 +250,8 @@ def default_stages(model: ModelPlan) -> tuple[StagePlan, ...]:
         "evaluate": (
             ("train", "corpus", "tokenizer", "tokens"),
             {
+                **evaluate_defaults(),
                 "held_out_max_tokens": 10_000,
-                "prompts": ["The"],
                 "sample_tokens": 8,
                 "sample_temperature": 0.0,
             },

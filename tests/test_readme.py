@@ -20,6 +20,7 @@ PAGES = [README, *(page.read_text(encoding="utf-8") for page in sorted((ROOT / "
 ELSEWHERE = {
     "make demo": "installs and takes minutes: tests/run/test_whole.py runs the same path on a small folder",
     "make test": "runs this test",
+    "make proof": "trains for minutes: tests/benchmarks/test_proof.py does all of it with a smaller company and model",
     "python3 -m venv .venv": "tests/test_wheel.py makes an environment and installs forge",
     ".venv/bin/pip install -e '.[demo]'": "tests/test_wheel.py",
     ".venv/bin/forge-run +recipe=legal_tiny": "tests/run/test_whole.py",

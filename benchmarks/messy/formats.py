@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import html
 import io
+import json
 import re
 import textwrap
 import zipfile
@@ -227,6 +228,11 @@ def as_csv(page: Page) -> bytes:
     target = io.StringIO()
     csv.writer(target, lineterminator="\n").writerows(page.rows)
     return target.getvalue().encode()
+
+
+def as_json(value: object) -> bytes:
+    """Return a value as JSON."""
+    return json.dumps(value, indent=1).encode()
 
 
 def as_pdf(page: Page) -> bytes:

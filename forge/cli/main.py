@@ -25,6 +25,8 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "plan": TAKES_OVERRIDES,
     "audit": {},
     "export": {},
+    "evaluate": {},
+    "compare": {},
 }
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from forge.cli.compare_view import show_changes
 from forge.cli.console import make_console
+from forge.cli.evaluation_view import show_evaluation, show_sample
+from forge.evaluate.compare import compare_evaluations
 from forge.plan.types import Plan
-from forge.run.quantities import counted, duration, figure, size
+from forge.run.evaluations import evaluation_of, previous_run
+from forge.run.quantities import duration, figure, size
 from forge.run.run import FinishedRun
-
-SAMPLE_CHARACTERS = 400
 
 
 def show_run(plan: Plan, finished: FinishedRun) -> None:
@@ -25,8 +26,9 @@ def show_run(plan: Plan, finished: FinishedRun) -> None:
         console.print(f"model: {folder}", markup=False, soft_wrap=True)
         return
     console.print()
-    _quality(console, finished.summary["evaluation"])
-    _sample(console, finished.summary["evaluation"]["samples"])
+    show_evaluation(console, finished.summary["evaluation"])
+    _previous(console, finished)
+    show_sample(console, finished.summary["evaluation"]["samples"])
     _prediction(console, finished.summary["predicted_and_measured"])
     console.print(f"\nmodel: {folder}", markup=False, soft_wrap=True)
     listed = " and ".join(
@@ -65,38 +67,15 @@ def show_use(console: Console, export: Path) -> None:
             )
 
 
-def _quality(console: Console, evaluation: dict[str, Any]) -> None:
-    rivals = evaluation["baselines"]
-    table = Table(title="held-out text, lower is better", title_justify="left", box=None, pad_edge=False)
-    table.add_column("")
-    table.add_column("bits per byte", justify="right")
-    rows = {
-        "this model": evaluation["held_out_bits_per_byte"],
-        f"xz -{rivals['xz_preset']}, having read the training text": rivals[
-            "xz_with_training_text_bits_per_byte"
-        ],
-        f"xz -{rivals['xz_preset']}": rivals["xz_bits_per_byte"],
-        "unigram model": rivals["unigram_bits_per_byte"],
-    }
-    for name, bits in rows.items():
-        if bits is not None:
-            table.add_row(name, f"{bits:.3f}")
-    console.print(table)
-    console.print(
-        f"{counted(evaluation['held_out_documents'], 'document')}, {size(evaluation['held_out_bytes'])}; "
-        f"{evaluation['held_out_loss_nats_per_token']:.3f} nats a token, "
-        f"perplexity {evaluation['held_out_perplexity']:.1f}\n",
-        markup=False,
-    )
-
-
-def _sample(console: Console, samples: list[dict[str, str]]) -> None:
-    if not samples:
+def _previous(console: Console, finished: FinishedRun) -> None:
+    """Print what the last run of the same name had better and worse, where there is one."""
+    folder = previous_run(finished.folder)
+    if folder is None:
         return
-    prompt, text = samples[0]["prompt"], samples[0]["text"]
-    cut = text if len(text) <= SAMPLE_CHARACTERS else text[:SAMPLE_CHARACTERS].rstrip() + " ..."
-    console.print("a sample", markup=False)
-    console.print(f"[{prompt}]{cut}\n", markup=False, style="italic")
+    found = compare_evaluations(evaluation_of(folder).folder, finished.artifacts["evaluate"].folder)
+    console.print(f"beside the run before, {folder.name}", markup=False, soft_wrap=True)
+    show_changes(console, found)
+    console.print()
 
 
 def _prediction(console: Console, pairs: dict[str, list[float]]) -> None:

@@ -1,4 +1,4 @@
-"""The evaluate stage: perplexity on held-out documents, rivals for scale, and a few samples."""
+"""The evaluate stage: perplexity on held-out documents, rivals for scale, a few samples, and questions."""
 
 from __future__ import annotations
 
@@ -20,13 +20,21 @@ from forge.data.loading import TokenShard
 from forge.data.pairs import Reference
 from forge.errors import StageError
 from forge.evaluate import baselines
-from forge.evaluate.held_out import HeldOut, select_held_out
-from forge.evaluate.perplexity import stream_loss_nats
+from forge.evaluate.by_document import write_losses
+from forge.evaluate.closed_book import ask_questions
+from forge.evaluate.examined import Examined, examine
+from forge.evaluate.near_copies import near_copies
+from forge.evaluate.perplexity import document_loss_nats
 from forge.evaluate.preferences import measure_preferences
+from forge.evaluate.regurgitation import Trained, regurgitation
 from forge.evaluate.samples import continue_prompt
-from forge.evaluate.texts import held_out_text
+from forge.evaluate.tasks import run_tasks
+from forge.evaluate.texts import held_out_sources
 from forge.plan.types import Plan
 from forge.progress import Progress
+
+FEW_DOCUMENTS = 10
+"""Below that a figure on held-out text says as much about the documents as about the model."""
 
 
 def evaluate_model(
@@ -41,6 +49,9 @@ def evaluate_model(
 ) -> dict[str, Any]:
     """Measure the model in `train` on held-out documents, write `out`/evaluation.json and return its content.
 
+    `out`/held_out.jsonl has the loss of every document. Where questions are asked, `out`/questions.jsonl has every one
+    (`forge.evaluate.recall`).
+
     Bits per byte = summed loss in bits / UTF-8 bytes of the measured documents. The sum includes what it costs to
     predict where documents begin and end, so text of the same corpus compares across tokenizers. Of conversations only
     answers, with their ends, are predicted and counted; a prompt is what a user says, and the sample the answer. Of
@@ -49,26 +60,30 @@ def evaluate_model(
 
     Raises:
         StageError: nothing is held out, the limit is below the first document, a prompt is too long, the loss is
-            not finite, or the artifacts do not belong together.
+            not finite, the artifacts do not belong together, or a file of questions or facts is wrong.
     """
     parameters = plan.stage("evaluate").parameters
     facts = json.loads((tokens / "tokens.json").read_text(encoding="utf-8"))
-    stream = TokenShard.open(tokens, "held_out")
-    held_out = select_held_out(tokens, stream, parameters["held_out_max_tokens"])
-    text = held_out_text(corpus, held_out, plan.schedule.task)
-    model = _load(train, plan.layout.device)
+    examined = examine(parameters, corpus, tokens, plan.schedule.task, progress)
+    stream, held_out = examined.stream, examined.held_out
+    model = load_model(train, plan.layout.device)
 
-    progress.note(f"measuring {held_out.tokens} of {len(stream)} held-out tokens")
-    nats = stream_loss_nats(
+    progress.note(f"measuring {held_out.tokens} of {facts['held_out_tokens']} held-out tokens")
+    if len(held_out.document_ids) < FEW_DOCUMENTS:
+        progress.note(
+            f"held-out documents: {len(held_out.document_ids)}, few to judge by: raise data.held_out_fraction"
+        )
+    losses = document_loss_nats(
         model,
         stream,
-        held_out.tokens,
+        held_out.ends,
         plan.schedule.sequence_length,
         plan.layout.micro_batch_sequences,
         facts["bos_id"],
         facts["eos_id"],
         progress,
     )
+    nats = float(losses.sum())
     loss_nats = nats / max(held_out.predicted_tokens, 1)
     result = {
         "held_out_loss_nats_per_token": loss_nats,
@@ -78,10 +93,24 @@ def evaluate_model(
         "held_out_predicted_tokens": held_out.predicted_tokens,
         "held_out_bytes": held_out.bytes,
         "held_out_documents": len(held_out.document_ids),
-        "held_out_tokens_available": len(stream),
+        "held_out_tokens_available": facts["held_out_tokens"],
+        "held_out_by_source": write_losses(out, held_out, held_out_sources(corpus), losses.tolist()),
+        "held_out_near_copies": near_copies(
+            corpus,
+            held_out.document_ids,
+            plan.stage("corpus").parameters["shingle_words"],
+            plan.stage("corpus").parameters["near_duplicate_jaccard"],
+            progress,
+        ),
         "sequence_length": plan.schedule.sequence_length,
         "samples": _samples(plan, model, tokenizer, facts["eos_id"], progress),
-        "baselines": _baselines(tokens, corpus, held_out, text, facts["vocab_size"], progress),
+        "baselines": _baselines(tokens, corpus, examined, facts["vocab_size"], progress),
+        "contamination": examined.contamination,
+        "regurgitation": _regurgitation(plan, model, corpus, tokens, progress),
+        "recall": ask_questions(plan, parameters, examined.questions, model, corpus, tokenizer, out, progress)
+        if examined.questions
+        else None,
+        "tasks": _tasks(plan, train, tokenizer, progress),
     }
     if reference is not None:
         result["preferences"] = measure_preferences(
@@ -100,7 +129,8 @@ def evaluate_model(
     return result
 
 
-def _load(train: Path, device: str) -> Any:
+def load_model(train: Path, device: str) -> Any:
+    """Return the model that a training left, to be measured. Raises StageError where there is none to load."""
     transformers.utils.logging.disable_progress_bar()
     try:
         model = transformers.AutoModelForCausalLM.from_pretrained(train, local_files_only=True, dtype="auto")
@@ -133,12 +163,39 @@ def _samples(plan: Plan, model: Any, folder: Path, eos_id: int, progress: Progre
     return samples
 
 
+def _tasks(plan: Plan, train: Path, tokenizer: Path, progress: Progress) -> dict[str, dict[str, Any]]:
+    tasks = plan.stage("evaluate").parameters["tasks"]
+    if not tasks:
+        return {}
+    progress.note("running standard tasks in lm-eval")
+    device, batch_sequences = plan.layout.device, plan.layout.micro_batch_sequences
+    return run_tasks(tasks, train, tokenizer, device, batch_sequences, plan.seed)
+
+
+def _regurgitation(
+    plan: Plan, model: Any, corpus: Path, tokens: Path, progress: Progress
+) -> dict[str, Any] | None:
+    passages = plan.stage("evaluate").parameters["regurgitation_samples"]
+    if not passages:
+        return None
+    return regurgitation(
+        model,
+        Trained.open(tokens, plan.schedule),
+        corpus,
+        passages,
+        plan.seed,
+        plan.layout.micro_batch_sequences,
+        progress,
+    )
+
+
 def _baselines(
-    tokens: Path, corpus: Path, held_out: HeldOut, text: bytes, vocab_size: int, progress: Progress
+    tokens: Path, corpus: Path, examined: Examined, vocab_size: int, progress: Progress
 ) -> dict[str, Any]:
+    held_out, text = examined.held_out, "".join(examined.texts).encode()
     bits = baselines.unigram_bits(
         TokenShard.open(tokens, "train"),
-        TokenShard.open(tokens, "held_out"),
+        examined.stream,
         held_out.tokens,
         vocab_size,
         progress,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from forge.data.boundaries import document_positions, positions_from
@@ -13,7 +15,6 @@ from forge.errors import StageError
 from forge.progress import Progress
 
 
-@torch.inference_mode()
 def stream_loss_nats(
     model: torch.nn.Module,
     shard: TokenShard,
@@ -26,6 +27,28 @@ def stream_loss_nats(
 ) -> float:
     """Return the summed cross-entropy, in nats, of tokens 1 .. `tokens` - 1 of the stream, or of the answers in it.
 
+    As `document_loss_nats`, of one document.
+    """
+    return float(
+        document_loss_nats(
+            model, shard, [tokens], sequence_length, batch_sequences, bos_id, eos_id, progress
+        ).sum()
+    )
+
+
+@torch.inference_mode()
+def document_loss_nats(
+    model: torch.nn.Module,
+    shard: TokenShard,
+    ends: Sequence[int],
+    sequence_length: int,
+    batch_sequences: int,
+    bos_id: int,
+    eos_id: int,
+    progress: Progress,
+) -> npt.NDArray[np.float64]:
+    """Return the cross-entropy of each document's tokens (but the first of all), or of its answers, in nats.
+
     The stream is cut into windows of `sequence_length` inputs; the last token of a window is the first input of
     the next, so each token but the first is predicted exactly once. A token is predicted from those before it in its
     document and its window, as in training, which makes the sum an upper bound on what a sliding window would give.
@@ -35,7 +58,7 @@ def stream_loss_nats(
         model: maps ids [n, length] to `.logits` [n, length, vocabulary]; attention does not go back over a position 0,
             as transformers sees to.
         shard: the stream.
-        tokens: how many tokens from its start to measure, at least 2.
+        ends: where documents from the start of the stream on end, in tokens; the last is at least 2.
         sequence_length: inputs in a window.
         batch_sequences: windows in a forward pass.
         bos_id: what a document begins with.
@@ -46,9 +69,9 @@ def stream_loss_nats(
         StageError: the loss is not finite.
     """
     device = next(model.parameters()).device
-    predicted = tokens - 1
+    predicted = ends[-1] - 1
     progress.start(predicted, "tokens")
-    total_nats = 0.0
+    nats = np.zeros(len(ends), np.float64)
     for start, rows, length in window_blocks(predicted, sequence_length, batch_sequences):
         flat = np.asarray(shard.window(start, rows * length + 1), dtype=np.int64)
         ids = flat[:-1].reshape(rows, length)
@@ -69,13 +92,14 @@ def stream_loss_nats(
             reduction="none",
             ignore_index=IGNORED,
         )
-        total_nats += float(losses.double().sum())
+        owners = np.searchsorted(ends, np.arange(start + 1, start + 1 + rows * length), side="right")
+        nats += np.bincount(owners, losses.double().cpu().numpy(), minlength=len(ends))
         progress.advance(rows * length)
-    if not math.isfinite(total_nats):
+    if not math.isfinite(nats.sum()):
         raise StageError(
-            f"evaluate: held-out loss is {total_nats}: the trained weights are broken, train again"
+            f"evaluate: held-out loss is {nats.sum()}: the trained weights are broken, train again"
         )
-    return total_nats
+    return nats
 
 
 def window_blocks(predicted: int, sequence_length: int, batch_sequences: int) -> list[tuple[int, int, int]]:

@@ -55,7 +55,7 @@ def continue_prompt(
     generator = torch.Generator().manual_seed(seed)
     written: list[int] = []
     ids = torch.tensor([prompt_ids], device=device)
-    cache = {_cache_argument(model): transformers.DynamicCache()}
+    cache = {cache_argument(model): transformers.DynamicCache()}
     while len(written) < room_tokens:
         logits = model(input_ids=ids, use_cache=True, **cache).logits
         token = _choose(logits[0, -1].float().cpu(), temperature, generator)
@@ -66,7 +66,7 @@ def continue_prompt(
     return str(tokenizer.decode(written, skip_special_tokens=True))
 
 
-def _cache_argument(model: Any) -> str:
+def cache_argument(model: Any) -> str:
     """Return what this version of transformers calls the cache: 5.24 renamed `past_key_values`."""
     return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
 

@@ -23,8 +23,23 @@ def predicted_text(text: str, task: Task) -> str:
     return "".join(message.content for message in messages if message.role == ANSWERS)
 
 
-def held_out_text(corpus: Path, held_out: HeldOut, task: Task) -> bytes:
-    """Return what is predicted of the measured documents, as UTF-8, in stream order, nothing between them.
+def message_texts(text: str, task: Task) -> list[str]:
+    """Return the texts in a document of the corpus: itself, or the messages of a conversation or of both of a pair."""
+    if task == "pretrain":
+        return [text]
+    if task == "sft":
+        return [message.content for message in conversations.from_text(text)]
+    pair = preferences.from_text(text)
+    return [message.content for message in (*pair.prompt, *pair.chosen, *pair.rejected)]
+
+
+def held_out_sources(corpus: Path) -> dict[str, str]:
+    """Return the source of each held-out document of a corpus."""
+    return {row.document_id: row.source for row in corpus_rows(corpus, "held_out")}
+
+
+def held_out_texts(corpus: Path, held_out: HeldOut, task: Task) -> list[str]:
+    """Return what is predicted of each measured document, in stream order.
 
     Raises:
         StageError: the corpus lacks one of them, or their bytes are not those the tokens were made from.
@@ -32,13 +47,14 @@ def held_out_text(corpus: Path, held_out: HeldOut, task: Task) -> bytes:
     remedy = "evaluate with the corpus the tokens were made from"
     wanted = set(held_out.document_ids)
     rows = (row for row in corpus_rows(corpus, "held_out") if row.document_id in wanted)
-    texts = {row.document_id: predicted_text(row.text, task).encode() for row in rows}
-    if absent := wanted - set(texts):
+    by_id = {row.document_id: predicted_text(row.text, task) for row in rows}
+    if absent := wanted - set(by_id):
         raise StageError(f"evaluate: {corpus}: lacks document {min(absent)} of the tokens: {remedy}")
-    text = b"".join(texts[identifier] for identifier in held_out.document_ids)
-    if len(text) != held_out.bytes:
+    texts = [by_id[identifier] for identifier in held_out.document_ids]
+    size_bytes = sum(len(text.encode()) for text in texts)
+    if size_bytes != held_out.bytes:
         raise StageError(
-            f"evaluate: {corpus}: its held-out text has {len(text)} bytes, "
+            f"evaluate: {corpus}: its held-out text has {size_bytes} bytes, "
             f"the tokens stand for {held_out.bytes}: {remedy}"
         )
-    return text
+    return texts

@@ -123,7 +123,14 @@ def plan_stages(
             "initial_weights_sha256": [source.sha256 for source in initial_weights],
             "seed": spec["seed"],
         },
-        "evaluate": {**evaluate, "seed": spec["seed"]},
+        "evaluate": {
+            # Another bound is no other measurement.
+            **{key: value for key, value in evaluate.items() if key != "gates"},
+            "questions_sha256": _sha256_of_named(evaluate["questions"]),
+            "facts_sha256": _sha256_of_named(evaluate["facts"]),
+            "tasks_sha256": [_sha256(task) for task in evaluate["tasks"]],
+            "seed": spec["seed"],
+        },
         "export": {
             "formats": export["formats"],
             "gguf_types": export["gguf_types"],
@@ -165,6 +172,10 @@ def _sha256(path: str) -> str | None:
         return hashlib.sha256(Path(path).read_bytes()).hexdigest()
     except OSError:
         return None
+
+
+def _sha256_of_named(path: str | None) -> str | None:
+    return None if path is None else _sha256(path)
 
 
 @functools.cache

@@ -42,6 +42,10 @@ def check_task(spec: dict[str, Any]) -> None:
             )
         if spec["train"]["phases"]:
             lines.append("train.phases: preferences are learnt in one mixture: use train.phases=null")
+        if spec["evaluate"]["contamination"] == "drop":
+            lines.append(
+                "evaluate.contamination: held-out preferences are measured whole: use evaluate.contamination=report"
+            )
         if spec["engine"]["sequence_parallel_degree"] not in ("auto", 1):
             lines.append("engine.sequence_parallel_degree: answers are compared on whole sequences: use 1")
     if lines:

@@ -7,15 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from forge.engine.checkpoint_folder import (
-    MANIFEST,
-    checkpoint_folder,
-    checkpoint_name,
-    checkpoint_steps,
-    files_problem,
-    read_manifest,
-)
-from forge.engine.identity import training_id
 from forge.errors import StageError
 from forge.export.llama_server import require_llama_cpp
 from forge.files import WORK_FOLDER
@@ -23,6 +14,8 @@ from forge.plan.stages import plan_stage
 from forge.plan.types import Plan, StagePlan, content_hash, load_plan
 from forge.progress import Progress
 from forge.run.artifacts import Artifact, find_artifact, make_artifact
+from forge.run.gates import lines_of_gates
+from forge.run.trained import newest_checkpoint, write_weights
 
 if TYPE_CHECKING:
     from forge.export.export import Trained
@@ -32,7 +25,8 @@ def export_run(run_dir: Path, formats: Sequence[str], progress: Progress) -> Art
     """Return the export of a run in `formats`, made where it is not there yet.
 
     Raises:
-        StageError: the run has neither a trained model nor a checkpoint, or the export failed.
+        StageError: the run has neither a trained model nor a checkpoint, its evaluation breaks a gate, or the export
+            failed.
         SpecError: the folder is no run.
     """
     plan, root = load_plan(run_dir / "plan.json"), run_dir.resolve().parent.parent / "artifacts"
@@ -43,6 +37,8 @@ def export_run(run_dir: Path, formats: Sequence[str], progress: Progress) -> Art
     tokenizer, tokens, train, evaluate = found.values()
     if tokenizer is None or tokens is None:
         raise StageError(f"export: {run_dir}: has no tokens yet: give its forge-run command again")
+    if evaluate is not None and (lines := lines_of_gates(plan, evaluate.summary)):
+        raise StageError(*lines)
     parameters = plan.stage("export").parameters | {"formats": list(formats)}
     keys = {name: artifact.key for name, artifact in found.items() if artifact is not None}
     if train is not None:
@@ -52,13 +48,13 @@ def export_run(run_dir: Path, formats: Sequence[str], progress: Progress) -> Art
             root, stage, lambda out: _export(plan, stage, trained, out, progress), _wait(progress)
         )
 
-    checkpoint, manifest = _newest_checkpoint(plan, run_dir, progress)
+    checkpoint, manifest = newest_checkpoint(plan, run_dir, "export", progress)
     step: int = manifest["step"]
     stage = plan_stage("export", parameters, keys | {"checkpoint": content_hash(manifest)})
 
     def make(out: Path) -> dict[str, Any]:
         weights = out / WORK_FOLDER / "train"
-        _write_weights(plan, checkpoint, manifest, weights)
+        write_weights(plan, checkpoint, manifest, "export", weights)
         return _export(plan, stage, _trained(weights, tokenizer, tokens, None, step), out, progress)
 
     progress.note(f"the training is at step {step} of {plan.schedule.steps}: exporting {checkpoint}")
@@ -83,36 +79,3 @@ def _export(plan: Plan, stage: StagePlan, trained: Trained, out: Path, progress:
 
     stages = tuple(stage if each.name == stage.name else each for each in plan.stages)
     return export_model(replace(plan, stages=stages), trained, out, progress)
-
-
-def _newest_checkpoint(plan: Plan, run_dir: Path, progress: Progress) -> tuple[Path, dict[str, Any]]:
-    """Return the newest checkpoint whose every byte is as it was written, and its manifest."""
-    folder = checkpoint_folder(run_dir)
-    for step in checkpoint_steps(folder):
-        checkpoint = folder / checkpoint_name(step)
-        try:
-            manifest = read_manifest(checkpoint, training_id(plan))
-            problem = files_problem(checkpoint, manifest["files"], sorted(manifest["files"]))
-        except ValueError as error:
-            problem = str(error)
-        if problem is None:
-            return checkpoint, manifest
-        progress.note(f"checkpoint {checkpoint.name} is not used: {problem}")
-    raise StageError(
-        f"export: {folder}: has no whole checkpoint ({MANIFEST} and its files): give the run's forge-run command again"
-    )
-
-
-def _write_weights(plan: Plan, checkpoint: Path, manifest: dict[str, Any], out: Path) -> None:
-    """Write the weights of a checkpoint as the train stage leaves them, in the precision of the training."""
-    if plan.model.lora_rank:
-        raise StageError(
-            f"export: {checkpoint}: holds adapters alone: give the run's forge-run command again, its end merges them"
-        )
-    from forge.engine.checkpoint import pieces_of
-    from forge.engine.shards import read_weights
-    from forge.engine.weights import weights_dtype, write_transformers_folder
-
-    weights = read_weights(pieces_of(manifest), checkpoint)
-    dtype = weights_dtype(plan)
-    write_transformers_folder({name: tensor.to(dtype) for name, tensor in weights.items()}, plan, out)

@@ -46,6 +46,9 @@ def headline(artifact: Artifact) -> str:
         line = f"{found['held_out_bits_per_byte']:.3f} bits per byte on {documents}"
         if preferences := found.get("preferences"):
             line += f", the preferred answer gains more in {preferences['accuracy']:.0%}"
+        recited = found["regurgitation"]
+        if recited is not None and recited["passages"]:
+            line += f", {recited['verbatim']} of {counted(recited['passages'], 'training passage')} recited"
         return line
     return f"{size(found['bytes'])}, {_proven(found['proof'])}"
 

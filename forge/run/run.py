@@ -21,6 +21,7 @@ from forge.plan.types import Plan, StagePlan, plan_to_json
 from forge.progress import Progress
 from forge.run.artifacts import Artifact, find_artifact, link_artifact, make_artifact, remove_dead
 from forge.run.display import Display, StageDisplay
+from forge.run.gates import lines_of_gates
 from forge.run.headlines import headline
 from forge.run.quantities import duration
 from forge.run.stages import WORK, Workplace
@@ -98,6 +99,10 @@ def _stages(place: Workplace, root: Path, display: Display) -> tuple[dict[str, A
     artifacts: dict[str, Artifact] = {}
     made = []
     # What would fail at the end of a long training fails before it.
+    if find_artifact(root, place.plan.stage("evaluate")) is None:
+        from forge.evaluate.preflight import check_evaluation
+
+        check_evaluation(place.plan.stage("evaluate").parameters)
     if find_artifact(root, place.plan.stage("export")) is None:
         require_llama_cpp(place.plan.stage("export").parameters.get("formats", ()))
         # Heavy, and a run that is done needs none of it.
@@ -112,7 +117,16 @@ def _stages(place: Workplace, root: Path, display: Display) -> tuple[dict[str, A
         artifacts[stage.name] = artifact
         place.artifacts[stage.name] = artifact.folder
         link_artifact(artifact, place.run_dir)
+        if stage.name == "evaluate":
+            _check_gates(place, artifact)
     return artifacts, tuple(made)
+
+
+def _check_gates(place: Workplace, evaluation: Artifact) -> None:
+    """Raise StageError where the evaluation breaks a gate of the plan: nothing is exported then."""
+    if lines := lines_of_gates(place.plan, evaluation.summary):
+        append_event(place.run_dir / "events.jsonl", "stage_failed", stage="export", error="; ".join(lines))
+        raise StageError(*lines)
 
 
 def _carry_out(place: Workplace, stage: StagePlan, root: Path, display: Display) -> Artifact:

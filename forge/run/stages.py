@@ -138,6 +138,13 @@ def _engine(
             raise StageError(
                 f"{stage}: {source.path}: is not what it was when the plan was compiled: give the same command again"
             )
+    evaluation = place.plan.stage("evaluate").parameters
+    if evaluation["contamination"] == "refuse":
+        # What would be refused after a long training is refused before it.
+        from forge.evaluate.examined import examine
+
+        artifacts = place.artifacts
+        examine(evaluation, artifacts["corpus"], artifacts["tokens"], place.plan.schedule.task, progress)
     cluster = place.cluster if place.plan.layout.nodes > 1 else None
     job = Job(
         place.plan,

@@ -204,6 +204,56 @@ def _muon_alone(optimizer: str, parametrization: str, states: str) -> str | None
     return None
 
 
+def _question_template(template: str) -> str | None:
+    if "{question}" in template:
+        return None
+    return "has no {question} in it, where the question goes: add it"
+
+
+def _fact_templates(templates: dict[str, str]) -> str | None:
+    for attribute, template in templates.items():
+        if "{subject}" not in template:
+            return f"the template of {attribute!r} has no {{subject}} in it, where the subject's name goes: add it"
+    return None
+
+
+def _one_rival(endpoint: str | None, folder: str | None) -> str | None:
+    if endpoint is None or folder is None:
+        return None
+    return "a rival is behind evaluate.rival_endpoint or in evaluate.rival_folder: give one, the other null"
+
+
+NEED_NO_QUESTIONS = (
+    "max_held_out_bits_per_byte",
+    "max_held_out_near_copies",
+    "max_held_out_contaminated_fraction",
+    "max_recited_fraction",
+    "min_task_scores",
+)
+"""Gates on the held-out text, that of the training, and standard tasks."""
+
+
+def _gates(
+    gates: dict[str, float | None], questions: str | None, facts: str | None, retrieval: bool
+) -> str | None:
+    asked = [name for name, bound in gates.items() if bound is not None and name not in NEED_NO_QUESTIONS]
+    if asked and questions is None and facts is None:
+        return f"{asked[0]} is a gate on questions, and none are asked: give evaluate.questions or evaluate.facts"
+    if "min_known_exact_over_retrieval" in asked and not retrieval:
+        return (
+            "min_known_exact_over_retrieval is a gate on retrieval, which is off: use evaluate.retrieval=true"
+        )
+    return None
+
+
+def _task_gates(gates: dict[str, Any], tasks: list[str]) -> str | None:
+    # What a file calls its task is in the file.
+    unknown = [task for task in gates.get("min_task_scores", {}) if task not in tasks]
+    if not unknown or any(task.endswith((".yaml", ".yml")) for task in tasks):
+        return None
+    return f"min_task_scores bounds {unknown[0]}, which is not run: add it to evaluate.tasks"
+
+
 _RULES = (
     _Rule(("train.global_batch_tokens", "train.sequence_length"), _batch),
     _Rule(("train.tokens", "train.global_batch_tokens"), _enough_tokens),
@@ -232,6 +282,11 @@ _RULES = (
     _Rule(("train.optimizer", "model.experts"), _muon_model),
     _Rule(("train.optimizer", "train.lora_rank"), _muon_adapters),
     _Rule(("train.optimizer", "train.parametrization", "train.optimizer_states"), _muon_alone),
+    _Rule(("evaluate.question_template",), _question_template),
+    _Rule(("evaluate.fact_templates",), _fact_templates),
+    _Rule(("evaluate.rival_endpoint", "evaluate.rival_folder"), _one_rival),
+    _Rule(("evaluate.gates", "evaluate.questions", "evaluate.facts", "evaluate.retrieval"), _gates),
+    _Rule(("evaluate.gates", "evaluate.tasks"), _task_gates),
 )
 
 

@@ -105,7 +105,10 @@ def test_a_reader_that_leaves_early_is_no_fault(tmp_path: Path) -> None:
     ("arguments", "line"),
     [
         (("pln",), "command line: pln: no such command. did you mean plan?"),
-        (("zzz",), "command line: zzz: no such command. there are: run, plan, audit, export"),
+        (
+            ("zzz",),
+            "command line: zzz: no such command. there are: run, plan, audit, export, evaluate, compare",
+        ),
         (
             ("+recipe=legal_7b", "hardware=cpu"),
             "command line: +recipe=legal_7b: is no command: say what to do with it: forge plan +recipe=legal_7b",

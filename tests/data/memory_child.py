@@ -16,8 +16,9 @@ from forge.data import batches, prefixes, sets, tables, task_work, tasks, tokens
 from forge.data.corpus import build_corpus
 from forge.data.corpus_rows import split_bytes
 from forge.data.lake import build_lake
+from forge.data.loading import SPLITS
 from forge.data.tokenizer import train_tokenizer
-from forge.data.tokens import SPLITS, build_tokens
+from forge.data.tokens import build_tokens
 from forge.data.word_codes import word_codes
 from forge.progress import SilentProgress
 from tests.data.builders import CORPUS, LAKE

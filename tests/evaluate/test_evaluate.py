@@ -1,49 +1,32 @@
 from __future__ import annotations
 
-import hashlib
+import io
 import json
 import lzma
 import math
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 import torch
+from rich.console import Console
 
-from forge.data.corpus_tables import CORPUS
+from forge.cli.evaluation_view import show_evaluation
 from forge.data.loading import TokenShard
 from forge.data.tokens import build_tokens
 from forge.errors import StageError
 from forge.evaluate import baselines
 from forge.evaluate.evaluate import evaluate_model
+from forge.evaluate.metrics import metrics_of
 from forge.plan.types import Plan
 from forge.progress import SilentProgress
+from tests.evaluate.taught import write_corpus
 from tests.export.artifacts import VOCAB_SIZE, documents, planned, write_model, write_tokenizer
 from tests.factories import TOKENS
 
 TRAIN, HELD_OUT = documents(60, seed=1), documents(9, seed=2)
 PARAMETERS = {"prompts": ["the licence", "§ 7"], "sample_tokens": 6, "held_out_max_tokens": 100_000}
-
-
-def write_corpus(folder: Path, train: list[str], held_out: list[str]) -> None:
-    folder.mkdir()
-    rows = [
-        {
-            "document_id": hashlib.sha256(f"{split}{place}".encode()).hexdigest()[:16],
-            "source": "docs",
-            "path": f"{split}-{place}.txt",
-            "text": text,
-            "bytes": len(text.encode()),
-            "words": len(text.split()),
-            "group": f"{split}{place}",
-            "split": split,
-        }
-        for split, texts in (("train", train), ("held_out", held_out))
-        for place, text in enumerate(texts)
-    ]
-    parquet.write_table(pa.Table.from_pylist(rows, CORPUS), folder / "corpus.parquet")
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +40,13 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def evaluate(artifacts: Path, out: Path, plan: Plan | None = None, corpus: str = "corpus") -> dict[str, Any]:
+def evaluate(
+    artifacts: Path,
+    out: Path,
+    plan: Plan | None = None,
+    corpus: str = "corpus",
+    progress: SilentProgress | None = None,
+) -> dict[str, Any]:
     return evaluate_model(
         plan or planned(evaluate=PARAMETERS),
         artifacts / "train",
@@ -65,7 +54,7 @@ def evaluate(artifacts: Path, out: Path, plan: Plan | None = None, corpus: str =
         artifacts / "tokenizer",
         artifacts / "tokens",
         out,
-        SilentProgress(),
+        progress or SilentProgress(),
     )
 
 
@@ -87,6 +76,11 @@ def test_figures_agree_with_each_other_and_with_the_text(
     # Random weights know nothing: somewhere above the entropy of a uniform guess.
     assert loss > 0.9 * math.log(VOCAB_SIZE)
     assert [sample["prompt"] for sample in result["samples"]] == PARAMETERS["prompts"]
+    assert metrics_of(result) == {
+        "held_out_bits_per_byte": result["held_out_bits_per_byte"],
+        "held_out_near_copies": 0,
+        "held_out_contaminated_fraction": 0.0,
+    }
 
     rivals = result["baselines"]
     alone = lzma.compress(text, preset=9 | lzma.PRESET_EXTREME)
@@ -95,6 +89,31 @@ def test_figures_agree_with_each_other_and_with_the_text(
     assert 0 < rivals["xz_with_training_text_bits_per_byte"] < rivals["xz_bits_per_byte"]
     assert rivals["xz_with_training_text_not_measured"] is None
     assert 0 < rivals["unigram_bits_per_byte"] < result["held_out_bits_per_byte"]
+
+
+def test_the_loss_is_known_by_document_and_by_source(artifacts: Path, tmp_path: Path) -> None:
+    result = evaluate(artifacts, tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "held_out.jsonl").read_text().splitlines()]
+    assert [row["bytes"] for row in rows] == [len(text.encode()) for text in HELD_OUT]
+    nats = sum(row["nats"] for row in rows)
+    assert nats == pytest.approx(result["held_out_loss_nats_per_token"] * result["held_out_predicted_tokens"])
+    by_source = result["held_out_by_source"]
+    assert {source: one["documents"] for source, one in by_source.items()} == {"docs": 5, "mail": 4}
+    whole = sum(one["bits_per_byte"] * one["bytes"] for one in by_source.values())
+    assert whole / result["held_out_bytes"] == pytest.approx(result["held_out_bits_per_byte"])
+    assert by_source["docs"]["bits_per_byte"] != by_source["mail"]["bits_per_byte"]
+    assert result["held_out_near_copies"]["documents_with_near_copy"] == 0
+
+
+def test_a_whole_evaluation_has_figures_and_can_be_shown(artifacts: Path, tmp_path: Path) -> None:
+    result = evaluate(artifacts, tmp_path)
+    shown = io.StringIO()
+    show_evaluation(Console(file=shown), result)
+    assert f"{result['held_out_bits_per_byte']:.3f}" in shown.getvalue()
+    assert metrics_of(result)["held_out_bits_per_byte"] == result["held_out_bits_per_byte"]
+    assert result["contamination"]["sets"]["held_out"]["texts_contaminated"] == 0
+    # The documents are of forty words at most.
+    assert result["regurgitation"]["passages"] == 0
 
 
 def test_same_inputs_same_bytes(artifacts: Path, tmp_path: Path) -> None:
@@ -114,6 +133,17 @@ def test_the_limit_cuts_between_documents(artifacts: Path, tmp_path: Path) -> No
     assert result["held_out_tokens"] == limit - 1
     assert result["held_out_documents"] == 3
     assert result["held_out_bytes"] == len("".join(HELD_OUT[:3]).encode())
+
+
+def test_few_documents_are_said_to_be_few(artifacts: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+
+    class Notes(SilentProgress):
+        def note(self, line: str) -> None:
+            said.append(line)
+
+    evaluate(artifacts, tmp_path, progress=Notes())
+    assert "held-out documents: 9, few to judge by: raise data.held_out_fraction" in said
 
 
 def test_too_much_text_for_xz_is_said(

@@ -71,3 +71,10 @@ def test_documents_that_do_not_fill_the_stream(tmp_path: Path) -> None:
     write_documents(tmp_path, [5, 5])
     with pytest.raises(StageError, match="does not describe"):
         select_held_out(tmp_path, stream(4), 10)
+
+
+def test_documents_without_text_are_nothing_to_measure(tmp_path: Path) -> None:
+    rows = [{"document_id": "h0", "split": "held_out", "start": 0, "tokens": 2, "bytes": 0}]
+    parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "documents.parquet")
+    with pytest.raises(StageError, match="the held-out documents have no text"):
+        select_held_out(tmp_path, stream(2), 10)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from forge.data.loading import BEGINS, LEARNT, TokenShard
 from forge.engine.model import build_model
 from forge.errors import StageError
-from forge.evaluate.perplexity import stream_loss_nats, window_blocks
+from forge.evaluate.perplexity import document_loss_nats, stream_loss_nats, window_blocks
 from forge.progress import SilentProgress
 from tests.factories import tiny_plan
 
@@ -83,6 +83,14 @@ def test_equals_a_direct_computation_token_by_token() -> None:
     assert other != pytest.approx(nats, rel=1e-6)
     one = stream_loss_nats(model, stream, tokens, sequence_length, 2, -1, -1, SilentProgress())
     assert one != pytest.approx(nats, rel=1e-6)
+
+
+@given(ends=st.lists(st.integers(2, 150), min_size=1, max_size=6, unique=True).map(sorted))
+def test_documents_share_the_loss_of_the_stream(ends: list[int]) -> None:
+    stream = shard(200)
+    nats = document_loss_nats(Constant(0.5), stream, ends, 16, 3, *IDS, SilentProgress())
+    lengths = np.diff([1, *ends])  # the first token of all is not predicted
+    assert nats == pytest.approx(lengths * math.log(VOCAB_SIZE))
 
 
 def test_broken_weights_are_said_not_reported() -> None:

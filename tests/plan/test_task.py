@@ -28,7 +28,13 @@ def test_the_options_for_conversations_go_together() -> None:
 
 
 @pytest.mark.parametrize(
-    "override", ["train.phases=[{fraction:1.0}]", "engine.sequence_parallel_degree=2", "train.z_loss=1e-4"]
+    "override",
+    [
+        "train.phases=[{fraction:1.0}]",
+        "engine.sequence_parallel_degree=2",
+        "train.z_loss=1e-4",
+        "evaluate.contamination=drop",
+    ],
 )
 def test_preferences_are_learnt_in_one_way(override: str) -> None:
     key = override.split("=")[0]

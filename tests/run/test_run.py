@@ -16,10 +16,11 @@ from forge.engine.events import read_events
 from forge.errors import Interrupted, StageError
 from forge.export import llama_server
 from forge.locks import take_lock
-from forge.plan.types import load_plan
-from forge.progress import Progress
+from forge.plan.types import Plan, load_plan, plan_id
+from forge.progress import Progress, SilentProgress
 from forge.run import stages
 from forge.run.display import LineDisplay
+from forge.run.export_run import export_run
 from forge.run.run import FinishedRun, run_folder, run_plan
 from forge.run.stages import Workplace
 from tests.events import EVENT_VALIDATOR
@@ -39,7 +40,11 @@ SUMMARIES: dict[str, dict[str, Any]] = {
         "step_time_s": 0.5,
         "peak_memory_bytes": 1,
     },
-    "evaluate": {"held_out_bits_per_byte": 2.5, "held_out_documents": 1},
+    "evaluate": {
+        "held_out_bits_per_byte": 2.5,
+        "held_out_documents": 1,
+        "regurgitation": {"passages": 8, "verbatim": 2},
+    },
     "export": {"bytes": 7, "proof": {"hf": {"logit_positions_equal": 3}}},
 }
 done: list[str] = []
@@ -91,6 +96,7 @@ def test_all_stages_are_carried_out_in_order_and_then_never_again(tmp_path: Path
     assert done == list(SUMMARIES) == list(first.made)
     assert load_plan(first.folder / "plan.json") == PLAN
     assert [line.split()[0] for line in said.getvalue().splitlines()] == list(SUMMARIES)
+    assert "2.500 bits per byte on 1 document, 2 of 8 training passages recited\n" in said.getvalue()
     assert events(tmp_path)[:2] == [("stage_start", "lake"), ("stage_end", "lake")]
     assert (first.folder / "export" / "export").read_text() == "export"
     written = json.loads((first.folder / "summary.json").read_text())
@@ -226,6 +232,44 @@ def test_a_given_tokenizer_that_no_export_can_express_is_refused_before_anything
             replace(PLAN, stages=tuple(taken)), tmp_path / "out", LineDisplay(io.StringIO(), quiet=False)
         )
     assert done == []
+
+
+def gated(bits_per_byte: float) -> Plan:
+    plan = replace(PLAN, spec={"evaluate": {"gates": {"max_held_out_bits_per_byte": bits_per_byte}}})
+    return replace(plan, id=plan_id(plan))
+
+
+GATED = gated(2.0)
+
+
+def test_a_broken_gate_ends_the_run_before_its_export(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {
+        "held_out_near_copies": {"documents_with_near_copy": 0},
+        "contamination": {"sets": {"held_out": {"contaminated_fraction": 0.0}}},
+        "recall": None,
+        "tasks": {},
+    }
+    monkeypatch.setitem(SUMMARIES, "evaluate", SUMMARIES["evaluate"] | found)
+    for _ in range(2):  # the second finds the evaluation done, and the gate as broken
+        with pytest.raises(StageError) as caught:
+            run_plan(GATED, tmp_path, LineDisplay(io.StringIO(), quiet=False))
+        assert caught.value.exit_code == 4
+        assert caught.value.lines == (
+            "evaluate.gates.max_held_out_bits_per_byte: 2.5 is above 2: "
+            "nothing is exported: train better, or move the gate",
+        )
+    assert done == list(SUMMARIES)[:-1]
+    found_events, _ = read_events(run_folder(GATED, tmp_path) / "events.jsonl")
+    for event in found_events:
+        EVENT_VALIDATOR.validate(event)
+    assert [event["event"] for event in found_events[-2:]] == ["stage_failed", "stage_failed"]
+    assert not list((tmp_path / "artifacts").glob("export-*"))
+    with pytest.raises(StageError, match=r"max_held_out_bits_per_byte: 2\.5 is above 2"):
+        export_run(run_folder(GATED, tmp_path), ["hf"], SilentProgress())
+
+    assert run_plan(gated(2.5), tmp_path, LineDisplay(io.StringIO(), quiet=False)).made == ("export",)
 
 
 def test_drift_that_was_accepted_is_an_event_of_the_schema(tmp_path: Path) -> None:

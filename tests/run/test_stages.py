@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 
 from forge.data.fingerprint import fingerprint
+from forge.data.tokens import build_tokens
 from forge.errors import StageError
 from forge.plan.types import Plan, SourcePlan, StagePlan
 from forge.progress import SilentProgress
 from forge.run.stages import WORK, Workplace
-from tests.data.builders import LAKE, prose_files, write_folder
-from tests.factories import tiny_plan
+from tests.data.builders import LAKE, prose, prose_files, write_folder
+from tests.evaluate.taught import write_corpus
+from tests.export.artifacts import planned, write_tokenizer
+from tests.factories import TOKENS, tiny_plan
 
 LONG_AGO_S = 1_000_000_000
 
@@ -73,3 +76,17 @@ def test_the_next_lake_reads_only_what_is_new(tmp_path: Path) -> None:
     write_folder(folder, {"new.txt": "a document more"})
     make_lake(plan_of(folder, cache), tmp_path / "artifacts" / "lake-two", cache, progress)
     assert progress.lines == ["5 of 6 files are what an earlier run read: not read again"]
+
+
+def test_a_contaminated_evaluation_is_refused_before_the_training(tmp_path: Path) -> None:
+    held_out, leaked = prose(90, 30), prose(91, 30)
+    write_corpus(tmp_path / "corpus", [*(prose(seed, 30) for seed in range(4)), leaked], [held_out, leaked])
+    write_tokenizer(tmp_path / "tokenizer")
+    (tmp_path / "tokens").mkdir()
+    build_tokens(tmp_path / "corpus", tmp_path / "tokenizer", TOKENS, tmp_path / "tokens", SilentProgress())
+    place = Workplace(planned(evaluate={"contamination": "refuse"}), tmp_path, None)
+    place.artifacts.update({name: tmp_path / name for name in ("corpus", "tokenizer", "tokens")})
+    (tmp_path / "train").mkdir()
+    with pytest.raises(StageError, match="refuse: 1 of 2 held-out documents share a run of 13 words"):
+        WORK["train"](place, tmp_path / "train", SilentProgress())
+    assert list((tmp_path / "train").iterdir()) == []

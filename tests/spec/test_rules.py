@@ -96,3 +96,66 @@ def test_the_order_of_keys_is_the_schema_s_whoever_set_them(workspace: Workspace
     workspace.write("my_conf/export/hf.yaml", "dtype: auto\ngguf_types: [f16]\nformats: [hf]\n")
     assert list(workspace.compose().values["export"]) == ["formats", "dtype", "gguf_types"]
     assert list(workspace.compose().values)[:4] == ["name", "seed", "output_dir", "hostfile"]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("evaluate.question_template=ask", "evaluate.question_template: has no {question} in it"),
+        (
+            "evaluate.fact_templates={price: What does it cost?}",
+            "evaluate.fact_templates: the template of 'price' has no {subject} in it",
+        ),
+        ("evaluate.rival_endpoint=localhost", "evaluate.rival_endpoint: 'localhost' must be an address"),
+    ],
+)
+def test_what_questions_are_made_of_is_looked_at(workspace: Workspace, override: str, message: str) -> None:
+    (line,) = workspace.complaints(override)
+    assert message in line
+
+
+def test_a_rival_is_one(workspace: Workspace) -> None:
+    (line,) = workspace.complaints("evaluate.rival_folder=m", "evaluate.rival_endpoint=http://localhost:1/v1")
+    assert "give one, the other null" in line
+    assert workspace.complaints("evaluate.fact_templates={price: 'What does {subject} cost?'}") == ()
+
+
+def test_a_recipe_names_no_rival(workspace: Workspace) -> None:
+    workspace.write("recipes/x.yaml", "evaluate:\n  rival_endpoint: http://localhost:1/v1\n")
+    (line,) = workspace.complaints("recipe=x")
+    assert "not in a recipe" in line
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["evaluate.gates.min_exact=0.5"], "evaluate.gates.min_exact: no such key"),
+        (["evaluate.gates.max_held_out_bits=2"], "did you mean evaluate.gates.max_held_out_bits_per_byte?"),
+        (
+            ["evaluate.gates.min_known_exact_fraction=60", "evaluate.questions=q"],
+            "is above the most allowed, 1",
+        ),
+        (
+            ["evaluate.gates.min_known_exact_fraction=0.6"],
+            "min_known_exact_fraction is a gate on questions, and none are asked",
+        ),
+        (
+            [
+                "evaluate.gates.min_known_exact_over_retrieval=0",
+                "evaluate.facts=f.csv",
+                "evaluate.retrieval=false",
+            ],
+            "is a gate on retrieval, which is off",
+        ),
+    ],
+)
+def test_a_gate_that_bounds_nothing_is_refused(
+    workspace: Workspace, overrides: list[str], message: str
+) -> None:
+    (line,) = workspace.complaints(*overrides)
+    assert message in line
+
+
+def test_gates_go_with_what_they_bound(workspace: Workspace) -> None:
+    assert workspace.complaints("evaluate.gates.max_held_out_bits_per_byte=2") == ()
+    assert workspace.complaints("evaluate.gates.min_known_exact_fraction=1", "evaluate.questions=q") == ()

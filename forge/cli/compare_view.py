@@ -1,0 +1,81 @@
+"""Two evaluations side by side, as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from forge.run.quantities import counted
+
+MOST_LISTED = 10
+
+
+def show_comparison(console: Console, found: Mapping[str, Any], first: str, second: str) -> None:
+    """Print what `compare_evaluations` found of two runs of these names."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("", first, second, "difference"):
+        table.add_column(column, justify="right" if column else "left", overflow="fold")
+    for name, (one, other) in found["metrics"].items():
+        gap = "" if one is None or other is None else f"{other - one:+.4f}"
+        table.add_row(name, _figure(one), _figure(other), gap)
+    console.print(table)
+    console.print()
+    show_changes(console, found)
+    for name in ("broken", "fixed"):
+        if found["questions"] is not None:
+            _listed(console, name, found["questions"][name])
+
+
+def show_changes(console: Console, found: Mapping[str, Any]) -> None:
+    """Print what differs between two evaluations in a line about the text and one about the questions."""
+    _held_out(console, found["held_out"])
+    _questions(console, found["questions"])
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _held_out(console: Console, found: Mapping[str, Any] | None) -> None:
+    if found is None:
+        line = "held-out text: the runs measured no document in common"
+    else:
+        one, other = found["bits_per_byte"]
+        line = (
+            f"held-out text, {counted(found['documents'], 'document')} in common: "
+            f"{one:.4f} to {other:.4f} bits per byte, {found['difference']:+.4f} "
+            f"(95 %: {found['low_95']:+.4f} to {found['high_95']:+.4f}, p = {found['p_value']:.2g})"
+        )
+    console.print(line, markup=False, soft_wrap=True)
+
+
+def _questions(console: Console, found: Mapping[str, Any] | None) -> None:
+    if found is None:
+        console.print("questions: the runs asked none in common", markup=False, soft_wrap=True)
+        return
+    console.print(
+        f"{counted(found['questions'], 'question')} in common: {len(found['fixed'])} fixed, "
+        f"{len(found['broken'])} broken, {found['unchanged_right']} right in both, "
+        f"{found['unchanged_wrong']} wrong in both (McNemar, p = {found['p_value']:.2g})",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _listed(console: Console, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    if not rows:
+        return
+    table = Table(title=name, title_justify="left", box=None, pad_edge=False)
+    for column in ("question", "right", "before", "after"):
+        table.add_column(column, overflow="fold")
+    for row in rows[:MOST_LISTED]:
+        right = row["answers"][0] if row["answers"] else "(abstain)"
+        table.add_row(*map(Text, (row["question"], right, *row["replies"])))
+    console.print()
+    console.print(table)
+    if len(rows) > MOST_LISTED:
+        console.print(f"and {len(rows) - MOST_LISTED} more: --json has all", style="dim")

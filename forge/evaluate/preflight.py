@@ -1,0 +1,22 @@
+"""What an evaluation needs, looked at before the training: hours later it is too late to name another file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from forge.errors import StageError
+from forge.evaluate.question_set import read_all
+from forge.evaluate.tasks import require_lm_eval
+
+
+def check_evaluation(parameters: Mapping[str, Any]) -> None:
+    """Raise StageError where a file that the evaluate stage's `parameters` name cannot be used."""
+    read_all(parameters)
+    require_lm_eval(parameters["tasks"])
+    folder = parameters["rival_folder"]
+    if folder is not None and not (Path(folder) / "config.json").is_file():
+        raise StageError(
+            f"evaluate.rival_folder: {folder}: has no config.json: name the Hugging Face folder of a model"
+        )
