@@ -19,6 +19,7 @@ from typing import Any
 
 from benchmarks.company_folder import make_company
 from forge.cli.compiling import compile_overrides
+from forge.errors import UserError
 from forge.evaluate.recall import MODEL, QUESTIONS
 from forge.export.llama_server import LlamaServer
 from forge.plan.machine import probe_machine
@@ -50,10 +51,15 @@ def prove(folder: Path, scale: float, more: Sequence[str]) -> int:
         f"output_dir={folder}",
         *more,
     ]
+    try:
+        plan = compile_overrides(overrides, probe_machine(), needs_data=True).plan
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
     print(f"$ forge-run {' '.join(overrides)}", flush=True)
     status = subprocess.run([sys.executable, "-m", "forge.cli.main", "run", *overrides]).returncode
     if status == 0:
-        ask_served(compile_overrides(overrides, probe_machine(), needs_data=True).plan, folder)
+        ask_served(plan, folder)
     return status
 
 

@@ -38,7 +38,7 @@ def test_a_company_is_learnt_asked_served_and_asked_again(tmp_path: Path) -> Non
 
 
 @pytest.mark.soak
-def test_a_mistake_in_the_overrides_is_told_as_forge_run_tells_it(tmp_path: Path) -> None:
+def test_a_mistake_in_the_overrides_is_one_line(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks.proof", "--folder", str(tmp_path), "--scale", "0.1"]
     done = subprocess.run([*command, "train.steps=0"], capture_output=True, text=True)
     assert done.returncode == 2
