@@ -13,6 +13,7 @@ from forge.data.tokens import build_tokens
 from forge.errors import StageError
 from forge.evaluate.evaluate import evaluate_model
 from forge.evaluate.examined import Examined, examine
+from forge.plan.types import Task
 from forge.progress import SilentProgress
 from tests.data.builders import prose
 from tests.evaluate.taught import write_corpus
@@ -51,9 +52,9 @@ def write_questions(path: Path, *rows: dict[str, Any]) -> str:
     return str(path)
 
 
-def look(artifacts: Path, **parameters: Any) -> Examined:
+def look(artifacts: Path, task: Task = "pretrain", **parameters: Any) -> Examined:
     given = {**evaluate_defaults(), "held_out_max_tokens": 10_000, **parameters}
-    return examine(given, artifacts / "corpus", artifacts / "tokens", "pretrain", SilentProgress())
+    return examine(given, artifacts / "corpus", artifacts / "tokens", task, SilentProgress())
 
 
 def test_what_is_contaminated_is_reported_and_stays(artifacts: Path, tmp_path: Path) -> None:
@@ -138,7 +139,7 @@ def test_of_conversations_answers_are_looked_for_in_every_message(tmp_path: Path
         tmp_path / "corpus", tmp_path / "tokenizer", parameters, tmp_path / "tokens", SilentProgress()
     )
     whole = TokenShard.open(tmp_path / "tokens", "held_out")
-    found = look(tmp_path, contamination="drop")
+    found = look(tmp_path, "sft", contamination="drop")
     assert sorted(found.texts) == sorted([prose(71, 20), prose(73, 20)])
     assert np.array_equal(found.stream.tokens, whole.tokens[: found.held_out.tokens])
     assert found.stream.labels is not None
