@@ -256,12 +256,12 @@ def _contradictions(
                 f"{_divisors_near(degree, train['sequence_length'])}",
             )
     if engine["compile_layers"]:
-        yield from _not_compiled(engine)
+        yield from _not_compiled(engine, train)
     if attention == "flash" and hardware.device == "cpu":
         yield "attention", f"hardware={hardware.name} has no GPU for flash-attn: use engine.attention=sdpa"
 
 
-def _not_compiled(engine: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _not_compiled(engine: dict[str, Any], train: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield what does not go with compiled layers."""
     if engine["zero_stage"] == 3:
         yield (
@@ -274,6 +274,12 @@ def _not_compiled(engine: dict[str, Any]) -> Iterator[tuple[str, str]]:
             "compile_layers",
             "a compiled layer is not checkpointed; it computes its element-wise work again by itself: use "
             "engine.activation_checkpointing=none, or engine.compile_layers=false",
+        )
+    if train["optimizer"] == "muon":
+        yield (
+            "compile_layers",
+            "with muon nothing is compiled, as DeepSpeed would compile its steps anew for each shape: use "
+            "engine.compile_layers=false, or train.optimizer=adamw",
         )
     if engine["sequence_parallel_degree"] not in (AUTO, 1):
         yield (

@@ -19,6 +19,12 @@ from tests.engine.runs import losses, make_run, state_of, train_here, train_in_t
 from tests.factories import tiny_plan
 
 
+@pytest.fixture(autouse=True)
+def _compiling() -> None:
+    """Let torch compile, which a training with Muon in this process has told it not to do."""
+    torch.compiler.set_stance("default")
+
+
 def _documents(first_length: int) -> Documents:
     positions = np.concatenate([np.arange(first_length), np.arange(32 - first_length)])
     return Documents.at(positions[None].repeat(2, 0), torch.device("cpu"))
