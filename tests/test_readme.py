@@ -25,7 +25,7 @@ ELSEWHERE = {
     ".venv/bin/pip install -e '.[demo]'": "tests/test_wheel.py",
     ".venv/bin/forge-run +recipe=legal_tiny": "tests/run/test_whole.py",
     "forge-run +recipe=legal_tiny data.path=/my/folder": "tests/run/test_whole.py",
-    "forge export runs/legal_tiny-e5cc9bbaebe9 --to gguf,ollama": "tests/run/test_whole.py",
+    "forge export runs/legal_tiny-876003c6257b --to gguf,ollama": "tests/run/test_whole.py",
 }
 
 PLAN_ID = re.compile(r"\b[0-9a-f]{12}\b")

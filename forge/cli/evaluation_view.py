@@ -224,11 +224,13 @@ def _regurgitation(console: Console, found: Mapping[str, Any]) -> None:
     console.print(f"{line}: {_rate(found, 'verbatim')}", markup=False, soft_wrap=True)
     read = {f"read {some['from']:g} to {some['below']:g} times": some for some in found["by_times_read"]}
     families = {
-        f"in families of {some['from']:g} to {some['below'] - 1:g} documents": some
+        "without a near copy"
+        if some["below"] == 2
+        else f"in families of {some['from']:g} to {some['below'] - 1:g} documents": some
         for some in found["by_near_copies"]
     }
     for buckets in (read, families):
-        # One line alone would say the same again.
-        for name, some in buckets.items() if len(buckets) > 1 else ():
+        # One line alone would say the same again, and where nothing is recited each says so.
+        for name, some in buckets.items() if len(buckets) > 1 and found["verbatim_fraction"] else ():
             console.print(f"  {name}: {_rate(some, 'verbatim')} of {some['passages']}", markup=False)
     console.print()

@@ -134,9 +134,11 @@ def test_what_is_recited_is_shown_by_how_often_it_was_read() -> None:
         "read 0.5 to 1 times: 10% 3-26 of 30",
         "read 8 to 16 times: 50% 24-76 of 10",
     ]
-    assert "in families of 4 to 7 documents: 100% 57-100 of 5" in shown(
-        EVALUATION | {"regurgitation": both | several}
-    )
+    lines = shown(EVALUATION | {"regurgitation": both | several})
+    assert "without a near copy: 20% 10-35 of 40" in lines
+    assert "in families of 4 to 7 documents: 100% 57-100 of 5" in lines
+    nothing = both | several | recited(40, 0)
+    assert not any("families" in line for line in shown(EVALUATION | {"regurgitation": nothing}))
     none = PASSAGES | recited(0, 0)
     assert "documents are too short to try" in shown(EVALUATION | {"regurgitation": none})[-2]
 
