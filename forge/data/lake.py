@@ -28,8 +28,8 @@ from forge.progress import Progress
 SMALL_BYTES = 4 * 1024 * 1024
 """Sources of fewer bytes are read in this process, but for risky formats: others take longer to start."""
 
-CONVERSATIONS = ".jsonl .ndjson .json, each record with `messages`, or `prompt` and `completion`"
-READ = ".txt .md .rst .html .pdf .docx .pptx .xlsx .csv .eml .mbox .json .jsonl .parquet .arrow .zip .tar, source code"
+RECORD_FILES = ".jsonl .ndjson .json .parquet .arrow, each record with"
+TEXT_FILES = ".txt .md .rst .html .pdf .docx .pptx .xlsx .csv .eml .mbox .json .jsonl .parquet .arrow .zip .tar, source code"
 
 
 def build_lake(
@@ -192,7 +192,14 @@ def _read(
 
 def _nothing_read(sources: Sequence[str], counts: LakeTables, records: str) -> str:
     where = ", ".join(sources)
-    wanted, formats = ("document", READ) if records == "text" else ("conversation", CONVERSATIONS)
+    wanted, formats = {
+        "text": ("document", TEXT_FILES),
+        "conversation": ("conversation", f"{RECORD_FILES} `messages`, or `prompt` and `completion`"),
+        "preference": (
+            "preference",
+            f"{RECORD_FILES} `chosen` and `rejected`, and `prompt` where they lack it",
+        ),
+    }[records]
     if not counts.files:
         return f"lake: {where}: no files: put {wanted}s ({formats}) there"
     reasons: Counter[str] = counts.set_aside

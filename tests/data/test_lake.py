@@ -170,13 +170,20 @@ def test_files_but_no_document_is_one_line_with_counts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("files", [{}, {"a.txt": "no conversation", "b.jsonl": '{"text": "none either"}'}])
+@pytest.mark.parametrize(
+    "records, form",
+    [
+        ("conversation", "`messages`, or `prompt` and `completion`"),
+        ("preference", "`chosen` and `rejected`, and `prompt` where they lack it"),
+    ],
+)
 def test_where_no_conversation_is_found_the_line_says_what_holds_one(
-    tmp_path: Path, files: dict[str, str | bytes]
+    tmp_path: Path, files: dict[str, str | bytes], records: str, form: str
 ) -> None:
     (tmp_path / "in").mkdir()
-    line = failure(tmp_path, [str(write_folder(tmp_path / "in", files))], records="conversation")
-    assert "conversations" in line
-    assert ".jsonl .ndjson .json, each record with `messages`, or `prompt` and `completion`" in line
+    line = failure(tmp_path, [str(write_folder(tmp_path / "in", files))], records=records)
+    assert f"{records}s" in line
+    assert f".jsonl .ndjson .json .parquet .arrow, each record with {form}" in line
     assert ".pdf" not in line
 
 
