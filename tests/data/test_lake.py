@@ -171,7 +171,7 @@ def test_files_but_no_document_is_one_line_with_counts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("files", [{}, {"a.txt": "no conversation", "b.jsonl": '{"text": "none either"}'}])
 @pytest.mark.parametrize(
-    "records, form",
+    ("records", "form"),
     [
         ("conversation", "`messages`, or `prompt` and `completion`"),
         ("preference", "`chosen` and `rejected`, and `prompt` where they lack it"),
