@@ -29,7 +29,10 @@ SMALL_BYTES = 4 * 1024 * 1024
 """Sources of fewer bytes are read in this process, but for risky formats: others take longer to start."""
 
 RECORD_FILES = ".jsonl .ndjson .json .parquet .arrow, each record with"
-TEXT_FILES = ".txt .md .rst .html .pdf .docx .pptx .xlsx .csv .eml .mbox .json .jsonl .parquet .arrow .zip .tar, source code"
+TEXT_FILES = (
+    ".txt .md .rst .html .pdf .docx .pptx .xlsx .csv .eml .mbox .json .jsonl .parquet .arrow .zip .tar, "
+    "source code"
+)
 
 
 def build_lake(
