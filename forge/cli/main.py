@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from types import FrameType
 from typing import Any
 
@@ -29,17 +29,42 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "compare": {},
 }
 
+GROUPS: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
+    # name: (help, commands as above); the function is `GROUP_NAME` in `forge.cli.GROUP_NAME_command`
+    "recipe": (
+        "Recipes: what there is, what one says.",
+        {
+            "list": {},
+        },
+    ),
+}
+
 
 def main() -> None:
     """Run `forge` on the command line of this process."""
-    arguments = sys.argv[1:] or ["--help"]
+    arguments = sys.argv[1:]
+    if not arguments or (arguments[0] in GROUPS and not arguments[1:]):
+        arguments.append("--help")
     app = _app(help=forge.__doc__)
     app.callback()(_options)
     # Only the command that is asked for is imported; help shows all.
-    asked = [name for name in arguments[:1] if name in COMMANDS]
-    for name in asked or COMMANDS:
+    asked = arguments[:1]
+    for name in _asked(COMMANDS, asked, GROUPS):
         app.command(name, context_settings=COMMANDS[name])(_command(name))
+    for group in _asked(GROUPS, asked, COMMANDS):
+        text, commands = GROUPS[group]
+        sub = _app(help=text)
+        sub.callback()(_no_options)
+        for name in _asked(commands, arguments[1:2], ()):
+            sub.command(name, context_settings=commands[name])(_command(f"{group}_{name}"))
+        app.add_typer(sub, name=group)
     sys.exit(call(app, "forge", arguments))
+
+
+def _asked(names: Collection[str], asked: Sequence[str], others: Collection[str]) -> list[str]:
+    """Return those of `names` that the command line asks for; all where it asks for none of these and no other."""
+    found = [name for name in asked if name in names]
+    return found or [name for name in names if not any(word in others for word in asked)]
 
 
 def run_main() -> None:
@@ -112,6 +137,10 @@ def _show_version(asked: bool) -> None:
     if asked:
         print(f"forge {forge.__version__}")
         raise typer.Exit
+
+
+def _no_options() -> None:
+    pass
 
 
 def _options(

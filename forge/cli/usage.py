@@ -25,8 +25,8 @@ def usage_line(error: Any, program: str, command: Any, arguments: Sequence[str])
     commands = getattr(command, "commands", {})
     word = arguments[0] if arguments else ""
     if word in commands:
-        program, command = f"{program} {word}", commands[word]
-    elif commands and not word.startswith("-"):
+        return usage_line(error, f"{program} {word}", commands[word], arguments[1:])
+    if commands and not word.startswith("-"):
         return _no_such_command(word, list(commands))
     name = getattr(error, "option_name", None)
     if name is not None:

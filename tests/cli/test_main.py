@@ -12,7 +12,7 @@ import pytest
 import typer
 
 from forge import __version__
-from forge.cli.main import COMMANDS, call
+from forge.cli.main import COMMANDS, GROUPS, call
 
 
 def forge(*arguments: str, cwd: Path | None = None, script: str = "main") -> subprocess.CompletedProcess[str]:
@@ -107,7 +107,7 @@ def test_a_reader_that_leaves_early_is_no_fault(tmp_path: Path) -> None:
         (("pln",), "command line: pln: no such command. did you mean plan?"),
         (
             ("zzz",),
-            "command line: zzz: no such command. there are: run, plan, audit, export, evaluate, compare",
+            "command line: zzz: no such command. there are: run, plan, audit, export, evaluate, compare, recipe",
         ),
         (
             ("+recipe=legal_7b", "hardware=cpu"),
@@ -129,7 +129,7 @@ def test_a_command_line_that_cannot_be_parsed_is_one_line(arguments: tuple[str, 
 def test_without_a_command_there_is_help() -> None:
     helped = forge()
     assert helped.returncode == 0
-    assert all(command in helped.stdout for command in COMMANDS)
+    assert all(command in helped.stdout for command in [*COMMANDS, *GROUPS])
 
 
 @pytest.mark.parametrize(
@@ -189,3 +189,16 @@ def command():
 sys.exit(call(app, "forge", []))
 """
     assert subprocess.run([sys.executable, "-c", code, str(int(number))]).returncode == 7
+
+
+def test_a_group_of_commands_has_its_own_help_and_mistakes(tmp_path: Path) -> None:
+    assert "list" in forge("recipe").stdout
+    assert forge("recipe").stdout == forge("recipe", "--help").stdout
+    assert "legal_tiny" in forge("recipe", "list", cwd=tmp_path).stdout
+    misspelt = forge("recipe", "lsit")
+    assert (misspelt.returncode, misspelt.stderr) == (
+        2,
+        "command line: lsit: no such command. did you mean list?\n",
+    )
+    wrong = forge("recipe", "list", "--jsno")
+    assert (wrong.returncode, wrong.stderr) == (2, "command line: --jsno: no such option.\n")
