@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # type checkers take it as true; typing would be nearly all that `import forge` costs
 if TYPE_CHECKING:
     from forge.api import Plan, Run, Spec, compile_plan, compose, load_run, run_plan
 
@@ -11,10 +10,10 @@ __version__ = "0.1.0"
 __all__ = ["Plan", "Run", "Spec", "compile_plan", "compose", "load_run", "run_plan"]
 
 
-def __getattr__(name: str) -> Any:
-    # Imported when asked for: `import forge` itself costs next to nothing.
+def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module 'forge' has no attribute {name!r}")
     from forge import api
 
-    return getattr(api, name)
+    value: object = getattr(api, name)
+    return value
