@@ -118,7 +118,7 @@ def _types(node: dict[str, Any]) -> Iterator[str]:
             kinds = [f"`{value}`" for value in inner.get("enum", ())] or [inner.get("type", "value")]
             yield f"list of {' '.join(kinds)}"
         else:
-            yield {"object": "mapping", "boolean": "`true` `false`"}.get(kind, kind)
+            yield {"object": "mapping", "boolean": "`true` `false`"}.get(kind) or str(kind)
 
 
 def _bounds(node: dict[str, Any]) -> str:
