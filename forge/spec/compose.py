@@ -72,7 +72,8 @@ def compose_spec(overrides: Sequence[str], search_path: SearchPath | None = None
         for name, file in zip(names, recipes.files, strict=True)
         if search_path.shadowed(name)
     )
-    return Spec(values, origins, names, choices, (*line.notes, *hidden), chosen)
+    packs = sorted({file.pack for file, _ in files if file.pack}, key=lambda pack: pack.name)
+    return Spec(values, origins, names, choices, (*line.notes, *hidden), chosen, tuple(packs))
 
 
 def _file_problems(file: SpecFile) -> list[Problem]:
