@@ -104,6 +104,8 @@ def lock_packs(project: Path) -> tuple[InstalledPack, ...]:
             raise PackError(
                 f"{pack.use.name}: is installed twice, once as a Python package: remove one of them"
             )
+    if not newest:
+        raise PackError(f"{LOCK}: there are no packs to pin: forge recipe install one")
     for pack in newest.values():
         if pack.problem:
             raise PackError(f"{pack.use.name} {pack.use.version}: {pack.problem}")

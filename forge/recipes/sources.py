@@ -11,11 +11,15 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from forge.errors import PackError
 from forge.spec.pack_format import MAX_PACK_BYTES, SUFFIX
 from forge.spec.text import has_control_characters, printable, shortened
+
+if TYPE_CHECKING:
+    from urllib.request import OpenerDirector, Request
 
 TIMEOUT_S = 30
 """Of one answer of a server."""
@@ -138,12 +142,14 @@ def _address(source: str) -> str:
     return f"https://{host}{port}{parts.path}"
 
 
-def _opener():  # type: ignore[no-untyped-def]
+def _opener() -> OpenerDirector:
     """Return what opens https addresses, follows redirections to https, and nothing else."""
     from urllib import request
 
     class OnlyHttps(request.HTTPRedirectHandler):
-        def redirect_request(self, req, fp, code, msg, headers, newurl):  # type: ignore[no-untyped-def]
+        def redirect_request(
+            self, req: Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+        ) -> Request | None:
             if urlsplit(newurl).scheme != "https":
                 raise PackError(
                     f"{_address(req.full_url)}: sends to {shortened(printable(newurl))}, not https: refused"

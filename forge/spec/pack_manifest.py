@@ -13,7 +13,7 @@ from forge import __version__
 from forge.errors import PackError
 from forge.spec.pack_format import MANIFEST, SIGNATURE
 from forge.spec.schema import validator
-from forge.spec.text import has_control_characters, printable, shortened
+from forge.spec.text import printable, shortened
 
 FORMAT = 1
 
@@ -144,7 +144,7 @@ def check_schema(value: Any, schema: str, where: str) -> None:
         PackError: naming the first place that breaks it.
     """
     # To Python's `$` a line break may follow; to a schema's it may not.
-    if any(has_control_characters(text) for text in _strings(value)):
+    if any(printable(text) != text for text in _strings(value)):
         raise PackError(f"{where}: holds control characters: remove them")
     for error in validator(schema).iter_errors(value):
         path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
