@@ -307,7 +307,7 @@ def _(kit: Kit, good: dict[str, bytes]) -> bytes:
 # What it says, signed by a key that is known.
 
 
-@tamper("a recipe reads the environment", "acme/legal.yaml:1: ")
+@tamper("a recipe reads the environment", "only plain references like ${train.tokens} are allowed")
 def _(kit: Kit, good: dict[str, bytes]) -> bytes:
     return _signed(kit, {"recipes/legal.yaml": b"name: ${oc.env:HOME}\n"})
 
