@@ -34,7 +34,11 @@ def check_recipes(folder: Path, use: PackUse) -> tuple[str, ...]:
         for file in folder.glob("conf/*/*.yaml")
         if not file.stem.startswith("_")
     )
-    lines: list[str] = []
+    lines = [
+        f"{use.name}/{name}.yaml: cannot be chosen: its name reads as a number or a constant: rename the file"
+        for name in recipes
+        if name not in chosen and not name.startswith("_")
+    ]
     for group in sorted({group for group, _ in options}):
         if group == HARDWARE_GROUP or group not in spec_schema().groups:
             groups = ", ".join(name for name in spec_schema().groups if name != HARDWARE_GROUP)

@@ -20,6 +20,7 @@ from forge.plan.types import Plan, load_plan
 from forge.recipes.check import search_path_of, write_members
 from forge.spec.compose import compose_spec
 from forge.spec.pack_manifest import json_bytes, read_json
+from forge.spec.packs import pack_in_force
 from forge.spec.schema import load_schema_file, spec_schema
 from forge.spec.search_path import HARDWARE_GROUP, is_option_name
 from forge.spec.types import KeyPath, PackUse, dotted
@@ -92,6 +93,24 @@ def read_evidence(content: bytes, where: str) -> Evidence:
     """
     value = read_json(content, "evidence", where)
     return Evidence(value["recipe"], value)
+
+
+def installed_evidence(recipe: str) -> tuple[Evidence, ...]:
+    """Return what runs of a recipe of an installed pack measured.
+
+    Args:
+        recipe: as `NAME/RECIPE`; of any other there is none.
+
+    Raises:
+        PackError: a file of it is not what it should be.
+    """
+    name, _, own_name = recipe.partition("/")
+    pack = pack_in_force(name) if own_name else None
+    if pack is None or pack.problem:
+        return ()
+    files = sorted((pack.folder / "evidence").glob("*.json"))
+    found = (read_evidence(file.read_bytes(), f"{name}: evidence/{file.name}") for file in files)
+    return tuple(evidence for evidence in found if evidence.recipe == own_name)
 
 
 def evidence_members(members: Mapping[str, bytes], name: str, runs: Sequence[Path]) -> dict[str, bytes]:

@@ -148,9 +148,10 @@ def _never_in_the_place_of_another(pack: Verified, trusted: str) -> None:
         same = there.use.fingerprint in ("", use.fingerprint)
         if not same and (not trusted or trusted != use.fingerprint):
             signed = f"with {use.fingerprint}" if use.fingerprint else "by nobody"
+            trust = f", or add --trust {use.fingerprint}" if use.fingerprint else ""
             raise PackError(
                 f"{use.name}: {there.use.version}, which is installed, is signed with {there.use.fingerprint}, and "
-                f"{use.version} {signed}: ask its maker, then forge recipe remove {use.name}, or --trust FINGERPRINT"
+                f"{use.version} {signed}: ask its maker, then forge recipe remove {use.name}{trust}"
             )
 
 

@@ -1,7 +1,7 @@
 """Signatures of packs: SSHSIG, made and checked by the user's own `ssh-keygen -Y`.
 
-So the key that people have is enough, agents and hardware keys work, certificates, expiry and `namespaces=` in
-allowed_signers mean what they mean to git, and no cryptography is written here. Where ssh-keygen is missing nothing
+So the key that people have is enough, agents and hardware keys work, expiry and `namespaces=` in allowed_signers mean
+what they mean to git, and no cryptography is written here. Where ssh-keygen is missing nothing
 is taken for verified.
 """
 

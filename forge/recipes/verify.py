@@ -16,7 +16,7 @@ from forge.recipes.ssh_signature import SigningKey, check_signature, known_signe
 from forge.resources import data_dir
 from forge.spec.pack_format import MANIFEST, SIGNATURE, SUFFIX, decode
 from forge.spec.pack_manifest import Manifest, check_files, misfit, read_manifest
-from forge.spec.search_path import config_folder
+from forge.spec.search_path import config_folder, is_option_name
 from forge.spec.types import PackUse
 
 ALLOWED_SIGNERS = "allowed_signers"
@@ -81,6 +81,9 @@ def verify_pack(content: bytes, where: str, trust: Trust, file_name: str = "") -
     evidence = tuple(
         read_evidence(members[path], f"{where}: {path}") for path in members if path.startswith("evidence/")
     )
+    for each in evidence:
+        if f"recipes/{each.recipe}.yaml" not in members:
+            raise PackError(f"{where}: has evidence of {each.recipe}, which is no recipe of it: refused")
     fingerprint = key.fingerprint if key else ""
     use = PackUse(manifest.name, manifest.version, hashlib.sha256(content).hexdigest(), signer, fingerprint)
     with tempfile.TemporaryDirectory(prefix="forge-pack-") as folder:
@@ -90,11 +93,13 @@ def verify_pack(content: bytes, where: str, trust: Trust, file_name: str = "") -
 
 
 def check_name(name: str, where: str) -> None:
-    """Refuse a pack that is called like a recipe of forge.
+    """Refuse a pack whose name is that of a recipe of forge, or stands for a value on a command line.
 
     Raises:
         PackError: it is.
     """
+    if not is_option_name(name):
+        raise PackError(f"{where}: {name} reads as a constant: a pack needs another name")
     if (data_dir("recipes") / f"{name}.yaml").is_file():
         raise PackError(f"{where}: {name} is the name of a recipe of forge: a pack needs another")
 

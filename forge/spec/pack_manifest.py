@@ -129,9 +129,11 @@ def read_json(content: bytes, schema: str, where: str) -> Any:
     try:
         value = json.loads(content)
         same = json_bytes(value) == content
-    except (ValueError, RecursionError):
+        check_schema(value, schema, where)
+    except ValueError:
         raise PackError(f"{where}: is not JSON: refused") from None
-    check_schema(value, schema, where)
+    except RecursionError:
+        raise PackError(f"{where}: is nested without end: refused") from None
     if not same:
         raise PackError(f"{where}: is not in the form that forge writes: refused")
     return value

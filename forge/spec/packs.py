@@ -209,8 +209,8 @@ def _read_installed(folder: Path) -> InstalledPack:
             name,
             version,
             hashlib.sha256(encode(members)).hexdigest(),
-            record["signer"],
-            record["fingerprint"],
+            str(record["signer"]),
+            str(record["fingerprint"]),
         )
         manifest = read_manifest(members[MANIFEST], name)
         check_files(manifest, members, name)

@@ -132,6 +132,18 @@ class SearchPath:
             return None
         return built_in
 
+    def hidden_pack(self, recipe: str) -> str | None:
+        """Return the installed pack whose recipe a user's recipe of the same name hides, or None."""
+        found = self.find(f"{RECIPE_GROUP}/{recipe}")
+        folder_name, _, name = f"{RECIPE_GROUP}/{recipe}".rpartition("/")
+        if found is None or found.pack is not None:
+            return None
+        for root in self._roots_of(folder_name):
+            folder = _folder_of(root, folder_name)
+            if root.pack is not None and folder is not None and _is_file(folder / f"{name}.yaml"):
+                return root.pack.name
+        return None
+
     def _roots_of(self, group: str) -> Iterator[Root]:
         kind, _, inner = group.partition("/")
         # Only recipes lie in folders of a user's own; an inner option (`model/acme/small`) is a pack's.

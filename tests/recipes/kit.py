@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,6 +38,31 @@ train:
     "recipes/legal.yaml": b"# For a test.\ndefaults:\n  - base\n\nname: legal\nseed: 7\n",
     "conf/model/small.yaml": b"# A small one.\ndefaults:\n  - /model/llama_3m\n\nlayers: 2\n",
 }
+
+EVIDENCE: dict[str, Any] = {
+    "format": 1,
+    "recipe": "legal",
+    "changed_keys": ["train.tokens"],
+    "forge_version": "0.1.0",
+    "model": {"family": "llama", "parameters": 1_312_000, "sequence_length": 128},
+    "hardware": {
+        "device": "cpu",
+        "gpu": "",
+        "nodes": 1,
+        "processes_per_node": 1,
+        "precision": "fp32",
+        "zero_stage": 1,
+    },
+    "training": {"steps": 8, "tokens": 8192},
+    "tokens_per_second": {"predicted": 4000.0, "measured": 3500.0},
+    "peak_memory_bytes": {"predicted": 759_679_040, "measured": 589_164_544},
+    "training_time_s": {"predicted": 2.0, "measured": 2.3},
+    "loss_curve": [[1, 6.2], [8, 5.3]],
+    "held_out_curve": [],
+    "evaluation": [{"name": "held_out_bits_per_byte", "value": 2.36}],
+    "versions": {"python": "3.11.7", "torch": "2.13.0", "deepspeed": "0.19.8", "transformers": "5.24.0"},
+}
+"""Of a run of `legal`, as it should be."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from forge.spec.pack_format import MANIFEST, SIGNATURE, decode, encode
 from forge.spec.pack_manifest import json_bytes, make_manifest
-from tests.recipes.kit import RECIPES, Kit
+from tests.recipes.kit import EVIDENCE, RECIPES, Kit
 
 NAME = "acme-1.2.0.forge"
 Make = Callable[[Kit, dict[str, bytes]], bytes]
@@ -299,6 +299,11 @@ def _(kit: Kit, good: dict[str, bytes]) -> bytes:
     return encode(kit.members(manifest=manifest))
 
 
+@tamper("its manifest is nested without end", "is nested without end")
+def _(kit: Kit, good: dict[str, bytes]) -> bytes:
+    return encode(kit.members(manifest=b"[" * 100_000 + b"]" * 100_000))
+
+
 @tamper("it is for another forge", "is for forge 99.0.0 and later, below 100.0.0")
 def _(kit: Kit, good: dict[str, bytes]) -> bytes:
     return _other_manifest(kit, lambda value: value.update(forge={"from": "99.0.0", "below": "100.0.0"}))
@@ -342,9 +347,14 @@ def _(kit: Kit, good: dict[str, bytes]) -> bytes:
     return _signed(kit, {"conf/hardware/big.yaml": b"defaults:\n  - /hardware/cpu\n"})
 
 
-@tamper("evidence carries a path", "evidence/legal-1.json: ")
+@tamper("evidence carries a path", "evidence/legal-1.json: recipe: must be the name of a recipe")
 def _(kit: Kit, good: dict[str, bytes]) -> bytes:
-    return _signed(kit, {"evidence/legal-1.json": json_bytes({"recipe": "/home/ann/secret"})})
+    return _signed(kit, {"evidence/legal-1.json": json_bytes(EVIDENCE | {"recipe": "/home/ann/secret"})})
+
+
+@tamper("evidence is of a recipe that is not there", "has evidence of other, which is no recipe of it")
+def _(kit: Kit, good: dict[str, bytes]) -> bytes:
+    return _signed(kit, {"evidence/legal-1.json": json_bytes(EVIDENCE | {"recipe": "other"})})
 
 
 # forge.lock.

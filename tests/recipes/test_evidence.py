@@ -13,14 +13,22 @@ from jsonschema import Draft202012Validator
 
 from forge.errors import PackError
 from forge.plan.types import Plan, SourcePlan, plan_id, plan_to_json
-from forge.recipes.evidence import MOST_POINTS, changed_keys, evidence_rows, ran_on, read_evidence
+from forge.recipes.evidence import (
+    MOST_POINTS,
+    changed_keys,
+    evidence_rows,
+    installed_evidence,
+    ran_on,
+    read_evidence,
+)
 from forge.recipes.pack import make_pack
 from forge.resources import data_dir
 from forge.spec.pack_manifest import json_bytes
 from forge.spec.safe_yaml import parse
 from forge.spec.schema import load_schema_file
 from tests.plan.specs import compiled
-from tests.recipes.kit import Kit
+from tests.recipes.kit import EVIDENCE, Kit, needs_ssh_keygen
+from tests.recipes.kit import RECIPES as PACKED
 
 SECRET = "canary-7f3a9c1e"
 """It stands for a path, a host, a user and a sentence of the data, and may appear nowhere."""
@@ -276,6 +284,27 @@ def test_evidence_holds_no_free_text() -> None:
 
     look(load_schema_file("evidence"), "")
     assert free == []
+
+
+@needs_ssh_keygen
+def test_the_evidence_of_an_installed_recipe_is_at_hand(kit: Kit) -> None:
+    kit.know("maker")
+    files = {**PACKED, "evidence/legal-1.json": json_bytes(EVIDENCE)}
+    kit.install(kit.write("acme-1.2.0.forge", kit.members(files)))
+    (found,) = installed_evidence("acme/legal")
+    assert found.content == EVIDENCE
+    assert evidence_rows(found)[0].value == 3500.0
+    assert (
+        installed_evidence("acme/base") == installed_evidence("legal_7b") == installed_evidence("x/y") == ()
+    )
+
+
+def test_numbers_without_end_are_refused(kit: Kit) -> None:
+    for number in ("1" + "0" * 400, "-1" + "0" * 400, "1e400"):
+        content = json_bytes(EVIDENCE).replace(b"8192", number.encode())
+        with pytest.raises(PackError) as caught:
+            read_evidence(content, "x")
+        assert len(caught.value.lines) == 1
 
 
 def test_a_sentence_in_evidence_is_refused(kit: Kit, mine: Path) -> None:

@@ -78,6 +78,13 @@ def test_a_folder_of_recipes_alone_is_a_pack_too_and_what_is_left_out_is_said(ki
         ({"recipes/x.yaml": b""}, "acme", "1.0", "command line: version: must be three numbers"),
         ({"recipes/x.yaml": b""}, "legal_7b", "1.0.0", "is the name of a recipe of forge"),
         ({"recipes/x.yaml": b"x" * 70_000}, "acme", "1.0.0", "is larger than 64 KiB"),
+        ({"recipes/x.yaml": b""}, "null", "1.0.0", "null reads as a constant"),
+        (
+            {"recipes/x.yaml": b"", "recipes/1e5.yaml": b""},
+            "acme",
+            "1.0.0",
+            "acme/1e5.yaml: cannot be chosen",
+        ),
         (
             {
                 "recipes/x.yaml": b"seed: 1\n",
@@ -166,6 +173,16 @@ def test_an_option_of_a_pack_hides_none_of_forge_s(known: Kit) -> None:
     known.install(known.write("acme-1.2.0.forge", known.members(files)))
     assert compose_spec(["model=llama_25m"]).values["model"]["layers"] == 8
     assert compose_spec(["recipe=acme/legal"]).values["model"]["layers"] == 2
+
+
+def test_a_recipe_of_one_s_own_that_hides_a_pack_s_is_said(known: Kit) -> None:
+    known.install(known.write("acme-1.2.0.forge", known.members()))
+    (known.project / "recipes/acme").mkdir(parents=True)
+    (known.project / "recipes/acme/legal.yaml").write_text("seed: 99\n")
+    spec = compose_spec(["recipe=acme/legal"])
+    assert spec.values["seed"] == 99
+    assert spec.notes == ("recipes/acme/legal.yaml hides the recipe of pack acme",)
+    assert spec.packs == ()
 
 
 def test_a_pack_chooses_no_option_of_another(known: Kit) -> None:
