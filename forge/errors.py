@@ -45,3 +45,7 @@ class Interrupted(UserError):
     def __init__(self, signal_number: int, *lines: str) -> None:
         super().__init__(*lines)
         self.exit_code = 128 + signal_number
+
+
+class PackError(SpecError):
+    """A pack is refused: its bytes, its signature, its recipes or where it comes from are not what they have to be."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from forge.plan.compile import compile_plan
 from forge.plan.hardware import Hardware, resolve_hardware
 from forge.plan.machine import Machine
 from forge.plan.pretrained import InitialWeights, continue_from, read_pretrained
-from forge.plan.types import Plan, SourcePlan
+from forge.plan.types import PackPlan, Plan, SourcePlan
 from forge.spec.compose import compose_spec
 from forge.spec.locate import located
 from forge.spec.types import Spec
@@ -53,12 +53,13 @@ def compile_spec(spec: Spec, machine: Machine, needs_data: bool) -> Compiled:
     if missing and needs_data:
         raise SpecError(*missing)
     try:
-        values, initial = _initial(spec.values, lambda key: spec.origins[key][0].trust != "conf")
+        values, initial = _initial(spec.values, lambda key: spec.origins[key][0].order >= 0)
         plan = compile_plan(values, spec.choices["hardware"], machine, sources, initial)
         hardware = resolve_hardware(spec.values["hardware"], spec.choices["hardware"], machine)
     except SpecError as error:
         raise SpecError(*(located(spec, line) for line in error.lines)) from None
-    return Compiled(spec, plan, hardware, spec.notes + missing)
+    packs = tuple(PackPlan(**asdict(pack)) for pack in spec.packs)
+    return Compiled(spec, replace(plan, packs=packs), hardware, spec.notes + missing)
 
 
 def recompile(plan: Plan, machine: Machine, where: str) -> tuple[Plan, Hardware]:

@@ -37,6 +37,12 @@ GROUPS: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
         "Recipes: what there is, what one says.",
         {
             "list": {},
+            "pack": {},
+            "verify": {},
+            "install": {},
+            "remove": {},
+            "packs": {},
+            "lock": {},
         },
     ),
 }

@@ -68,6 +68,9 @@ def _facts(compiled: Compiled) -> Table:
         f"{model.family}, {model.layers} layers × {model.hidden_size}, vocabulary {model.vocab_size:,}: "
         f"{count(model.parameters)} parameters{active}",
     )
+    for pack in plan.packs:
+        whose = f"signed by {pack.signer or pack.fingerprint}" if pack.fingerprint else "not signed"
+        table.add_row("recipes from", f"{pack.name} {pack.version}, {whose}")
     for source in plan.initial_weights:
         table.add_row("starts from", f"{source.path} ({size(source.bytes)}, {source.sha256[:12]})")
     if schedule.task == "sft":

@@ -288,8 +288,22 @@ class StagePlan:
 
 
 @dataclass(frozen=True, slots=True)
+class PackPlan:
+    """A pack that recipes of this plan are from."""
+
+    name: str
+    version: str
+    sha256: str
+    """Of the pack's file; of a Python package, over its recipes."""
+    signer: str
+    """As allowed_signers named who signed it where it was installed; '' where it named nobody."""
+    fingerprint: str
+    """Of the key that signed it; '' where none did."""
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """What will be done. `id` is the hash of all other fields."""
+    """What will be done. `id` is the hash of all other fields but `packs`."""
 
     id: str
     format: int
@@ -308,6 +322,9 @@ class Plan:
     """The composed spec this plan was compiled from, every value resolved."""
     initial_weights: tuple[SourcePlan, ...] = ()
     """The folder of the model that training starts from; empty: from random weights."""
+    packs: tuple[PackPlan, ...] = ()
+    """Where its recipes came from. What they say is in `spec`: a recipe that says the same makes the same plan, whoever
+    signed it and under whatever name the signer is known here."""
 
     def stage(self, name: str) -> StagePlan:
         """Return the stage called `name`; KeyError when the plan has none."""
@@ -331,7 +348,7 @@ def plan_to_dict(plan: Plan) -> dict[str, Any]:
 def plan_id(plan: Plan) -> str:
     """Return the id the plan's content deserves."""
     content = plan_to_dict(plan)
-    del content["id"]
+    del content["id"], content["packs"]
     return content_hash(content)[:PLAN_ID_HEX_DIGITS]
 
 

@@ -66,7 +66,7 @@ def beaten_choices(origins: Origins, choices: ChoiceOrigins) -> list[Problem]:
             continue
 
         def spoke_before(origin: Origin, chosen: Origin = chosen) -> bool:
-            return origin.trust == "recipe" and origin.order < chosen.order
+            return 0 <= origin.order < chosen.order
 
         others = [origin for origin in chain if not spoke_before(origin)]
         if not spoke_before(chain[0]) or (others and others[0].value == chain[0].value):

@@ -67,12 +67,18 @@ def compose_spec(overrides: Sequence[str], search_path: SearchPath | None = None
     raise_problems([*problems, *([] if incomplete else broken)])
 
     names = tuple(file.config_path.removeprefix(f"{RECIPE_GROUP}/") for file in recipes.files)
-    hidden = tuple(
+    hidden = [
         f"{file.shown} hides forge's own recipe of that name"
         for name, file in zip(names, recipes.files, strict=True)
         if search_path.shadowed(name)
-    )
-    return Spec(values, origins, names, choices, (*line.notes, *hidden), chosen)
+    ]
+    hidden += [
+        f"{file.shown} hides the recipe of pack {search_path.hidden_pack(name)}"
+        for name, file in zip(names, recipes.files, strict=True)
+        if search_path.hidden_pack(name)
+    ]
+    packs = sorted({file.pack for file, _ in files if file.pack}, key=lambda pack: pack.name)
+    return Spec(values, origins, names, choices, (*line.notes, *hidden), chosen, tuple(packs))
 
 
 def _file_problems(file: SpecFile) -> list[Problem]:

@@ -82,16 +82,26 @@ def _unknown(file: SpecFile, entry: Entry, search_path: SearchPath) -> Problem |
     """Return the problem of an entry that names what there is not."""
     if entry.kind == "extend":
         group = entry.target.rpartition("/")[0]
-        if search_path.find(entry.target) is None:
+        found = search_path.find(entry.target)
+        if found is None or not (is_recipe(found) or found.pack in (None, file.pack)):
             return Problem(file.shown, entry.line, no_such_option(group, entry.option, search_path))
         return None
     groups = spec_schema().groups
     if entry.target not in groups:
         hint = did_you_mean(entry.target, groups) or f" there are: {', '.join(groups)}"
         return Problem(file.shown, entry.line, f"there is no group '{entry.target}'.{hint}")
-    if search_path.find(f"{entry.target}/{entry.option}") is None or not is_option_name(entry.option):
+    found = search_path.find(f"{entry.target}/{entry.option}")
+    if found is None or not _may_choose(file, entry.option, found):
         return Problem(file.shown, entry.line, no_such_option(entry.target, entry.option, search_path))
     return None
+
+
+def _may_choose(file: SpecFile, option: str, found: SpecFile) -> bool:
+    """Whether `file` may choose `found`; an option of a pack is for that pack's recipes."""
+    pack, _, name = option.rpartition("/")
+    if found.pack is None or file.pack is None:
+        return is_option_name(option)
+    return pack == found.pack.name == file.pack.name and is_option_name(name)
 
 
 def _read(file: SpecFile) -> Iterator[Entry | Problem]:
@@ -158,6 +168,10 @@ def _extend(file: SpecFile, item: str, line: int) -> Entry | Problem:
     here, there = group, target.rpartition("/")[0]
     if is_recipe(file):
         here, there = RECIPE_GROUP, target.partition("/")[0]
+    elif (
+        file.pack is not None
+    ):  # `- /model/llama_1b`: what a pack may not set, it has from an option of forge
+        here, there = group.partition("/")[0], target.partition("/")[0]
     if file.config_path == PRIMARY or there != here:
         if not is_recipe(file) and file.config_path != PRIMARY:
             return Problem(

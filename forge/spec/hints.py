@@ -74,6 +74,8 @@ def no_such_option(group: str, option: str, search_path: SearchPath) -> str:
     options = search_path.options(group)
     shown = shortened(printable(option))
     folder, _, name = option.rpartition("/")
+    if folder and noun != RECIPE_GROUP and search_path.find(f"{group}/{option}") is not None:
+        return f"{noun} '{shown}' is of pack {shortened(printable(folder))}, and for its own recipes only"
     if search_path.find(f"{group}/{option}") is not None and not is_option_name(name):
         if name.startswith("_"):
             return f"{noun} '{shown}' cannot be chosen: a name that begins with _ is a part of others"

