@@ -27,6 +27,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "export": {},
     "evaluate": {},
     "compare": {},
+    "report": {},
 }
 
 GROUPS: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {

@@ -35,7 +35,8 @@ figure { margin: 1rem 0; } .panel { position: relative; margin: 0 .5rem 1rem 4.2
 .panel text { font: 11.5px system-ui, sans-serif; fill: var(--quiet); font-variant-numeric: tabular-nums; }
 .panel .g { stroke: var(--grid); } .panel .axis { stroke: var(--line); }
 .caption { display: flex; flex-wrap: wrap; gap: 0 1.1rem; align-items: baseline; margin: 0 0 .35rem -4.2rem; }
-.caption b { font-weight: 600; } .caption span { color: var(--quiet); font-size: .87rem; }
+.caption b { font-weight: 600; } .caption b span { font-weight: 400; }
+.caption span { color: var(--quiet); font-size: .87rem; }
 .caption .at { color: var(--ink); font-variant-numeric: tabular-nums; }
 .key { display: inline-block; width: 1.1rem; height: 0; border-top: 2.5px solid; vertical-align: middle;
   margin-right: .35rem; } .key.faint { opacity: .45; } .key.dots { border-top-style: dotted; border-top-width: 4px; }

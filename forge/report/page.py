@@ -55,6 +55,24 @@ pre { background: var(--panel); padding: .7rem .9rem; border-radius: 4px; white-
   h2, h3 { break-after: avoid; } tr, blockquote, figure, .keep { break-inside: avoid; } }
 """
 
+RELOAD = """
+(() => {
+  const look = async () => {
+    try {
+      const answer = await fetch(location.href, { cache: 'no-store' });
+      if (answer.ok) {
+        const opened = [...document.querySelectorAll('details')].map((one) => one.open);
+        const next = new DOMParser().parseFromString(await answer.text(), 'text/html').querySelector('main');
+        [...next.querySelectorAll('details')].forEach((one, place) => { one.open = opened[place]; });
+        document.querySelector('main').replaceWith(next);
+      }
+    } catch { /* the server has gone: the page stays as it is */ }
+    setTimeout(look, EVERY_MS);
+  };
+  setTimeout(look, EVERY_MS);
+})();
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Section:
@@ -91,6 +109,8 @@ def page(
     shown = [section for section in sections if section.body]
     navigation = "".join(f'<a href="#{one.key}">{text(one.title)}</a>' for one in shown)
     body = "".join(f'<section id="{one.key}"><h2>{text(one.title)}</h2>{one.body}</section>' for one in shown)
+    if refresh_s is not None:
+        script += RELOAD.replace("EVERY_MS", str(1000 * refresh_s))
     allowed = f"; script-src 'sha256-{_digest(script)}'" if script else ""
     refreshed = ""
     if refresh_s is not None:

@@ -110,3 +110,27 @@ def bits_per_byte(evaluation: Mapping[str, Any]) -> dict[str, float | None]:
         f"xz -{rivals['xz_preset']}": rivals["xz_bits_per_byte"],
         "unigram model": rivals["unigram_bits_per_byte"],
     }
+
+
+def change_lines(found: Mapping[str, Any]) -> list[str]:
+    """Return what differs between two evaluations: a line about the text and one about the questions."""
+    held_out, questions = found["held_out"], found["questions"]
+    lines = []
+    if held_out is None:
+        lines.append("held-out text: the runs measured no document in common")
+    else:
+        one, other = held_out["bits_per_byte"]
+        lines.append(
+            f"held-out text, {counted(held_out['documents'], 'document')} in common: {one:.4f} to {other:.4f} bits per "
+            f"byte, {held_out['difference']:+.4f} (95 %: {held_out['low_95']:+.4f} to {held_out['high_95']:+.4f}, "
+            f"p = {held_out['p_value']:.2g})"
+        )
+    if questions is None:
+        lines.append("questions: the runs asked none in common")
+    else:
+        lines.append(
+            f"{counted(questions['questions'], 'question')} in common: {len(questions['fixed'])} fixed, "
+            f"{len(questions['broken'])} broken, {questions['unchanged_right']} right in both, "
+            f"{questions['unchanged_wrong']} wrong in both (McNemar, p = {questions['p_value']:.2g})"
+        )
+    return lines
