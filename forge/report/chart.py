@@ -52,7 +52,7 @@ circle { fill: currentColor; stroke: none; }
 .lane { stroke-width: 2; stroke: var(--quiet); } .lane.bad { stroke: var(--bad); stroke-width: 3; }
 .cursor { position: absolute; top: 0; bottom: 0; width: 0; border-left: 1px solid var(--ink); opacity: .5;
   pointer-events: none; display: none; }
-@media (max-width: 36rem) { .panel { margin-left: 2.9rem; margin-right: .2rem; } .caption { margin-left: -2.9rem; }
+@media (max-width: 36rem) { .panel { margin-left: 3.4rem; margin-right: .2rem; } .caption { margin-left: -3.4rem; }
   .odd { display: none; } }
 """
 
@@ -104,6 +104,7 @@ class StepAxis:
     second: Callable[[float], str] | None = None
     """What stands below a step's number: the time spent by then."""
     first: float = 0
+    name: str = "step"
 
 
 def chart(label: str, panels: Sequence[Panel], axis: StepAxis, marks: Sequence[Mark] = ()) -> str:
@@ -141,7 +142,7 @@ def _panel(panel: Panel, axis: StepAxis, marks: Sequence[Mark], is_last: bool) -
     below = _steps(axis, height) if is_last else ""
     space = 38 if is_last and axis.second else 20 if is_last else 0
     read = "".join(
-        f'<span><i class="key k{series.color} {series.kind}"></i>{text(series.name)} <span class="at" '
+        f'<span>{_key(series) if len(panel.series) > 1 else ""}<span class="at" '
         f'data-points="{text(_points(series))}"></span></span>'
         for series in panel.series
         if series.steps
@@ -176,6 +177,10 @@ class _Scale:
         return f"{MARGIN_PX + room * (high - at) / (high - low):.1f}"
 
 
+def _key(series: Series) -> str:
+    return f'<i class="key k{series.color} {series.kind}"></i>{text(series.name)} '
+
+
 def _share(step: float, axis: StepAxis) -> float:
     return (step - axis.first) / max(axis.last - axis.first, 1e-9)
 
@@ -198,7 +203,7 @@ def _dots(series: Series, axis: StepAxis, scale: _Scale) -> str:
     kept = kept_points(series.values, MOST_POINTS_DRAWN // 2)
     return "".join(
         f'<circle class="k{series.color}" r="3" cx="{_percent(series.steps[place], axis)}" '
-        f'cy="{scale.y(series.values[place])}"><title>step {series.steps[place]:,.0f}: '
+        f'cy="{scale.y(series.values[place])}"><title>{axis.name} {series.steps[place]:,.0f}: '
         f"{series.values[place]:.6g}</title></circle>"
         for place in kept
     )
@@ -227,7 +232,7 @@ def _steps(axis: StepAxis, height: int) -> str:
     parts = [f'<line class="axis" x1="0" x2="100%" y1="{height}" y2="{height}"/>']
     for place, tick in enumerate(_step_ticks(axis)):
         hidden = ' class="odd"' if place % 2 else ""
-        label = f"step {tick_text(tick)}" if place == 0 else tick_text(tick)
+        label = f"{axis.name} {tick_text(tick)}" if place == 0 else tick_text(tick)
         where = f'x="{_percent(tick, axis)}" text-anchor="middle"{hidden}'
         parts.append(f'<text {where} y="{height + 16}">{label}</text>')
         if axis.second is not None and (second := axis.second(tick)):
@@ -266,7 +271,7 @@ def _lanes(axis: StepAxis, marks: Sequence[Mark]) -> str:
             bad = " bad" if mark.is_bad else ""
             parts.append(
                 f'<line class="lane{bad}" x1="{x}" x2="{x}" y1="{top + 4}" y2="{top + LANE_PX - 4}">'
-                f"<title>step {mark.step:,.0f}: {text(mark.text)}</title></line>"
+                f"<title>{axis.name} {mark.step:,.0f}: {text(mark.text)}</title></line>"
             )
     across = "".join(_across(mark, axis, height) for mark in marks if mark.goes_through)
     return (

@@ -80,7 +80,7 @@ def _sources(record: RunRecord, lineage: Lineage) -> str:
         held, found, trained = files.get(name), lineage.by_source.get(name), tokens.get(name)
         rows.append(
             (
-                text(name),
+                f'<span class="code">{text(name)}</span>',
                 f"{held.files:,}" if held else "",
                 f"{found.read:,}" if found else "",
                 f"{found.kept:,}" if found and found.kept else "",

@@ -35,7 +35,7 @@ def evaluation_part(record: RunRecord) -> str:
         _held_out(found),
         _recall(found["recall"]) if found["recall"] is not None else "",
         _tasks(found["tasks"]),
-        "<h3>Memory and overlap</h3>",
+        "<h3>Overlap and recitation</h3>",
         _sentence(contamination_line(found["contamination"])),
         _regurgitation(found["regurgitation"]),
         _gates(record, found),

@@ -31,7 +31,8 @@ h2 { font-size: 1.2rem; margin: 2.6rem 0 .8rem; padding-bottom: .25rem; border-b
 h3 { font-size: 1rem; margin: 1.6rem 0 .3rem; }
 p { margin: .5rem 0; max-width: 52rem; }
 table { border-collapse: collapse; margin: .6rem 0; width: 100%; }
-th, td { text-align: left; padding: .25rem .9rem .25rem 0; vertical-align: top; overflow-wrap: anywhere; }
+th, td { text-align: left; padding: .25rem .9rem .25rem 0; vertical-align: top; overflow-wrap: break-word; }
+td a, code, .code { overflow-wrap: anywhere; }
 th:last-child, td:last-child { padding-right: 0; }
 th { font-weight: 600; color: var(--quiet); vertical-align: bottom; }
 td.n, th.n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
@@ -40,7 +41,7 @@ tr + tr td { border-top: 1px solid var(--line); }
 a { color: var(--bar); } .quiet { color: var(--quiet); } mark { background: var(--mark); color: inherit; }
 .small { font-size: .87rem; } .good { color: var(--good); } .bad { color: var(--bad); } .warn { color: var(--warn); }
 .bar { background: var(--bar); height: .7rem; min-width: 1px; border-radius: 1px; } .wide { width: 40%; }
-nav { margin: 1rem 0; } nav a { margin-right: 1rem; white-space: nowrap; }
+nav { margin: 1rem 0; display: flex; flex-wrap: wrap; gap: .1rem 1rem; }
 summary { cursor: pointer; } blockquote { margin: .2rem 0 .2rem 1rem; }
 code, pre, .code { font: .87em/1.45 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
 pre { background: var(--panel); padding: .7rem .9rem; border-radius: 4px; white-space: pre-wrap; 

@@ -18,7 +18,6 @@ PLAN_STYLE = """
 .fall .track i { position: absolute; top: 0; bottom: 0; background: var(--bar); border-radius: 1px; min-width: 1px; }
 .fall .total { font-weight: 600; } .fall .measured i { background: var(--s1); }
 .fall .track u { position: absolute; top: -.15rem; bottom: -.15rem; border-left: 2px solid var(--bad); }
-.off { font-variant-numeric: tabular-nums; }
 @media print { .fall .track { border: 1px solid var(--line); } }
 """
 
@@ -63,17 +62,8 @@ def measured_part(record: RunRecord) -> str:
         off = expected / found - 1 if found else 0.0
         # The band is around the prediction; the error is of the prediction, as in the figures of the README.
         inside = expected * (1 - band) <= found <= expected * (1 + band)
-        color = "good" if inside else "warn"
-        said = "within" if inside else "outside"
-        rows.append(
-            (
-                text(name),
-                f'{text(form(expected))} <span class="quiet">± {band:.0%}</span>',
-                text(form(found)),
-                f'<span class="off">{100 * off:+.0f} %</span>',
-                f'<span class="{color}">{said} the band</span>',
-            )
-        )
+        shown = f'<span class="{"good" if inside else "warn"}">{"within" if inside else "outside"} ± {band:.0%}</span>'
+        rows.append((text(name), text(form(expected)), text(form(found)), f"{100 * off:+.0f} %", shown))
     if not rows:
         return ""
     remarks = [
@@ -86,7 +76,7 @@ def measured_part(record: RunRecord) -> str:
             if record.plan.estimates.cost_usd is None
             else "The cost follows when the training is done."
         )
-    return table(("", "predicted", "measured", "error", ""), rows, raw=True, numbers={1, 2, 3}) + "".join(
+    return table(("", "predicted", "measured", "error", "band"), rows, raw=True, numbers={1, 2, 3}) + "".join(
         f'<p class="quiet small">{text(line)}</p>' for line in remarks
     )
 

@@ -30,6 +30,7 @@ GENERATOR = "forge report"
 RUN_STYLE = """
 .shares td, .stages td { vertical-align: middle; } .shares td:last-child { width: 45%; }
 .stages td:nth-child(3) { width: 22%; } .stages td:first-child { white-space: nowrap; }
+@media (max-width: 36rem) { .stages :is(th, td):nth-child(3) { display: none; } .shares td:last-child { width: 30%; } }
 """
 STYLE = VERDICT_STYLE + PLAN_STYLE + CHART_STYLE + FLOW_STYLE + RUN_STYLE
 

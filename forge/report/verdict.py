@@ -92,7 +92,7 @@ def _how_well(record: RunRecord) -> str:
     rivals = evaluation["baselines"]
     bits, unigram = evaluation["held_out_bits_per_byte"], rivals["unigram_bits_per_byte"]
     line = (
-        f"On text held out from it it needs {bits:.3f} bits a byte, where a unigram model needs {unigram:.3f} and "
+        f"On held-out text it needs {bits:.3f} bits a byte, where a unigram model needs {unigram:.3f} and "
         f"xz {rivals['xz_bits_per_byte']:.3f}."
     )
     recall = evaluation["recall"]
