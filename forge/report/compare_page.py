@@ -11,7 +11,7 @@ from typing import Any
 from forge.report.chart import HOVER, Panel, Series, StepAxis, chart
 from forge.report.evaluation_part import regression_part
 from forge.report.page import Section, page, table, text
-from forge.report.plan_part import QUANTITIES
+from forge.report.plan_part import QUANTITIES, error_text
 from forge.report.provenance_part import leaves, shown_value
 from forge.report.record import RunRecord
 from forge.report.run_page import GENERATOR, STYLE
@@ -116,9 +116,10 @@ def _figures_of(record: RunRecord) -> dict[str, str]:
     if training is not None:
         found["final loss"] = f"{training['final_loss']:.4f}"
         found["restarts"] = str(training["restarts"])
-    for key, (_, measured) in record.measured().items():
-        name, form = QUANTITIES[key]
-        found[name] = form(measured)
+    measured = record.measured()
+    for key, (name, form) in QUANTITIES.items():
+        if key in measured:
+            found[name] = form(measured[key][1])
     return found
 
 
@@ -128,8 +129,7 @@ def _measured(records: Sequence[RunRecord]) -> str:
         cells = []
         for record in records:
             pair = record.measured().get(key)
-            off = "" if pair is None or not pair[1] else f" ({100 * (pair[0] / pair[1] - 1):+.0f} %)"
-            cells.append("" if pair is None else f"{form(pair[0])} / {form(pair[1])}{off}")
+            cells.append("" if pair is None else f"{form(pair[0])} / {form(pair[1])} ({error_text(pair)})")
         if any(cells):
             rows.append((name, *cells))
     return table(

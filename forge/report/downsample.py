@@ -19,7 +19,7 @@ def kept_points(values: Sequence[float], stretches: int = STRETCHES) -> list[int
         return list(range(count))
     kept = {0, count - 1}
     for number in range(stretches):
-        places = range(number * count // stretches, (number + 1) * count // stretches)
-        kept.add(min(places, key=values.__getitem__))
-        kept.add(max(places, key=values.__getitem__))
+        begin = number * count // stretches
+        stretch = list(values[begin : (number + 1) * count // stretches])
+        kept |= {begin + stretch.index(min(stretch)), begin + stretch.index(max(stretch))}
     return sorted(kept)

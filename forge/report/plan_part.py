@@ -23,7 +23,7 @@ PLAN_STYLE = """
 
 QUANTITIES: dict[str, tuple[str, Callable[[float], str]]] = {
     "wall_clock_s": ("wall-clock time of training", duration),
-    "training_time_s": ("of that, steps", duration),
+    "training_time_s": ("time of all steps", duration),
     "step_time_s": ("step time", lambda value: f"{figure(value)} s"),
     "tokens_per_second": ("tokens a second", figure),
     "model_flops_utilization": ("MFU", lambda value: f"{value:.1%}"),
@@ -59,11 +59,10 @@ def measured_part(record: RunRecord) -> str:
             continue
         expected, found = pairs[key]
         band = _band(record.plan, key)
-        off = expected / found - 1 if found else 0.0
         # The band is around the prediction; the error is of the prediction, as in the figures of the README.
         inside = expected * (1 - band) <= found <= expected * (1 + band)
         shown = f'<span class="{"good" if inside else "warn"}">{"within" if inside else "outside"} ± {band:.0%}</span>'
-        rows.append((text(name), text(form(expected)), text(form(found)), f"{100 * off:+.0f} %", shown))
+        rows.append((text(name), text(form(expected)), text(form(found)), error_text(pairs[key]), shown))
     if not rows:
         return ""
     remarks = [
@@ -79,6 +78,15 @@ def measured_part(record: RunRecord) -> str:
     return table(("", "predicted", "measured", "error", "band"), rows, raw=True, numbers={1, 2, 3}) + "".join(
         f'<p class="quiet small">{text(line)}</p>' for line in remarks
     )
+
+
+def error_text(pair: Sequence[float]) -> str:
+    """Return the error of a prediction, of [predicted, measured], in per cent; '' where nothing was measured."""
+    predicted, measured = pair
+    if not measured:
+        return ""
+    percent = round(100 * (predicted / measured - 1))
+    return f"{percent:+d} %" if percent else "0 %"
 
 
 def _band(plan: Plan, key: str) -> float:

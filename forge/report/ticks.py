@@ -8,7 +8,7 @@ NICE = (1, 2, 2.5, 5, 10)
 
 
 def linear_ticks(low: float, high: float, most: int) -> list[float]:
-    """Return at most `most` round values from `low` to `high`, evenly apart; one where the two are equal."""
+    """Return at most `most` (4 or more) round values from `low` to `high`, evenly apart; one where they are equal."""
     if high <= low:
         return [low]
     rough = (high - low) / max(most - 1, 1)

@@ -136,7 +136,8 @@ class HistoryReader:
         elif (line := _line(event)) is not None:
             if kind == "step_skipped":
                 history.steps.pop(event["step"], None)
-            step = event.get("last_step", event.get("step", history.last_step))
+            of = next((event[name] for name in ("last_step", "step") if name in event), None)
+            step = history.last_step if of is None else of
             history.happenings.append(
                 Happening(kind.removeprefix("step_").replace("_", " "), step, event["time"], line)
             )
