@@ -10,8 +10,8 @@ from forge.report.chart import Mark, Panel, Series, StepAxis, chart
 AXIS = StepAxis(last=100, second=lambda step: f"{step:.0f} s")
 
 
-def panel(*series: Series, **changes: bool) -> Panel:
-    return Panel("loss", "nats a token", series, **changes)
+def panel(*series: Series, logarithmic: bool = False, from_zero: bool = False) -> Panel:
+    return Panel("loss", "nats a token", series, logarithmic, from_zero)
 
 
 def points(html: str) -> list[list[tuple[float, float]]]:

@@ -175,9 +175,8 @@ def test_a_run_is_held_against_another(tmp_path: Path) -> None:
 
 def test_a_hundred_thousand_steps_fit_into_two_megabytes(tmp_path: Path) -> None:
     run_dir = begin_run(tmp_path, a_plan(steps=100_000))
-    template = (
-        json.dumps(step_event(1, step="STEP", loss="LOSS")).replace('"STEP"', "%d").replace('"LOSS"', "%g")
-    )
+    template = json.dumps(step_event(1) | {"step": "STEP", "loss": "LOSS"})
+    template = template.replace('"STEP"', "%d").replace('"LOSS"', "%g")
     checkpoint = json.dumps({"time": BEGAN, "event": "checkpoint", "stall_s": 0, "write_s": 0})
     lines = [json.dumps(train_start(0, None, 100_000))]
     for step in range(1, 100_001):
