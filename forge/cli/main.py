@@ -28,6 +28,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "evaluate": {},
     "compare": {},
     "report": {},
+    "track": {},
     "doctor": {},
 }
 

@@ -155,7 +155,7 @@ def _alternatives(plan: Plan) -> str:
         for place, (name, other) in enumerate(shown)
     ]
     if len(rows) == 1 and not plan.search.rejected:
-        return f"<p>Of {plan.search.candidates:,} layouts those that fit come to the same figures; the first was taken.</p>"
+        return f"<p>{plan.search.candidates:,}; those that fit come to the same figures, and the first was taken.</p>"
     head = ("layout", "peak memory", "a step", "wall clock", "cost")
     refused = [
         f"{other.layout}: {size(other.peak_memory_bytes)} of {size(plan.estimates.available_memory_bytes)}"
