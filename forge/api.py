@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from forge.cli.compiling import compile_spec, source_hashes
+from forge.cli.reported import reported
 from forge.cli.reviewed import ready_plan
 from forge.plan.machine import probe_machine
 from forge.plan.types import Plan
@@ -55,5 +56,6 @@ def run_plan(plan: Plan, output_dir: str | os.PathLike[str] = ".", quiet: bool =
     from forge.run import run
 
     ready, _ = ready_plan(plan, f"plan {plan.id}", accepts_drift=False)
-    done = run.run_plan(ready, Path(output_dir), make_display(sys.stderr, quiet), source_hashes())
+    with reported(run.run_folder(ready, Path(output_dir))):
+        done = run.run_plan(ready, Path(output_dir), make_display(sys.stderr, quiet), source_hashes())
     return load_run(done.folder)

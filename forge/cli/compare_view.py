@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from forge.run.quantities import counted
+from forge.run.evaluation_words import change_lines
 
 MOST_LISTED = 10
 
@@ -32,38 +32,12 @@ def show_comparison(console: Console, found: Mapping[str, Any], first: str, seco
 
 def show_changes(console: Console, found: Mapping[str, Any]) -> None:
     """Print what differs between two evaluations in a line about the text and one about the questions."""
-    _held_out(console, found["held_out"])
-    _questions(console, found["questions"])
+    for line in change_lines(found):
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def _figure(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
-
-
-def _held_out(console: Console, found: Mapping[str, Any] | None) -> None:
-    if found is None:
-        line = "held-out text: the runs measured no document in common"
-    else:
-        one, other = found["bits_per_byte"]
-        line = (
-            f"held-out text, {counted(found['documents'], 'document')} in common: "
-            f"{one:.4f} to {other:.4f} bits per byte, {found['difference']:+.4f} "
-            f"(95 %: {found['low_95']:+.4f} to {found['high_95']:+.4f}, p = {found['p_value']:.2g})"
-        )
-    console.print(line, markup=False, soft_wrap=True)
-
-
-def _questions(console: Console, found: Mapping[str, Any] | None) -> None:
-    if found is None:
-        console.print("questions: the runs asked none in common", markup=False, soft_wrap=True)
-        return
-    console.print(
-        f"{counted(found['questions'], 'question')} in common: {len(found['fixed'])} fixed, "
-        f"{len(found['broken'])} broken, {found['unchanged_right']} right in both, "
-        f"{found['unchanged_wrong']} wrong in both (McNemar, p = {found['p_value']:.2g})",
-        markup=False,
-        soft_wrap=True,
-    )
 
 
 def _listed(console: Console, name: str, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -9,27 +9,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from forge.run.evaluation_words import (
+    KINDS,
+    WHO,
+    bits_per_byte,
+    contamination_line,
+    rate,
+    regurgitation_lines,
+    verdicts,
+)
 from forge.run.quantities import counted, size
 
 SAMPLE_CHARACTERS = 400
-
-WHO = {
-    "model": "this model",
-    "retrieval": "retrieval",
-    "rival": "rival",
-    "rival_reading": "rival, reading",
-}
-TEXTS = {"held_out": "held-out documents", "text": "documents of the file"}
-SURE_P = 0.05
-"""From here on a difference may be chance."""
-KINDS = {
-    "seen": "asked in training",
-    "document": "stated, not asked",
-    "untaught": "not in training",
-    "other": "your questions",
-    "unknown_near": "unknown, near name",
-    "unknown_far": "unknown, far name",
-}
 
 
 def show_evaluation(console: Console, evaluation: Mapping[str, Any]) -> None:
@@ -39,9 +30,11 @@ def show_evaluation(console: Console, evaluation: Mapping[str, Any]) -> None:
         _recall(console, evaluation["recall"])
     if evaluation["tasks"]:
         _tasks(console, evaluation["tasks"])
-    _contamination(console, evaluation["contamination"])
+    console.print(contamination_line(evaluation["contamination"]), markup=False, soft_wrap=True)
     if evaluation["regurgitation"] is not None:
-        _regurgitation(console, evaluation["regurgitation"])
+        for line in regurgitation_lines(evaluation["regurgitation"]):
+            console.print(line, markup=False, soft_wrap=True)
+        console.print()
 
 
 def show_given(console: Console, content: Mapping[str, Any]) -> None:
@@ -50,7 +43,7 @@ def show_given(console: Console, content: Mapping[str, Any]) -> None:
         _recall(console, content["recall"])
     else:
         _given_text(console, content["text"])
-    _contamination(console, content["contamination"])
+    console.print(contamination_line(content["contamination"]), markup=False, soft_wrap=True)
 
 
 def _given_text(console: Console, text: Mapping[str, Any]) -> None:
@@ -74,18 +67,10 @@ def show_sample(console: Console, samples: Sequence[Mapping[str, str]]) -> None:
 
 
 def _held_out(console: Console, evaluation: Mapping[str, Any]) -> None:
-    rivals = evaluation["baselines"]
     table = Table(title="held-out text, lower is better", title_justify="left", box=None, pad_edge=False)
     table.add_column("")
     table.add_column("bits per byte", justify="right")
-    rows = {
-        "this model": evaluation["held_out_bits_per_byte"],
-        f"xz -{rivals['xz_preset']}, having read the training text": rivals[
-            "xz_with_training_text_bits_per_byte"
-        ],
-        f"xz -{rivals['xz_preset']}": rivals["xz_bits_per_byte"],
-        "unigram model": rivals["unigram_bits_per_byte"],
-    }
+    rows = bits_per_byte(evaluation)
     by_source = evaluation["held_out_by_source"]
     for name, bits in rows.items():
         if bits is not None:
@@ -127,11 +112,11 @@ def _recall(console: Console, recall: Mapping[str, Any]) -> None:
                 name,
                 str(rates["questions"]),
                 # Of what nobody can know nothing is exact.
-                "" if kind.startswith("unknown") else _rate(rates, "exact"),
-                *(_rate(rates, mark) for mark in ("abstained", "wrong")),
+                "" if kind.startswith("unknown") else rate(rates, "exact"),
+                *(rate(rates, mark) for mark in ("abstained", "wrong")),
             )
     console.print(table)
-    for line in _verdicts(recall):
+    for line in verdicts(recall):
         console.print(line, markup=False, soft_wrap=True)
     contrast = recall["contrast"]
     if contrast is not None:
@@ -160,77 +145,4 @@ def _tasks(console: Console, tasks: Mapping[str, Mapping[str, Any]]) -> None:
                 Text(task), main, f"{figures[main]:.3f}", shown, "" if samples is None else f"{samples:,}"
             )
     console.print(table)
-    console.print()
-
-
-def _verdicts(recall: Mapping[str, Any]) -> list[str]:
-    """Return in plain words where another than the model has more right, and where the model has."""
-    lines = []
-    for who, by_kind in recall["against"].items():
-        for kind, what in (("known", "answers"), ("unknown", "admitted gaps")):
-            pair = by_kind.get(kind)
-            if pair is None:
-                continue
-            ahead = pair["only_other_right"] - pair["only_model_right"]
-            chance = f"p = {pair['p_value']:.2g}" + (", may be chance" if pair["p_value"] >= SURE_P else "")
-            counts = (
-                f"{pair['only_other_right']} right that the model has wrong, "
-                f"{pair['only_model_right']} the other way round, {chance}"
-            )
-            if ahead > 0:
-                lines.append(f"{WHO[who]} wins on {what}: {counts}")
-            elif ahead < 0:
-                lines.append(f"the model beats {WHO[who]} on {what}: {counts}")
-            else:
-                lines.append(f"{WHO[who]} and the model are equal on {what}: {counts}")
-            if ahead > 0 and who == "retrieval" and kind == "known" and pair["p_value"] < SURE_P:
-                lines.append(
-                    "  a search over these documents answers more than this model: do not train for recall"
-                )
-    if recall["retrieval_not_measured"] is not None:
-        lines.append(f"retrieval was not measured: {recall['retrieval_not_measured']}")
-    return lines
-
-
-def _rate(rates: Mapping[str, Any], name: str) -> str:
-    low, high = rates[f"{name}_interval_95"]
-    return f"{rates[f'{name}_fraction']:.0%} {100 * low:.0f}-{100 * high:.0f}"
-
-
-def _contamination(console: Console, found: Mapping[str, Any]) -> None:
-    names = TEXTS | {kind: f"questions ({name})" for kind, name in KINDS.items()}
-    shown = [
-        f"{some['texts_contaminated']} of {some['texts']} {names[name]}"
-        for name, some in found["sets"].items()
-        if some["texts_contaminated"]
-    ]
-    dropped = ", left out above" if found.get("action") == "drop" else ""
-    console.print(
-        f"in the training text by a run of {found['run_words']} words: "
-        f"{', '.join(shown) + dropped if shown else 'nothing of the evaluation'}",
-        markup=False,
-        soft_wrap=True,
-    )
-
-
-def _regurgitation(console: Console, found: Mapping[str, Any]) -> None:
-    line = (
-        f"of {counted(found['passages'], 'training passage')}, given {found['prefix_tokens']} tokens, recited word for "
-        f"word for {found['continued_tokens']}"
-    )
-    if not found["passages"]:
-        console.print(f"{line}: documents are too short to try\n", markup=False, soft_wrap=True)
-        return
-    console.print(f"{line}: {_rate(found, 'verbatim')}", markup=False, soft_wrap=True)
-    read = {f"read {some['from']:g} to {some['below']:g} times": some for some in found["by_times_read"]}
-    families = {
-        "without a near copy"
-        if some["below"] == 2
-        else f"in families of {some['from']:g} to {some['below'] - 1:g} documents": some
-        for some in found["by_near_copies"]
-    }
-    for buckets in (read, families):
-        # One line alone would say the same again, and where nothing is recited each says so.
-        for name, some in buckets.items() if len(buckets) > 1 and found["verbatim_fraction"] else ():
-            console.print(f"  {name}: {_rate(some, 'verbatim')} of {some['passages']}", markup=False)
     console.print()

@@ -27,6 +27,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "export": {},
     "evaluate": {},
     "compare": {},
+    "report": {},
     "track": {},
     "doctor": {},
 }

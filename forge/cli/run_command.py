@@ -11,6 +11,7 @@ import typer
 from forge.cli.compiling import Compiled, compile_overrides, source_hashes
 from forge.cli.notes import show_notes
 from forge.cli.options import Overrides, overrides_of
+from forge.cli.reported import reported
 from forge.cli.reviewed import ready, reviewed_plan
 from forge.engine.hosts import Cluster, check_cluster, read_cluster
 from forge.errors import FitError, SpecError, UserError
@@ -19,7 +20,9 @@ from forge.plan.hardware import check_runnable
 from forge.plan.machine import probe_machine
 from forge.plan.types import Plan
 from forge.run.display import Display, make_display
-from forge.run.run import run_plan
+from forge.run.origins import record_origins
+from forge.run.run import run_folder, run_plan
+from forge.spec.show import origins_to_json
 from forge.spec.sweep import expand_sweep
 
 
@@ -61,7 +64,9 @@ def run(
         if len(compiled) > 1:
             display.line(f"run {number} of {len(compiled)}: {' '.join(points[number - 1])}")
         cluster = _cluster(point.plan, point.spec.values["hostfile"], point.spec.values["remote_shell"])
-        _carry_out(point.plan, Path(point.spec.values["output_dir"]), display, quiet, cluster)
+        output_dir = Path(point.spec.values["output_dir"])
+        record_origins(run_folder(point.plan, output_dir.expanduser()), origins_to_json(point.spec))
+        _carry_out(point.plan, output_dir, display, quiet, cluster)
 
 
 def compile_points(points: list[list[str]]) -> list[Compiled]:
@@ -104,7 +109,9 @@ def _carry_out(
     cluster: Cluster | None,
     drift: tuple[str, ...] = (),
 ) -> None:
-    finished = run_plan(plan, output_dir.expanduser(), display, source_hashes(), drift, cluster)
+    output_dir = output_dir.expanduser()
+    with reported(run_folder(plan, output_dir)):
+        finished = run_plan(plan, output_dir, display, source_hashes(), drift, cluster)
     if finished.made or not quiet:
         from forge.cli.run_view import show_run
 

@@ -10,9 +10,9 @@ from rich.table import Table
 from forge.cli.compare_view import show_changes
 from forge.cli.console import make_console
 from forge.cli.evaluation_view import show_evaluation, show_sample
-from forge.evaluate.compare import compare_evaluations
 from forge.plan.types import Plan
-from forge.run.evaluations import evaluation_of, previous_run
+from forge.report.run_page import REPORT
+from forge.run.evaluations import compare_runs, previous_run
 from forge.run.quantities import duration, figure, size
 from forge.run.run import FinishedRun
 
@@ -24,6 +24,7 @@ def show_run(plan: Plan, finished: FinishedRun) -> None:
     if not finished.made:
         console.print(f"{finished.folder.name}: done before, nothing to do", markup=False)
         console.print(f"model: {folder}", markup=False, soft_wrap=True)
+        _report(console, finished.folder)
         return
     console.print()
     show_evaluation(console, finished.summary["evaluation"])
@@ -36,11 +37,18 @@ def show_run(plan: Plan, finished: FinishedRun) -> None:
     )
     console.print(f"what was left out, and why: {listed}", markup=False, soft_wrap=True)
     show_use(console, finished.artifacts["export"].folder)
+    console.print()
+    _report(console, finished.folder)
     console.print(
-        f"\n{finished.folder.name}: done in {duration(finished.wall_clock_s)}; run folder {finished.folder}",
+        f"{finished.folder.name}: done in {duration(finished.wall_clock_s)}; run folder {finished.folder}",
         markup=False,
         soft_wrap=True,
     )
+
+
+def _report(console: Console, run_dir: Path) -> None:
+    if (run_dir / REPORT).is_file():
+        console.print(f"report: {run_dir / REPORT}", markup=False, soft_wrap=True)
 
 
 def model_folder(export: Path) -> Path:
@@ -72,7 +80,7 @@ def _previous(console: Console, finished: FinishedRun) -> None:
     folder = previous_run(finished.folder)
     if folder is None:
         return
-    found = compare_evaluations(evaluation_of(folder).folder, finished.artifacts["evaluate"].folder)
+    found = compare_runs(folder, finished.folder)
     console.print(f"beside the run before, {folder.name}", markup=False, soft_wrap=True)
     show_changes(console, found)
     console.print()

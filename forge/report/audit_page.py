@@ -2,36 +2,13 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from forge.report.page import Section, bar, listing, page, table, text
+
 MOST_LISTED = 500
 """Of each list; audit.json has all."""
-BAR_PERCENT = 100
-
-STYLE = """
-:root { color-scheme: light dark; --ink: #1c1d1f; --quiet: #5d6168; --paper: #fff; --line: #d9dbdf; --bar: #3b6fb6;
-  --mark: #fff4cf; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e6e6; --quiet: #9aa0a8; --paper: #16181b; --line: #34373c;
-  --bar: #6fa0e6; --mark: #4a4012; } }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 64rem;
-  margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.6rem; margin-bottom: .2rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem;
-  border-bottom: 1px solid var(--line); }
-table { border-collapse: collapse; margin: .6rem 0; width: 100%; }
-th, td { text-align: left; padding: .2rem .6rem .2rem 0; vertical-align: top; overflow-wrap: anywhere; }
-th { font-weight: 600; color: var(--quiet); } td.n, th.n { text-align: right; white-space: nowrap; }
-tr + tr td { border-top: 1px solid var(--line); }
-a { color: var(--bar); } .quiet { color: var(--quiet); } mark { background: var(--mark); color: inherit; }
-.bar { background: var(--bar); height: .7rem; min-width: 1px; } .wide { width: 40%; }
-nav a { margin-right: 1rem; } summary { cursor: pointer; } blockquote { margin: .2rem 0 .2rem 1rem; }
-.answer { font-size: 1.15rem; border-left: 4px solid var(--bar); padding-left: .8rem; }
-@media print { body { max-width: none; margin: 0; font-size: 10pt; } nav { display: none; }
-  :root { --ink: #000; --paper: #fff; --quiet: #444; --line: #bbb; } a { color: inherit; text-decoration: none; }
-  h2 { break-after: avoid; } tr, blockquote { break-inside: avoid; } }
-"""
-
 SECTIONS = (
     ("advice", "What this data can do"),
     ("volume", "What is there"),
@@ -61,23 +38,14 @@ def audit_page(report: Mapping[str, Any]) -> str:
         "without-text": _without_text,
     }
     title = f"Audit of {', '.join(report['paths'])}"
-    navigation = "".join(f'<a href="#{key}">{name}</a>' for key, name in SECTIONS)
-    sections = "".join(
-        f'<section id="{key}"><h2>{name}</h2>{makers[key](report)}</section>' for key, name in SECTIONS
-    )
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="generator" content="forge audit">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-        f"<title>{_text(title)}</title><style>{STYLE}</style></head><body><h1>{_text(title)}</h1>"
-        f'<p class="quiet">As of {_text(report["as_of"])}. Every path opens its document.</p><nav>{navigation}</nav>'
-        f"{sections}</body></html>\n"
-    )
+    head = f'<h1>{text(title)}</h1><p class="quiet">As of {text(report["as_of"])}. Every path opens its document.</p>'
+    sections = [Section(key, name, makers[key](report)) for key, name in SECTIONS]
+    return page(title, "forge audit", head, sections)
 
 
 def _advice(report: Mapping[str, Any]) -> str:
     advice = report["advice"]
-    needs = _table(
+    needs = table(
         ("parameters", "tokens asked", "epochs", "verdict"),
         [
             (
@@ -91,10 +59,10 @@ def _advice(report: Mapping[str, Any]) -> str:
         numbers={0, 1, 2},
     )
     return (
-        f'<p class="answer"><b>{_text(advice["recommendation"])}</b></p>{_list(advice["reasons"])}{needs}'
+        f'<p class="answer"><b>{text(advice["recommendation"])}</b></p>{listing(advice["reasons"])}{needs}'
         f"<p>The largest model that these tokens train compute-optimally in four epochs: "
         f"{_size(advice['largest_from_scratch_parameters'])} parameters.</p>"
-        f"<p>What would change the answer:</p>{_list(advice['would_change'])}"
+        f"<p>What would change the answer:</p>{listing(advice['would_change'])}"
         '<p class="quiet">Tokens asked: 20 a parameter (Hoffmann et al. 2022, arXiv:2203.15556). Up to four epochs '
         "cost next to nothing, more are worth less and less (Muennighoff et al. 2023, arXiv:2305.16264).</p>"
     )
@@ -106,9 +74,9 @@ def _volume(report: Mapping[str, Any]) -> str:
     parts = [
         f"<p>{volume['documents']:,} documents in {volume['files']:,} files, {_bytes(volume['bytes'])}, "
         f"{volume['words']:,} words. About <b>{tokens['tokens']:,}</b> tokens ({tokens['tokens_low']:,} to "
-        f"{tokens['tokens_high']:,}): {tokens['bytes_per_token']:.2f} bytes a token, {_text(tokens['how'])}.</p>"
+        f"{tokens['tokens_high']:,}): {tokens['bytes_per_token']:.2f} bytes a token, {text(tokens['how'])}.</p>"
         f"<p>Usable: <b>{usable['tokens']:,}</b> tokens in {usable['documents']:,} documents; left out: "
-        f"{_text(left_out)}.</p>"
+        f"{text(left_out)}.</p>"
     ]
     for key, name in (
         ("by_source", "folder"),
@@ -118,9 +86,9 @@ def _volume(report: Mapping[str, Any]) -> str:
     ):
         most = max((row["bytes"] for row in volume[key]), default=1) or 1
         rows = [
-            f'<tr><td>{_text(row["name"])}</td><td class="n">{row["documents"]:,}</td>'
+            f'<tr><td>{text(row["name"])}</td><td class="n">{row["documents"]:,}</td>'
             f'<td class="n">{_bytes(row["bytes"])}</td>'
-            f'<td class="n">{row["tokens"]:,}</td><td class="wide">{_bar(row["bytes"] / most)}</td></tr>'
+            f'<td class="n">{row["tokens"]:,}</td><td class="wide">{bar(row["bytes"] / most)}</td></tr>'
             for row in volume[key]
         ]
         columns = "".join(f'<th class="n">{column}</th>' for column in ("documents", "text", "tokens"))
@@ -140,17 +108,15 @@ def _conflicts(report: Mapping[str, Any]) -> str:
             if others
             else ""
         )
-        parts.append(f"<h3>{_text(one['subject'])}: {_text(one['attribute'])}</h3>{sides}{more}")
+        parts.append(f"<h3>{text(one['subject'])}: {text(one['attribute'])}</h3>{sides}{more}")
     return _counted(conflicts, "places where documents contradict each other.") + "".join(parts)
 
 
 def _side(claim: Mapping[str, Any], newer: bool) -> str:
-    passage = _text(claim["passage"]).replace(
-        _text(claim["value"]), f"<mark>{_text(claim['value'])}</mark>", 1
-    )
+    passage = text(claim["passage"]).replace(text(claim["value"]), f"<mark>{text(claim['value'])}</mark>", 1)
     day = claim["document"]["date"]
     remark = ", ".join([f"line {claim['line']}", *([day] if day else []), *(["newer"] if newer else [])])
-    where = f'{_link(claim["document"])} <span class="quiet">{_text(remark)}</span>'
+    where = f'{_link(claim["document"])} <span class="quiet">{text(remark)}</span>'
     return f"<blockquote>{passage}<br>{where}</blockquote>"
 
 
@@ -158,12 +124,12 @@ def _stale(report: Mapping[str, Any]) -> str:
     rows = [
         (
             _link(one["document"]),
-            "<br>".join(_text(why["reason"]) for why in one["reasons"]),
-            "<br>".join(_text(why["passage"]) for why in one["reasons"]),
+            "<br>".join(text(why["reason"]) for why in one["reasons"]),
+            "<br>".join(text(why["passage"]) for why in one["reasons"]),
         )
         for one in report["stale"][:MOST_LISTED]
     ]
-    return _counted(report["stale"], "documents that are over, or link to what is gone.") + _table(
+    return _counted(report["stale"], "documents that are over, or link to what is gone.") + table(
         ("document", "why", "which words say so"), rows, raw=True
     )
 
@@ -173,11 +139,11 @@ def _versions(report: Mapping[str, Any]) -> str:
         (
             _link(one["newest"]),
             "<br>".join(_link(member) for member in one["members"][:-1]),
-            _text(one["told_by"]),
+            text(one["told_by"]),
         )
         for one in report["versions"][:MOST_LISTED]
     ]
-    return _counted(report["versions"], "documents of which there are several versions.") + _table(
+    return _counted(report["versions"], "documents of which there are several versions.") + table(
         ("newest", "older", "told by"), rows, raw=True
     )
 
@@ -197,13 +163,13 @@ def _copies(report: Mapping[str, Any]) -> str:
     )
     return (
         _counted(duplicates["exact"], "groups with the same text, case and white space aside.")
-        + _table(("", "documents"), exact, raw=True)
+        + table(("", "documents"), exact, raw=True)
         + _counted(
             duplicates["near"],
             "groups that share four fifths of their runs of five words, and are no versions.",
         )
         + thinned
-        + _table(("", "documents"), near, raw=True)
+        + table(("", "documents"), near, raw=True)
     )
 
 
@@ -220,16 +186,16 @@ def _secrets(report: Mapping[str, Any]) -> str:
     ]
     places = [
         (
-            _text(one["kind"]),
+            text(one["kind"]),
             f"{_link(one['document'])} <span class=quiet>line {one['line']}</span>",
-            _text(one["masked"]),
+            text(one["masked"]),
         )
         for one in secrets["places"][:MOST_LISTED]
     ]
     return (
-        _table(("kind", "", "values", "documents"), kinds, numbers={2, 3})
+        table(("kind", "", "values", "documents"), kinds, numbers={2, 3})
         + _counted(secrets["places"], "places. No value is shown or kept.")
-        + _table(("kind", "where", "form"), places, raw=True)
+        + table(("kind", "where", "form"), places, raw=True)
     )
 
 
@@ -238,64 +204,41 @@ def _quality(report: Mapping[str, Any]) -> str:
     most = max((row["documents"] for row in quality["histogram"]), default=1) or 1
     rows = "".join(
         f'<tr><td class="n">{row["from"]:.1f} to {row["to"]:.1f}</td><td class="n">{row["documents"]:,}</td>'
-        f'<td class="wide">{_bar(row["documents"] / most)}</td></tr>'
+        f'<td class="wide">{bar(row["documents"] / most)}</td></tr>'
         for row in quality["histogram"]
     )
     lowest = [(f"{one['score']:.2f}", _link(one["document"])) for one in quality["lowest"]]
     return (
-        f'<p class="quiet">Mean of: {_text("; ".join(quality["signals"]))}. It judges no document by itself.</p>'
+        f'<p class="quiet">Mean of: {text("; ".join(quality["signals"]))}. It judges no document by itself.</p>'
         f'<table><tr><th class="n">score</th><th class="n">documents</th><th></th></tr>{rows}</table>'
         f"<details><summary>The {len(lowest)} "
-        f"lowest</summary>{_table(('score', 'document'), lowest, raw=True)}</details>"
+        f"lowest</summary>{table(('score', 'document'), lowest, raw=True)}</details>"
     )
 
 
 def _boilerplate(report: Mapping[str, Any]) -> str:
     rows = [
-        (_text(one["line"]), f"{one['documents']:,}", _bytes(one["bytes"]), _link(one["example"]))
+        (text(one["line"]), f"{one['documents']:,}", _bytes(one["bytes"]), _link(one["example"]))
         for one in report["boilerplate"]
     ]
-    return _counted(report["boilerplate"], "lines that many documents of a source share.") + _table(
+    return _counted(report["boilerplate"], "lines that many documents of a source share.") + table(
         ("line", "documents", "repeats", "for example"), rows, raw=True, numbers={1, 2}
     )
 
 
 def _without_text(report: Mapping[str, Any]) -> str:
     rows = [
-        (_link(one["document"]), _text(one["reason"]), _text(one["detail"]))
+        (_link(one["document"]), text(one["reason"]), text(one["detail"]))
         for one in report["without_text"][:MOST_LISTED]
     ]
-    return _counted(report["without_text"], "files, or parts of files, that gave no text.") + _table(
+    return _counted(report["without_text"], "files, or parts of files, that gave no text.") + table(
         ("file", "reason", "detail"), rows, raw=True
     )
 
 
 def _counted(rows: Sequence[Any], what: str) -> str:
     shown = f" The first {MOST_LISTED:,} are listed; audit.json has all." if len(rows) > MOST_LISTED else ""
-    return f"<p>{len(rows):,} {_text(what)}{shown}</p>"
-
-
-def _table(
-    head: Sequence[str],
-    rows: Iterable[Sequence[str]],
-    raw: bool = False,
-    numbers: frozenset[int] | set[int] = frozenset(),
-) -> str:
-    """Return a table. `raw`: cells are HTML already. `numbers`: columns to align right."""
-    kind = [' class="n"' if place in numbers else "" for place in range(len(head))]
-    body = "".join(
-        "<tr>"
-        + "".join(f"<td{kind[place]}>{cell if raw else _text(cell)}</td>" for place, cell in enumerate(row))
-        + "</tr>"
-        for row in rows
-    )
-    if not body:
-        return ""
-    return f"<table><tr>{''.join(f'<th{kind[n]}>{_text(name)}</th>' for n, name in enumerate(head))}</tr>{body}</table>"
-
-
-def _list(lines: Iterable[str]) -> str:
-    return f"<ul>{''.join(f'<li>{_text(line)}</li>' for line in lines)}</ul>"
+    return f"<p>{len(rows):,} {text(what)}{shown}</p>"
 
 
 def _links(documents: Iterable[Mapping[str, Any]]) -> str:
@@ -304,15 +247,7 @@ def _links(documents: Iterable[Mapping[str, Any]]) -> str:
 
 def _link(document: Mapping[str, Any]) -> str:
     part = f" · {document['part']}" if document["part"] else ""
-    return f'<a href="{_text(document["link"])}">{_text(document["path"])}</a>{part}'
-
-
-def _bar(share: float) -> str:
-    return f'<div class="bar" style="width:{share * BAR_PERCENT:.1f}%"></div>'
-
-
-def _text(value: str) -> str:
-    return html.escape(value, quote=True)
+    return f'<a href="{text(document["link"])}">{text(document["path"])}</a>{part}'
 
 
 def _bytes(value: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from forge.errors import SpecError, StageError
 from forge.plan.types import Plan, load_plan
@@ -55,3 +56,15 @@ def previous_run(run_dir: Path) -> Path | None:
         except (SpecError, StageError):
             continue
     return None
+
+
+def compare_runs(first: Path, second: Path) -> dict[str, Any]:
+    """Return what the second run has better and worse than the first, as `forge.evaluate.compare` finds it.
+
+    Raises:
+        SpecError: a folder is no run.
+        StageError: a run is not evaluated yet, or was by a forge that did not measure what this one does.
+    """
+    from forge.evaluate.compare import compare_evaluations
+
+    return compare_evaluations(*(evaluation_of(run).folder for run in (first, second)))

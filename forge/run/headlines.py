@@ -50,11 +50,11 @@ def headline(artifact: Artifact) -> str:
         if recited is not None and recited["passages"]:
             line += f", {recited['verbatim']} of {counted(recited['passages'], 'training passage')} recited"
         return line
-    return f"{size(found['bytes'])}, {_proven(found['proof'])}"
+    return f"{size(found['bytes'])}, {proven(found['proof'])}"
 
 
-def _proven(proof: Mapping[str, Any]) -> str:
-    """Return what was shown of an export's folders."""
+def proven(proof: Mapping[str, Any]) -> str:
+    """Return what was shown of an export's folders, in a few words."""
     shown = []
     if "hf" in proof:
         shown.append(

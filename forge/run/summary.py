@@ -9,6 +9,7 @@ from typing import Any
 from forge.files import replace_text
 from forge.plan.types import Plan
 from forge.run.artifacts import Artifact
+from forge.run.measured import predicted_and_measured
 
 SUMMARY = "summary.json"
 
@@ -16,11 +17,9 @@ SUMMARY = "summary.json"
 def summarize_run(plan: Plan, artifacts: dict[str, Artifact]) -> dict[str, Any]:
     """Return what a finished run did, found and made.
 
-    `predicted_and_measured` holds [predicted, measured] by quantity. Training time is the time of the steps: the
-    workers' start-up and the checkpoints are in `wall_clock_s` of the stage.
+    `predicted_and_measured` is as in `forge.run.measured`.
     """
     training = artifacts["train"].summary
-    estimates = plan.estimates
     return {
         "plan_id": plan.id,
         "name": plan.name,
@@ -33,12 +32,7 @@ def summarize_run(plan: Plan, artifacts: dict[str, Artifact]) -> dict[str, Any]:
         "training": training,
         "evaluation": artifacts["evaluate"].summary,
         "export": artifacts["export"].summary,
-        "predicted_and_measured": {
-            "training_time_s": [estimates.training_time_s, plan.schedule.steps * training["step_time_s"]],
-            "step_time_s": [estimates.step_time_s, training["step_time_s"]],
-            "tokens_per_second": [estimates.tokens_per_second, training["tokens_per_second"]],
-            "peak_memory_bytes": [estimates.peak_memory_bytes, training["peak_memory_bytes"]],
-        },
+        "predicted_and_measured": predicted_and_measured(plan, training),
     }
 
 

@@ -39,6 +39,19 @@ def spec_to_yaml(spec: Spec) -> str:
     return "\n".join(lines).lstrip("\n") + "\n"
 
 
+def origins_to_json(spec: Spec) -> str:
+    """Return who set each value, as JSON: for each key the places that set it, in force first, with what they set.
+
+    A group's name stands for the choice of its option.
+    """
+    chains = {(group,): chain for group, chain in spec.choice_origins.items()} | spec.origins
+    content = {
+        dotted(key): [{"where": origin.where, "value": origin.value} for origin in chain]
+        for key, chain in chains.items()
+    }
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
 def explain(spec: Spec, key: str) -> list[str]:
     """Return, for `--why KEY`, the value in force and every place that set it, in force first.
 

@@ -2,11 +2,10 @@ from __future__ import annotations
 
 import io
 
-import pytest
 from rich.console import Console
 
 from forge.cli.compiling import Compiled, compile_overrides
-from forge.cli.plan_view import plan_screen, times
+from forge.cli.plan_view import plan_screen
 from tests.plan.specs import LAPTOP
 
 
@@ -19,13 +18,6 @@ def _shown(*overrides: str, width: int = 100) -> str:
     plan_screen(_compiled(*overrides), console)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("passes", "said"), [(1.0, "once"), (3.507, "3.5 times"), (0.112, "0.1 times"), (0.012, "0.012 times")]
-)
-def test_readings_are_counted_in_words(passes: float, said: str) -> None:
-    assert times(passes) == said
 
 
 def test_a_cpu_has_no_mfu_and_small_memory_is_in_mebibytes() -> None:

@@ -39,6 +39,7 @@ SUMMARIES: dict[str, dict[str, Any]] = {
         "tokens_per_second": 100.0,
         "step_time_s": 0.5,
         "peak_memory_bytes": 1,
+        "wall_clock_s": 4.0,
     },
     "evaluate": {
         "held_out_bits_per_byte": 2.5,

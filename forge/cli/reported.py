@@ -1,0 +1,52 @@
+"""The page that each forge-run leaves in the run's folder, however it ended."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def reported(run_dir: Path) -> Iterator[None]:
+    """Write the run's report.html after what is done within, whether that succeeds or fails.
+
+    It is left as it is where nothing happened in the run. A page that cannot be written is said in a line, and changes
+    nothing of how the run ended.
+    """
+    from forge.report.run_page import REPORT
+
+    events = run_dir / "events.jsonl"
+    before_bytes = _size_bytes(events)
+    try:
+        yield
+    finally:
+        happened = _size_bytes(events) != before_bytes or not (run_dir / REPORT).exists()
+        if happened and (run_dir / "plan.json").is_file():
+            _write(run_dir)
+
+
+def _size_bytes(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _write(run_dir: Path) -> None:
+    from forge.report.run_page import write_report
+
+    log = run_dir / "logs" / "report.log"
+    try:
+        write_report(run_dir)
+    except Exception as error:
+        # Weeks of training do not end with status 1 for the sake of a page.
+        try:
+            with log.open("a", encoding="utf-8") as file:
+                traceback.print_exception(error, file=file)
+        except OSError:
+            pass
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        print(
+            f"note: the report cannot be written: {reason}: see {log}; forge report {run_dir}",
+            file=sys.stderr,
+        )
