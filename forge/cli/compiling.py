@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from forge.plan.pretrained import InitialWeights, continue_from, read_pretrained
 from forge.plan.types import Plan, SourcePlan
 from forge.spec.compose import compose_spec
 from forge.spec.locate import located
+from forge.spec.search_path import SearchPath, default_search_path
 from forge.spec.types import Spec
 
 
@@ -32,20 +33,33 @@ class Compiled:
     """What the user should know that is not an error."""
 
 
-def compile_overrides(overrides: Sequence[str], machine: Machine, needs_data: bool) -> Compiled:
+@dataclass(slots=True)
+class Shared:
+    """What several command lines have in common and is read once for all of them."""
+
+    search_path: SearchPath = field(default_factory=default_search_path)
+    sources: dict[str, SourcePlan] = field(default_factory=dict)
+    """What was found where."""
+
+
+def compile_overrides(
+    overrides: Sequence[str], machine: Machine, needs_data: bool, shared: Shared | None = None
+) -> Compiled:
     """Compile one command line.
 
     Args:
         overrides: as typed.
         machine: this machine, for `hardware=local`.
         needs_data: refuse where the documents are not at hand; a plan can be made without them.
+        shared: what was read for other command lines.
 
     Raises:
         SpecError: the spec is wrong, or its documents are not there and `needs_data`.
         FitError: nothing fits the hardware.
     """
-    spec = compose_spec(overrides)
-    sources, missing = _sources(spec.values["data"]["path"], spec.where(("data", "path")))
+    shared = shared or Shared()
+    spec = compose_spec(overrides, shared.search_path)
+    sources, missing = _sources(spec.values["data"]["path"], spec.where(("data", "path")), shared.sources)
     if missing and needs_data:
         raise SpecError(*missing)
     try:
@@ -67,7 +81,7 @@ def recompile(plan: Plan, machine: Machine, where: str) -> tuple[Plan, Hardware]
     path = plan.spec["data"]["path"]
     if path is None:
         raise SpecError(f"{where}: was made without documents: compile it again with data.path=/my/folder")
-    sources, missing = _sources(path, where)
+    sources, missing = _sources(path, where, {})
     if missing:
         # Whoever carries out a plan sets nothing in it.
         raise SpecError(*(line.replace(_SET_ANOTHER, _PUT_IT_THERE) for line in missing))
@@ -111,17 +125,26 @@ def _initial(
     return values, InitialWeights(source, pretrained.vocab_size)
 
 
-def _sources(path: str | list[str] | None, where: str) -> tuple[tuple[SourcePlan, ...], tuple[str, ...]]:
-    """Return what the sources hold now; where one is not at hand none counts, and a line says why."""
+def _sources(
+    path: str | list[str] | None, where: str, known: dict[str, SourcePlan]
+) -> tuple[tuple[SourcePlan, ...], tuple[str, ...]]:
+    """Return what the sources hold now; where one is not at hand none counts, and a line says why.
+
+    Those in `known` are taken from there, and it is added to.
+    """
     if path is None:
         return (), (f"{where}: data.path: say where your documents are: data.path=/my/folder",)
     sources = []
     missing: list[str] = []
     for source in [path] if isinstance(path, str) else path:
+        if source in known:
+            sources.append(known[source])
+            continue
         try:
             found = fingerprint(source, source_hashes())
         except StageError as error:
             missing.extend(f"{where}: data.path: {line}" for line in error.lines)
             continue
-        sources.append(SourcePlan(source, found.files, found.bytes, found.sha256))
+        known[source] = SourcePlan(source, found.files, found.bytes, found.sha256)
+        sources.append(known[source])
     return (() if missing else tuple(sources)), tuple(missing)

@@ -56,8 +56,8 @@ BYTES_PER_TOKEN = 4.0
 WHERE = ("output_dir", "hostfile", "remote_shell")
 """Keys of a spec about where its plan is carried out, which do not change what it is."""
 
-NOT_OF_PLAN = (*WHERE, "sweep")
-"""Keys of a spec that a plan does not hold: a run is the same in a sweep and by itself."""
+AROUND = (*WHERE, "sweep")
+"""Keys and groups of a spec that do not change what its plan is: also which other runs there are beside it."""
 
 ENDLESS_BYTES = 2**62
 
@@ -134,7 +134,7 @@ def _compile(
     deepspeed = deepspeed_config(
         choice.winner.layout, hardware, schedule.gradient_clip, model.hidden_size, engine["deepspeed"]
     )
-    content = {key: value for key, value in spec.items() if key not in NOT_OF_PLAN}
+    content = {key: value for key, value in spec.items() if key not in AROUND}
     weights = (initial.source,) if initial else ()
     plan = Plan(
         id="",
