@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -62,6 +63,9 @@ def run(
 
         sweep(tokens, display, quiet)
         return
+    about_sweeps = [token for token in tokens if re.match(r"\+{0,2}sweep[.=]", token)]
+    if about_sweeps:
+        raise SpecError(*(f"command line: {token}: is about a sweep: add -m" for token in about_sweeps))
     machine = probe_machine()
     one = compile_overrides(tokens, machine, needs_data=True)
     check_here(one, machine)

@@ -3,43 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
 from forge.cli.console import make_console
+from forge.plan.types import Estimates
 from forge.run.quantities import counted, duration, figure, money
-from forge.run.sweep.point import Point
 from forge.run.sweep.record import Sweep
 
 MOST_ROWS = 50
 
 
-def cost_line(sweep: Sweep, points: Sequence[Point], done: int, runs: int) -> str:
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What runs are predicted to take together."""
+
+    training_s: float
+    gpu_hours: float
+    usd: float | None
+    """None where a price is not known."""
+    error_fraction: float
+    """Half-width of the band around each."""
+
+
+def total_cost(estimates: Sequence[Estimates]) -> Cost:
+    """Return what runs take one after the other, in time and in money."""
+    prices = [each.cost_usd for each in estimates]
+    return Cost(
+        sum(each.wall_clock_s for each in estimates),
+        sum(each.gpu_hours for each in estimates),
+        None if None in prices else sum(price or 0.0 for price in prices),
+        max((each.time_error_fraction for each in estimates), default=0.0),
+    )
+
+
+def cost_line(sweep: Sweep, cost: Cost, runs: int, done: int) -> str:
     """Return what a sweep is, and what it is predicted to cost.
 
     Args:
         sweep: what it is.
-        points: its runs as far as they are known.
+        cost: of all its runs.
+        runs: how many it has.
         done: of them, before.
-        runs: of the whole sweep.
     """
-    begin = f"sweep {sweep.folder.name}: {counted(runs, 'run')}"
-    if done:
-        begin += f", {done:,} done before"
-    if sweep.method == "optuna":
-        return f"{begin}, each chosen by those before it"
-    estimates = [point.plan.estimates for point in points]
-    training_s = sum(each.wall_clock_s for each in estimates)
-    gpu_hours = sum(each.gpu_hours for each in estimates)
-    parts = [f"{duration(training_s)} of training in all"]
-    if gpu_hours:
-        known = [each.cost_usd for each in estimates if each.cost_usd is not None]
-        parts.append(f"{figure(gpu_hours)} GPU-hours")
-        parts.append(money(sum(known)) if len(known) == len(estimates) else "price unknown")
-    band = max((each.time_error_fraction for each in estimates), default=0.0)
-    return f"{begin}; predicted: {', '.join(parts)} (± {band:.0%})"
+    line = f"sweep {sweep.folder.name}: {counted(runs, 'run')}" + (f", {done:,} done before" if done else "")
+    most = "at most " if sweep.method == "optuna" else ""
+    parts = [f"{most}{duration(cost.training_s)} of training in all"]
+    if cost.gpu_hours:
+        parts.append(f"{figure(cost.gpu_hours)} GPU-hours")
+        parts.append("price unknown" if cost.usd is None else money(cost.usd))
+    return f"{line}; predicted: {', '.join(parts)} (± {cost.error_fraction:.0%})"
 
 
 def show_table(sweep: Sweep, rows: Sequence[dict[str, Any]], file: Path, quiet: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,13 +11,15 @@ from typing import Any
 from forge.cli.compiling import Compiled, Shared, compile_overrides, source_hashes
 from forge.cli.notes import show_notes
 from forge.cli.running import check_here
+from forge.cli.sweep_view import Cost, cost_line, show_table, total_cost
 from forge.errors import FitError, SpecError, StageError, UserError
 from forge.locks import Busy, take_lock
 from forge.plan.machine import Machine, probe_machine
 from forge.plan.types import content_hash
 from forge.run.display import Display
+from forge.run.quantities import counted, figure
 from forge.run.run import disk_line
-from forge.run.sweep.carry_out import NoMore, State, carry_out, predicted_steps
+from forge.run.sweep.carry_out import NoMore, State, carry_out
 from forge.run.sweep.point import Infeasible, Outcome, Point, is_done
 from forge.run.sweep.record import (
     HIGHER_IS_BETTER,
@@ -107,10 +110,12 @@ def _grid(
         tuple(keys),
         distinct[0].output_dir,
     )
-    _check_budget(sum(point.plan.estimates.gpu_hours for point in distinct), len(distinct), settings)
+    cost = total_cost([point.plan.estimates for point in distinct])
+    _check(compiled, cost, len(distinct), settings, machine)
     _notes(compiled, axes)
-    state = State(points)
-    _carry_out(found, state, NoMore(), settings, machine, display, quiet, len(distinct))
+    steps = sum(point.plan.schedule.steps for point in distinct)
+    work = _Work(found, settings, machine, display, quiet, len(distinct), steps, cost)
+    _carry_out(work, State(points), NoMore())
 
 
 def _search(
@@ -131,9 +136,12 @@ def _search(
     settings = _settings(probes)
     _check_halving(settings, axes, probes[0])
     base = probes[0]
-    most = max(probe.plan.estimates.gpu_hours for probe in probes)
     trials = settings["trials"]
-    _check_budget(most * trials, trials, settings)
+    dearest = max(
+        (probe.plan.estimates for probe in probes), key=lambda each: (each.gpu_hours, each.wall_clock_s)
+    )
+    cost = total_cost([dearest] * trials)
+    _check(probes, cost, trials, settings, machine)
     space = [[axis.key, list(axis.values), axis.low, axis.high, axis.step, axis.is_log] for axis in axes]
     found = Sweep(
         content_hash([base.plan.id, space, settings["metric"], settings["halving_factor"]])[:ID_HEX_DIGITS],
@@ -151,7 +159,8 @@ def _search(
     )
     state = State([])
     trying = _Trials(search, fixed, axes, machine, shared, found, state, trials, width)
-    _carry_out(found, state, trying, settings, machine, display, quiet, trials)
+    steps = trials * base.plan.schedule.steps
+    _carry_out(_Work(found, settings, machine, display, quiet, trials, steps, cost), state, trying)
 
 
 @dataclass(slots=True)
@@ -172,7 +181,7 @@ class _Trials:
 
     def restore(self) -> None:
         """Take up the trials that an earlier command recorded."""
-        for row in read_record(self.sweep)[: self.trials]:
+        for row in read_record(self.sweep):
             point = self._compiled(row["number"], row["differs"])
             self.state.points.append(point)
             if isinstance(point, Point) and row["status"] == "pruned" and not is_done(point):
@@ -209,16 +218,11 @@ class _Trials:
     def _compiled(self, number: int, chosen: dict[str, str]) -> Point | Infeasible:
         line = [*self.fixed, *(f"{axis.key}={chosen[axis.key]}" for axis in self.axes)]
         try:
-            one = _compile(line, self.machine, self.shared)
+            one = compile_overrides(line, self.machine, needs_data=True, shared=self.shared)
+            check_here(one, self.machine)
         except (SpecError, FitError) as error:
             return Infeasible(number, tuple(line), chosen, error.lines)
         return _point(number, line, [axis.key for axis in self.axes], one)
-
-
-def _compile(line: Sequence[str], machine: Machine, shared: Shared) -> Compiled:
-    one = compile_overrides(line, machine, needs_data=True, shared=shared)
-    check_here(one, machine)
-    return one
 
 
 def _compile_all(
@@ -228,7 +232,7 @@ def _compile_all(
 
     Raises:
         SpecError: with the lines of every point that is wrong, each line once.
-        FitError: a plan does not fit its hardware, or this machine is not that hardware.
+        FitError: a plan does not fit its hardware.
     """
     compiled: list[Compiled] = []
     errors: list[UserError] = []
@@ -237,7 +241,7 @@ def _compile_all(
         shown.start(len(lines), "runs")
         for line in lines:
             try:
-                compiled.append(_compile(line, machine, shared))
+                compiled.append(compile_overrides(line, machine, needs_data=True, shared=shared))
             except (SpecError, FitError) as error:
                 errors.append(error)
             shown.advance()
@@ -264,7 +268,7 @@ def _compile_probes(
     for values in chosen:
         try:
             line = [*fixed, *(f"{key}={value}" for key, value in values.items())]
-            compiled.append(_compile(line, machine, shared))
+            compiled.append(compile_overrides(line, machine, needs_data=True, shared=shared))
         except (SpecError, FitError) as error:
             errors.append(error)
     if any(isinstance(error, SpecError) for error in errors) or not compiled:
@@ -319,17 +323,32 @@ def _distinct(points: Sequence[Point | Infeasible]) -> list[Point]:
     return list(by_plan.values())
 
 
-def _check_budget(gpu_hours: float, runs: int, settings: Mapping[str, Any]) -> None:
-    budget = settings["budget_gpu_hours"]
-    if budget is None or gpu_hours <= budget:
-        return
-    from forge.run.quantities import counted, figure
+def _check(
+    compiled: Sequence[Compiled], cost: Cost, runs: int, settings: Mapping[str, Any], machine: Machine
+) -> None:
+    """Refuse a sweep that needs more than it may, or another machine.
 
-    raise FitError(
-        f"sweep.budget_gpu_hours: {counted(runs, 'run')} are predicted to need {figure(gpu_hours)} GPU-hours, and "
-        f"{figure(budget)} are allowed: name fewer values, make runs shorter (train.tokens), or allow "
-        f"{figure(gpu_hours)}"
-    )
+    Raises:
+        SpecError: the machines named are not what a plan is for.
+        FitError: the budget is too small, or this machine is not the hardware.
+    """
+    errors: list[UserError] = []
+    budget = settings["budget_gpu_hours"]
+    if budget is not None and cost.gpu_hours > budget:
+        errors.append(
+            FitError(
+                f"sweep.budget_gpu_hours: {counted(runs, 'run')} are predicted to need {figure(cost.gpu_hours)} "
+                f"GPU-hours, and {figure(budget)} are allowed: run fewer, make them shorter (train.tokens), or allow "
+                f"{figure(math.ceil(cost.gpu_hours))}"
+            )
+        )
+    for one in compiled:
+        try:
+            check_here(one, machine)
+        except (SpecError, FitError) as error:
+            errors.append(error)
+    if errors:
+        raise _all_of(errors)
 
 
 def _check_halving(settings: Mapping[str, Any], axes: Sequence[Axis], base: Compiled) -> None:
@@ -354,40 +373,44 @@ def _notes(compiled: Sequence[Compiled], axes: Sequence[Axis]) -> None:
         show_notes(["command line: no override names several values: this sweep is one run"])
 
 
-def _carry_out(
-    found: Sweep,
-    state: State,
-    chooser: NoMore | _Trials,
-    settings: Mapping[str, Any],
-    machine: Machine,
-    display: Display,
-    quiet: bool,
-    runs: int,
-) -> None:
-    """Carry out a sweep whose points compile, with its folder held."""
-    from forge.cli.sweep_view import cost_line, show_table
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A sweep that is ready to be carried out."""
 
+    sweep: Sweep
+    settings: Mapping[str, Any]
+    machine: Machine
+    display: Display
+    quiet: bool
+    runs: int
+    steps: int
+    """Of all runs."""
+    cost: Cost
+
+
+def _carry_out(work: _Work, state: State, chooser: NoMore | _Trials) -> None:
+    """Carry out a sweep, with its folder held, and show its runs by rank."""
+    found, display = work.sweep, work.display
+    slots = Slots(
+        found.output_dir / "sweeps" / "slots",
+        visible_gpus(len(work.machine.gpu_names)),
+        work.settings["parallel_runs"],
+    )
     try:
         found.folder.mkdir(parents=True, exist_ok=True)
         with take_lock(found.folder / "sweep.lock", patience_s=0):
             if isinstance(chooser, _Trials):
                 chooser.restore()
-            for line in _same_plans(state.points):
+            done = [point for point in _distinct(state.points) if is_done(point)]
+            for line in (*_same_plans(state.points), cost_line(found, work.cost, work.runs, len(done))):
                 display.line(line)
-            done = sum(is_done(point) for point in _distinct(state.points))
-            display.line(cost_line(found, _distinct(state.points), done, runs))
             shown = display.stage("sweep")
             try:
-                total, before = predicted_steps(state.points, state)
-                shown.start(total, "steps")
-                shown.resume(before)
+                shown.start(work.steps, "steps")
+                shown.resume(sum(point.plan.schedule.steps for point in done))
                 carry_out(
                     state,
-                    Slots(
-                        found.output_dir / "sweeps" / "slots",
-                        visible_gpus(len(machine.gpu_names)),
-                        settings["parallel_runs"],
-                    ),
+                    slots,
                     chooser,
                     shown,
                     display.line,
@@ -402,7 +425,7 @@ def _carry_out(
         raise StageError(f"{found.folder}: is being carried out by another forge-run: wait for it") from None
     except OSError as error:
         raise StageError(disk_line("sweep", error, found.output_dir)) from None
-    show_table(found, rows, table, quiet)
+    show_table(found, rows, table, work.quiet)
     _raise_failed(state)
 
 

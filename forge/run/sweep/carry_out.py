@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -18,7 +18,7 @@ from forge.progress import Progress
 from forge.run.interrupts import interrupting_signal
 from forge.run.quantities import counted, duration
 from forge.run.sweep import processes
-from forge.run.sweep.point import Infeasible, Outcome, Point, is_done, shared_ahead
+from forge.run.sweep.point import Infeasible, Outcome, Point, in_making, is_done, would_wait
 from forge.run.sweep.processes import Child, Watch
 from forge.run.sweep.slots import Slots
 
@@ -131,6 +131,7 @@ class _Carrier:
         # Those that need most devices first: the small ones fill up what is left.
         self._waiting.sort(key=lambda point: -point.plan.layout.world_size)
         try:
+            self._find_elsewhere()
             while self._ask() or self._waiting or self._children or self._elsewhere:
                 self._start_some()
                 self._look()
@@ -168,33 +169,46 @@ class _Carrier:
             outcome = self._state.outcomes.get(point.number)
             if isinstance(point, Infeasible):
                 self._say(f"run {point.number} does not compile: {'; '.join(point.lines)}")
+            elif (first := self._same[point.plan.id]) != point.number:
+                self._say(f"{point.named()}: is the same as run {first}")
             elif outcome is not None:
                 self._say(f"{point.named()}: {outcome.status} before")
             self._changed(self._state)
         return came
 
     def _start_some(self) -> None:
+        """Start the runs that have places to compute in and all that they share."""
+        limit = self._slots.parallel_runs
+        full: set[tuple[str, int, int]] = set()
+        making: set[tuple[str, str]] | None = None
         for point in list(self._waiting):
-            busy = [*(child.point for child in self._children), *(other for other, _ in self._elsewhere)]
-            if processes.is_elsewhere(point):
-                self._waiting.remove(point)
-                self._elsewhere.append((point, processes.watch_of(point)))
-                self._say(f"{point.named()}: is being carried out by another forge-run: waiting for it")
+            if limit is not None and len(self._children) >= limit:
+                return
+            layout = point.plan.layout
+            places = (layout.device, layout.nodes, layout.processes_per_node)
+            if places in full:
                 continue
-            limit = self._slots.parallel_runs
-            if (limit is not None and len(self._children) >= limit) or shared_ahead(point, busy):
-                continue
-            held = self._slots.take(point.plan.layout)
+            held = self._slots.take(layout)
             if held is None:
-                if not self._children and not self._elsewhere and not self._said_full:
-                    self._said_full = True
-                    self._say("waiting: runs of another sweep in this output folder compute on this machine")
+                full.add(places)
                 continue
+            if making is None:
+                making = in_making(each for each, _ in self._at_work())
+            if would_wait(point, making):
+                held.close()
+                continue
+            making = None
             self._waiting.remove(point)
             self._children.append(processes.start(point, held, self._source_hashes, time.monotonic()))
             self._state.at_work.add(point.number)
             self._say(f"{point.named()}: started; {point.log}")
             self._changed(self._state)
+        if full and not self._at_work() and not self._said_full:
+            self._said_full = True
+            self._say("waiting: runs of another sweep in this output folder compute on this machine")
+
+    def _at_work(self) -> list[tuple[Point, Watch]]:
+        return [(child.point, child.watch) for child in self._children] + self._elsewhere
 
     def _look(self) -> None:
         for child in list(self._children):
@@ -208,11 +222,20 @@ class _Carrier:
                 child.ending_early = True
                 child.stop()
         if time.monotonic() - self._looked_elsewhere_s >= _ELSEWHERE_EVERY_S:
-            self._looked_elsewhere_s = time.monotonic()
-            for place in list(self._elsewhere):
-                self._look_elsewhere(*place)
-        at_work = [(child.point, child.watch) for child in self._children] + self._elsewhere
-        self._progress.status("; ".join(f"run {point.number} {watch.state()}" for point, watch in at_work))
+            self._find_elsewhere()
+        states = (f"run {point.number} {watch.state()}" for point, watch in self._at_work())
+        self._progress.status("; ".join(states))
+
+    def _find_elsewhere(self) -> None:
+        """Set aside the waiting runs that other processes carry out, and take up those that they have ended."""
+        self._looked_elsewhere_s = time.monotonic()
+        for place in list(self._elsewhere):
+            self._look_elsewhere(*place)
+        for point in list(self._waiting):
+            if processes.is_elsewhere(point):
+                self._waiting.remove(point)
+                self._elsewhere.append((point, processes.watch_of(point)))
+                self._say(f"{point.named()}: is being carried out by another forge-run: waiting for it")
 
     def _look_elsewhere(self, point: Point, watch: Watch) -> None:
         watch.look()
@@ -229,7 +252,8 @@ class _Carrier:
         self._state.at_work.discard(child.point.number)
         outcome = child.outcome()
         if outcome is None:
-            self._waiting.insert(0, child.point)  # which finds out who has it
+            self._waiting.insert(0, child.point)
+            self._find_elsewhere()
             return
         self._end(child.point, outcome, f"in {duration(time.monotonic() - child.began_s)}")
 
@@ -284,10 +308,3 @@ class _Carrier:
             f"sweep: stopped with {self._state.count('done')} of {counted(len(self._state.points), 'run')} done: "
             "the same command goes on",
         )
-
-
-def predicted_steps(points: Sequence[Point | Infeasible], state: State) -> tuple[int, int]:
-    """Return the steps of all runs of a sweep, and how many of them are done."""
-    runs = {point.plan.id: point for point in points if isinstance(point, Point)}.values()
-    done = [run for run in runs if state.outcome(run.number).status == "done"]
-    return sum(run.plan.schedule.steps for run in runs), sum(run.plan.schedule.steps for run in done)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -95,12 +95,16 @@ def is_done(point: Point) -> bool:
         return False  # the run itself says what is wrong with the artifact
 
 
-def shared_ahead(point: Point, others: Sequence[Point]) -> bool:
-    """True where a point needs what one of `others` is making: it would only wait for it."""
-    making = {
+def in_making(points: Iterable[Point]) -> set[tuple[str, str]]:
+    """Return stage and key of each artifact that runs at work have still to make."""
+    return {
         (stage.name, stage.key)
-        for other in others
-        for stage in other.plan.stages
-        if not artifact_folder(other.artifacts_root, stage).is_dir()
+        for point in points
+        for stage in point.plan.stages
+        if not artifact_folder(point.artifacts_root, stage).is_dir()
     }
+
+
+def would_wait(point: Point, making: set[tuple[str, str]]) -> bool:
+    """True where a run needs one of the artifacts `making`, which others make: it would only wait for it."""
     return any((stage.name, stage.key) in making for stage in point.plan.stages)

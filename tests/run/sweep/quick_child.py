@@ -1,7 +1,7 @@
 """forge.run.sweep.child with stages that do next to nothing, as `spec.quick` of a plan says.
 
-`{"stage": NAME, "do": ...}`: `fail` unless the file `until` is there, `die`, or `wait` for it; `file` gets a line when it
-begins. `held_out` has what training measures, by step, and `value` the bits per byte that are found.
+`{"stage": NAME, "do": ...}`: `fail` unless the file `until` is there, `die`, or `wait` for it; `file` gets a line
+when it begins. `held_out` has what training measures, by step, and `value` the bits per byte that are found.
 """
 
 from __future__ import annotations
