@@ -1,7 +1,8 @@
 """forge.run.sweep.child with stages that do next to nothing, as `spec.quick` of a plan says.
 
 `{"stage": NAME, "do": ...}`: `fail` unless the file `until` is there, `die`, or `wait` for it; `file` gets a line
-when it begins. `held_out` has what training measures, by step, and `value` the bits per byte that are found.
+when it begins. `held_out` has what training measures, by step, and `value` the bits per byte that are found, which
+else rise with the learning rate. A plan whose seed is $QUICK_FAILS fails.
 """
 
 from __future__ import annotations
@@ -52,12 +53,15 @@ def work(name: str) -> Callable[[Workplace, Path, Progress], dict[str, Any]]:
     def do(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
         quick = place.plan.spec.get("quick", {})
         (out / name).write_text(name)
+        if name == "train" and os.environ.get("QUICK_FAILS") == str(place.plan.seed):
+            raise StageError("train: it does not learn: use another seed")
         if name == "train":
             _measure(place, quick.get("held_out", {}))
         if name == quick.get("stage"):
             _behave(quick)
         if name == "evaluate":
-            return SUMMARIES[name] | {"held_out_bits_per_byte": quick.get("value", 2.5)}
+            value = quick.get("value", 1 + 100 * place.plan.schedule.learning_rate)
+            return SUMMARIES[name] | {"held_out_bits_per_byte": value}
         return SUMMARIES[name]
 
     return do
