@@ -58,8 +58,13 @@ def compile_overrides(
         FitError: nothing fits the hardware.
     """
     shared = shared or Shared()
-    spec = compose_spec(overrides, shared.search_path)
-    sources, missing = _sources(spec.values["data"]["path"], spec.where(("data", "path")), shared.sources)
+    return compile_spec(compose_spec(overrides, shared.search_path), machine, needs_data, shared)
+
+
+def compile_spec(spec: Spec, machine: Machine, needs_data: bool, shared: Shared | None = None) -> Compiled:
+    """Compile what `compose_spec` returned; as `compile_overrides`."""
+    known = {} if shared is None else shared.sources
+    sources, missing = _sources(spec.values["data"]["path"], spec.where(("data", "path")), known)
     if missing and needs_data:
         raise SpecError(*missing)
     try:

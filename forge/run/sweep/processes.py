@@ -12,8 +12,9 @@ from pathlib import Path
 
 from forge.engine.events import read_events
 from forge.files import replace_text
-from forge.locks import Busy, take_lock
+from forge.locks import is_held
 from forge.plan.types import plan_to_json
+from forge.run.run import RUN_LOCK
 from forge.run.sweep.child import BUSY_STATUS, RESULT, read_result
 from forge.run.sweep.point import Outcome, Point
 from forge.run.sweep.slots import Held
@@ -134,13 +135,7 @@ def _command(point: Point, source_hashes: Path | None) -> list[str]:
 
 def is_elsewhere(point: Point) -> bool:
     """True where a process that is not of this sweep carries out the run: it holds the run's lock."""
-    try:
-        take_lock(point.run_dir / "run.lock", patience_s=0).close()
-    except FileNotFoundError:
-        return False
-    except Busy:
-        return True
-    return False
+    return is_held(point.run_dir / RUN_LOCK)
 
 
 def _last_line(log: Path) -> str:
