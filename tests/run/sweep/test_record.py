@@ -31,7 +31,7 @@ def finished(number: int, output_dir: Path, value: float, differs: str) -> Point
 
 @pytest.fixture
 def state(tmp_path: Path) -> State:
-    points = [
+    points: list[Point | Infeasible] = [
         finished(1, tmp_path, 2.5, "1e-3"),
         finished(2, tmp_path, 2.25, "3e-3"),
         Infeasible(3, ("train.learning_rate=9",), {"train.learning_rate": "9"}, ("does not fit",)),
