@@ -12,6 +12,7 @@ numbers where all are.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -58,20 +59,33 @@ class Sweep:
 def figures_of(point: Point) -> dict[str, float]:
     """Return what a finished run measured, by name; nothing where its summary cannot be read."""
     try:
-        summary = json.loads((point.run_dir / "summary.json").read_text(encoding="utf-8"))
+        summary = _summary(point)
         return {"final_loss": summary["training"]["final_loss"]} | metrics_of(summary["evaluation"])
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
 
+def _summary(point: Point) -> dict[str, Any]:
+    file = point.run_dir / "summary.json"
+    return _read_summary(file, file.stat().st_mtime_ns)
+
+
+@functools.cache
+def _read_summary(file: Path, changed_ns: int) -> dict[str, Any]:
+    """Return a run's summary, read once: the record is written again after each change."""
+    content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return content
+
+
 def rows_of(sweep: Sweep, state: State) -> list[dict[str, Any]]:
-    """Return the rows of a sweep: runs that are done by rank, then the others by number."""
+    """Return the rows of a sweep: runs that are done by rank, then the others by number. Equal runs share a rank."""
     rows = [_row(sweep, state, point) for point in state.points]
     ranked = [row for row in rows if row["value"] is not None]
     sign = -1 if sweep.direction == "higher" else 1
     ranked.sort(key=lambda row: (sign * row["value"], row["number"]))
-    for rank, row in enumerate(ranked, 1):
-        row["rank"] = rank
+    ranks: dict[str, int] = {}
+    for row in ranked:
+        row["rank"] = ranks.setdefault(row["plan_id"], len(ranks) + 1)
     return [*ranked, *(row for row in rows if row["value"] is None)]
 
 
@@ -115,8 +129,7 @@ def _row(sweep: Sweep, state: State, point: Point | Infeasible) -> dict[str, Any
 def _measured(point: Point) -> dict[str, float | None]:
     """Return what the training of a finished run took: seconds of all its attempts, and what those cost."""
     try:
-        summary = json.loads((point.run_dir / "summary.json").read_text(encoding="utf-8"))
-        training_s = float(summary["training"]["wall_clock_s"])
+        training_s = float(_summary(point)["training"]["wall_clock_s"])
     except (OSError, ValueError, KeyError, TypeError):
         return {}
     estimates = point.plan.estimates

@@ -83,6 +83,15 @@ def test_a_metric_of_which_more_is_better_ranks_the_other_way(tmp_path: Path, st
     assert [(row["rank"], row["number"], row["value"]) for row in rows[:2]] == [(1, 1, 0.5), (2, 2, 0.25)]
 
 
+def test_equal_runs_share_a_rank(tmp_path: Path, state: State) -> None:
+    first = state.points[0]
+    assert isinstance(first, Point)
+    state.points.append(Point(6, first.overrides, first.differs, first.plan, tmp_path))
+    state.outcomes[6] = Outcome("done")
+    rows = write_record(sweep(tmp_path), state)
+    assert [(row["rank"], row["number"]) for row in rows[:3]] == [(1, 2), (2, 1), (2, 6)]
+
+
 def test_the_table_is_flat_and_its_values_are_numbers(tmp_path: Path, state: State) -> None:
     rows = write_record(sweep(tmp_path), state)
     table = parquet.read_table(write_table(sweep(tmp_path), rows))
