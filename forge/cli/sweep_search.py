@@ -84,7 +84,6 @@ def search(
 
 
 @dataclass(slots=True)
-@dataclass(slots=True)
 class Trials:
     """Chooses the points of a search."""
 
