@@ -34,6 +34,11 @@ ELSEWHERE = {
     ".venv/bin/pip install -e '.[demo]'": "tests/test_wheel.py",
     ".venv/bin/forge-run +recipe=legal_tiny": "tests/run/test_whole.py",
     "forge-run +recipe=legal_tiny data.path=/my/folder": "tests/run/test_whole.py",
+    "forge-run -m +recipe=legal_tiny train.learning_rate=1e-3,3e-4 model=llama_3m,llama_25m": (
+        "tests/run/test_whole.py and tests/cli/test_sweeping.py do the same with small runs"
+    ),
+    "forge-run -m +recipe=legal_tiny sweep=optuna sweep.trials=20 "
+    "'train.learning_rate=tag(log,interval(1e-4,1e-2))' train.weight_decay=0,0.1": "tests/cli/test_sweeping.py",
     "forge export runs/legal_tiny-876003c6257b --to gguf,ollama": "tests/run/test_whole.py",
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from forge.plan.pretrained import InitialWeights, continue_from, read_pretrained
 from forge.plan.types import PackPlan, Plan, SourcePlan
 from forge.spec.compose import compose_spec
 from forge.spec.locate import located
+from forge.spec.search_path import SearchPath, default_search_path
 from forge.spec.types import Spec
 
 
@@ -32,24 +33,38 @@ class Compiled:
     """What the user should know that is not an error."""
 
 
-def compile_overrides(overrides: Sequence[str], machine: Machine, needs_data: bool) -> Compiled:
+@dataclass(slots=True)
+class Shared:
+    """What several command lines have in common and is read once for all of them."""
+
+    search_path: SearchPath = field(default_factory=default_search_path)
+    sources: dict[str, SourcePlan] = field(default_factory=dict)
+    """What was found where."""
+
+
+def compile_overrides(
+    overrides: Sequence[str], machine: Machine, needs_data: bool, shared: Shared | None = None
+) -> Compiled:
     """Compile one command line.
 
     Args:
         overrides: as typed.
         machine: this machine, for `hardware=local`.
         needs_data: refuse where the documents are not at hand; a plan can be made without them.
+        shared: what was read for other command lines.
 
     Raises:
         SpecError: the spec is wrong, or its documents are not there and `needs_data`.
         FitError: nothing fits the hardware.
     """
-    return compile_spec(compose_spec(overrides), machine, needs_data)
+    shared = shared or Shared()
+    return compile_spec(compose_spec(overrides, shared.search_path), machine, needs_data, shared)
 
 
-def compile_spec(spec: Spec, machine: Machine, needs_data: bool) -> Compiled:
+def compile_spec(spec: Spec, machine: Machine, needs_data: bool, shared: Shared | None = None) -> Compiled:
     """Compile what `compose_spec` returned; as `compile_overrides`."""
-    sources, missing = _sources(spec.values["data"]["path"], spec.where(("data", "path")))
+    known = {} if shared is None else shared.sources
+    sources, missing = _sources(spec.values["data"]["path"], spec.where(("data", "path")), known)
     if missing and needs_data:
         raise SpecError(*missing)
     try:
@@ -72,7 +87,7 @@ def recompile(plan: Plan, machine: Machine, where: str) -> tuple[Plan, Hardware]
     path = plan.spec["data"]["path"]
     if path is None:
         raise SpecError(f"{where}: was made without documents: compile it again with data.path=/my/folder")
-    sources, missing = _sources(path, where)
+    sources, missing = _sources(path, where, {})
     if missing:
         # Whoever carries out a plan sets nothing in it.
         raise SpecError(*(line.replace(_SET_ANOTHER, _PUT_IT_THERE) for line in missing))
@@ -116,17 +131,26 @@ def _initial(
     return values, InitialWeights(source, pretrained.vocab_size)
 
 
-def _sources(path: str | list[str] | None, where: str) -> tuple[tuple[SourcePlan, ...], tuple[str, ...]]:
-    """Return what the sources hold now; where one is not at hand none counts, and a line says why."""
+def _sources(
+    path: str | list[str] | None, where: str, known: dict[str, SourcePlan]
+) -> tuple[tuple[SourcePlan, ...], tuple[str, ...]]:
+    """Return what the sources hold now; where one is not at hand none counts, and a line says why.
+
+    Those in `known` are taken from there, and it is added to.
+    """
     if path is None:
         return (), (f"{where}: data.path: say where your documents are: data.path=/my/folder",)
     sources = []
     missing: list[str] = []
     for source in [path] if isinstance(path, str) else path:
+        if source in known:
+            sources.append(known[source])
+            continue
         try:
             found = fingerprint(source, source_hashes())
         except StageError as error:
             missing.extend(f"{where}: data.path: {line}" for line in error.lines)
             continue
-        sources.append(SourcePlan(source, found.files, found.bytes, found.sha256))
+        known[source] = SourcePlan(source, found.files, found.bytes, found.sha256)
+        sources.append(known[source])
     return (() if missing else tuple(sources)), tuple(missing)

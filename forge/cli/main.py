@@ -8,7 +8,6 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Collection, Sequence
-from types import FrameType
 from typing import Any
 
 import typer
@@ -16,6 +15,7 @@ import typer
 import forge
 from forge.cli.usage import USAGE_ERROR, usage_line
 from forge.errors import SpecError, UserError
+from forge.run.interrupts import listen
 
 TAKES_OVERRIDES = {"allow_extra_args": True, "ignore_unknown_options": True}
 
@@ -90,8 +90,7 @@ def _command(name: str) -> Callable[..., None]:
 
 def call(app: typer.Typer, name: str, arguments: Sequence[str]) -> int:
     """Run a command line and return its exit status. A user's mistake shows its lines and nothing else."""
-    for number in (signal.SIGTERM, signal.SIGUSR1):  # the second is how Slurm says that time is running out
-        signal.signal(number, _terminate)
+    listen()
     try:
         _call(app, name, arguments)
         sys.stdout.flush()
@@ -126,14 +125,6 @@ def _call(app: typer.Typer, name: str, arguments: Sequence[str]) -> None:
             command.invoke(context)
     except USAGE_ERROR as error:
         raise SpecError(usage_line(error, name, command, arguments)) from None
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM or SIGUSR1 came. Whatever an interrupt unwinds, this unwinds in the same way."""
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise Terminated
 
 
 def _app(**settings: Any) -> typer.Typer:

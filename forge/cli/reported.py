@@ -25,14 +25,24 @@ def reported(run_dir: Path) -> Iterator[None]:
     finally:
         happened = _size_bytes(events) != before_bytes or not (run_dir / REPORT).exists()
         if happened and (run_dir / "plan.json").is_file():
-            _write(run_dir)
+            write_page(run_dir)
+
+
+def write_missing_page(run_dir: Path) -> None:
+    """Write the report.html of a run that a process of its own carried out, where it is older than its events."""
+    from forge.report.run_page import REPORT
+
+    page, events = run_dir / REPORT, run_dir / "events.jsonl"
+    if events.exists() and (not page.exists() or page.stat().st_mtime_ns < events.stat().st_mtime_ns):
+        write_page(run_dir)
 
 
 def _size_bytes(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _write(run_dir: Path) -> None:
+def write_page(run_dir: Path) -> None:
+    """Write a run's report.html; where that fails a line says so."""
     from forge.report.run_page import write_report
 
     log = run_dir / "logs" / "report.log"

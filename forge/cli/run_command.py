@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from forge.cli.compiling import Compiled, compile_overrides, source_hashes
+from forge.cli.compiling import compile_overrides, source_hashes
 from forge.cli.notes import show_notes
 from forge.cli.options import Overrides, overrides_of
 from forge.cli.reported import reported
 from forge.cli.reviewed import ready, reviewed_plan
-from forge.engine.hosts import Cluster, check_cluster, read_cluster
-from forge.errors import FitError, SpecError, UserError
-from forge.plan.engine_limits import check_carried_out
-from forge.plan.hardware import check_runnable
+from forge.cli.running import check_here, cluster_of
+from forge.engine.hosts import Cluster
+from forge.errors import SpecError
 from forge.plan.machine import probe_machine
 from forge.plan.types import Plan
 from forge.run.display import Display, make_display
 from forge.run.origins import record_origins
 from forge.run.run import run_folder, run_plan
 from forge.spec.show import origins_to_json
-from forge.spec.sweep import expand_sweep
 
 
 def run(
     context: typer.Context,
     overrides: Overrides = None,
     multirun: Annotated[
-        bool, typer.Option("--multirun", "-m", help="Run every combination of the values named.")
+        bool,
+        typer.Option(
+            "--multirun",
+            "-m",
+            help="A sweep: run every combination of the values named, each in a process of its own, and rank them.",
+        ),
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only what came out.")] = False,
     accept_drift: Annotated[
@@ -43,7 +47,7 @@ def run(
     """Train a model: forge-run +recipe=legal_tiny data.path=/my/folder
 
     The same command again goes on where it stopped, or says that it is done. plan=FILE carries out a plan that was
-    reviewed.
+    reviewed. A sweep: forge-run -m +recipe=legal_tiny train.learning_rate=1e-3,3e-4; with sweep.method=optuna a search.
     """
     tokens = overrides_of(context, overrides)
     display = make_display(sys.stderr, quiet)
@@ -54,51 +58,25 @@ def run(
         raise SpecError("command line: --multirun: a plan is one run: drop it")
     if reviewed is not None:
         plan, drift = ready(reviewed.file, accept_drift)
-        cluster = _cluster(plan, reviewed.hostfile, reviewed.remote_shell)
+        cluster = cluster_of(plan, reviewed.hostfile, reviewed.remote_shell)
         _carry_out(plan, reviewed.output_dir, display, quiet, cluster, drift)
         return
-    points = [list(point) for point in expand_sweep(tokens)] if multirun else [tokens]
-    compiled = compile_points(points)
-    for number, point in enumerate(compiled, 1):
-        show_notes(point.notes)
-        if len(compiled) > 1:
-            display.line(f"run {number} of {len(compiled)}: {' '.join(points[number - 1])}")
-        cluster = _cluster(point.plan, point.spec.values["hostfile"], point.spec.values["remote_shell"])
-        output_dir = Path(point.spec.values["output_dir"])
-        record_origins(run_folder(point.plan, output_dir.expanduser()), origins_to_json(point.spec))
-        _carry_out(point.plan, output_dir, display, quiet, cluster)
+    if multirun:
+        from forge.cli.sweeping import sweep
 
-
-def compile_points(points: list[list[str]]) -> list[Compiled]:
-    """Compile every point before anything starts.
-
-    Raises:
-        SpecError: with the lines of every point that is wrong, each line once.
-        FitError: a plan does not fit its hardware, or this machine is not that hardware.
-    """
+        sweep(tokens, display, quiet)
+        return
+    about_sweeps = [token for token in tokens if re.match(r"\+{0,2}sweep[.=]", token)]
+    if about_sweeps:
+        raise SpecError(*(f"command line: {token}: is about a sweep: add -m" for token in about_sweeps))
     machine = probe_machine()
-    compiled: list[Compiled] = []
-    errors: list[UserError] = []
-    for point in points:
-        try:
-            one = compile_overrides(point, machine, needs_data=True)
-            check_runnable(one.hardware, machine)
-            check_carried_out(one.plan.layout)
-            _cluster(one.plan, one.spec.values["hostfile"], one.spec.values["remote_shell"])
-            compiled.append(one)
-        except (SpecError, FitError) as error:
-            errors.append(error)
-    if errors:
-        lines = dict.fromkeys(line for error in errors for line in error.lines)
-        kind = SpecError if any(isinstance(error, SpecError) for error in errors) else FitError
-        raise kind(*lines)
-    return compiled
-
-
-def _cluster(plan: Plan, hostfile: str | None, remote_shell: str) -> Cluster | None:
-    cluster = None if hostfile is None else read_cluster(Path(hostfile), remote_shell)
-    check_cluster(cluster, plan.layout)
-    return cluster
+    one = compile_overrides(tokens, machine, needs_data=True)
+    check_here(one, machine)
+    show_notes(one.notes)
+    cluster = cluster_of(one.plan, one.spec.values["hostfile"], one.spec.values["remote_shell"])
+    output_dir = Path(one.spec.values["output_dir"])
+    record_origins(run_folder(one.plan, output_dir.expanduser()), origins_to_json(one.spec))
+    _carry_out(one.plan, output_dir, display, quiet, cluster)
 
 
 def _carry_out(

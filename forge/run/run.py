@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import time
 import traceback
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from forge.run.artifacts import Artifact, find_artifact, link_artifact, make_art
 from forge.run.display import Display, StageDisplay
 from forge.run.gates import lines_of_gates
 from forge.run.headlines import headline
+from forge.run.interrupts import interrupting_signal
 from forge.run.quantities import duration
 from forge.run.stages import WORK, Workplace
 from forge.run.summary import summarize_run, write_summary
@@ -31,6 +31,10 @@ PROGRESS_EVENT_EVERY_S = 10.0
 RUN_LOCK = "run.lock"
 LOOK_S = 0.3
 """Longer than anyone who only looks whether the run goes on has its lock."""
+
+
+class RunBusy(StageError):
+    """Another process carries out the same run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +82,9 @@ def run_plan(
         (run_dir / "logs").mkdir(parents=True, exist_ok=True)
         lock = take_lock(run_dir / RUN_LOCK, patience_s=LOOK_S)
     except Busy:
-        raise StageError(f"{run_dir}: is being carried out by another forge-run: wait for it") from None
+        raise RunBusy(f"{run_dir}: is being carried out by another forge-run: wait for it") from None
     except OSError as error:
-        raise StageError(_disk_line("run", error, output_dir)) from None
+        raise StageError(disk_line("run", error, output_dir)) from None
     with lock:
         place = Workplace(plan, run_dir, source_hashes, cluster)
         try:
@@ -94,7 +98,7 @@ def run_plan(
             summary = summarize_run(plan, artifacts)
             write_summary(run_dir, summary)
         except OSError as error:
-            raise StageError(_disk_line("run", error, output_dir)) from None
+            raise StageError(disk_line("run", error, output_dir)) from None
     return FinishedRun(run_dir, artifacts, made, time.monotonic() - began_s, summary)
 
 
@@ -150,10 +154,9 @@ def _carry_out(place: Workplace, stage: StagePlan, root: Path, display: Display)
         raise
     except KeyboardInterrupt as interrupt:
         append_event(events, "stage_interrupted", stage=stage.name)
-        # The command line turns SIGTERM into a subclass of KeyboardInterrupt; Ctrl-C is the class itself.
-        number = signal.SIGINT if type(interrupt) is KeyboardInterrupt else signal.SIGTERM
         raise Interrupted(
-            number, f"{stage.name}: stopped; what was done before it is kept: the same command goes on"
+            interrupting_signal(interrupt),
+            f"{stage.name}: stopped; what was done before it is kept: the same command goes on",
         ) from None
     except Exception as error:
         failure = _failure(error, stage, place.run_dir, root.parent)
@@ -176,7 +179,7 @@ def _failure(error: Exception, stage: StagePlan, run_dir: Path, output_dir: Path
     with log.open("a", encoding="utf-8") as file:
         traceback.print_exception(error, file=file)
     if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
-        return StageError(_disk_line(stage.name, error, output_dir))
+        return StageError(disk_line(stage.name, error, output_dir))
     if isinstance(error, MemoryError):
         return StageError(f"{stage.name}: this machine's memory is not enough: see {log}; use less data")
     error.add_note(f"{stage.name}: a fault in forge; it is also in {log}")
@@ -190,7 +193,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FAULTY = {errno.EIO}
 
 
-def _disk_line(what: str, error: OSError, output_dir: Path) -> str:
+def disk_line(what: str, error: OSError, output_dir: Path) -> str:
     """Return the line for a disk that refuses; a write that fails often does not say to which file."""
     if error.errno in _FULL:
         remedy = "free some space; the same command goes on"

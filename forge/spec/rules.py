@@ -246,6 +246,18 @@ def _gates(
     return None
 
 
+def _metric(
+    metric: str, questions: str | None, facts: str | None, retrieval: bool, samples: int
+) -> str | None:
+    if metric.startswith(("known_", "unknown_")) and questions is None and facts is None:
+        return f"{metric} is about questions, and none are asked: give evaluate.questions or evaluate.facts"
+    if metric == "known_exact_over_retrieval" and not retrieval:
+        return "known_exact_over_retrieval is about retrieval, which is off: use evaluate.retrieval=true"
+    if metric == "recited_fraction" and not samples:
+        return "recited_fraction is about training passages, and none are tried: raise evaluate.regurgitation_samples"
+    return None
+
+
 def _task_gates(gates: dict[str, Any], tasks: list[str]) -> str | None:
     # What a file calls its task is in the file.
     unknown = [task for task in gates.get("min_task_scores", {}) if task not in tasks]
@@ -287,6 +299,13 @@ _RULES = (
     _Rule(("evaluate.rival_endpoint", "evaluate.rival_folder"), _one_rival),
     _Rule(("evaluate.gates", "evaluate.questions", "evaluate.facts", "evaluate.retrieval"), _gates),
     _Rule(("evaluate.gates", "evaluate.tasks"), _task_gates),
+    _Rule(
+        (
+            *("sweep.metric", "evaluate.questions", "evaluate.facts", "evaluate.retrieval"),
+            "evaluate.regurgitation_samples",
+        ),
+        _metric,
+    ),
 )
 
 

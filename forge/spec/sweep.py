@@ -49,12 +49,19 @@ def _values(token: str, search_path: SearchPath) -> Iterator[str]:
         yield token
         return
     if override.is_interval_sweep():
-        raise WrongOverride("has no end: name the values, or write range(START,STOP,STEP)")
-    for value in _swept(override, search_path):
+        raise WrongOverride(
+            "has no end: name the values, write range(START,STOP,STEP), or search it with sweep.method=optuna"
+        )
+    for value in swept_values(override, search_path):
         yield f"{key}={value}"
 
 
-def _swept(override: Override, search_path: SearchPath) -> Iterator[str]:
+def swept_values(override: Override, search_path: SearchPath) -> Iterator[str]:
+    """Yield the values that one override names, as they are typed.
+
+    Raises:
+        WrongOverride: it names none, or something that cannot be run by itself.
+    """
     swept = override.value()
     if isinstance(swept, Glob):
         names = swept.filter(list(search_path.options(override.key_or_group)))
@@ -63,13 +70,14 @@ def _swept(override: Override, search_path: SearchPath) -> Iterator[str]:
         yield from names
         return
     if isinstance(swept, RangeSweep):
-        _check_range(swept)
+        check_range(swept)
     if isinstance(swept, ChoiceSweep):
         check_plain(swept.list)
     yield from override.sweep_string_iterator()
 
 
-def _check_range(swept: RangeSweep) -> None:
+def check_range(swept: RangeSweep) -> None:
+    """Refuse a range that names no values, or too many."""
     start, stop, step = swept.start, swept.stop, swept.step
     assert start is not None
     assert stop is not None

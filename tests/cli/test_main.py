@@ -176,7 +176,8 @@ def test_sigterm_while_compiling_is_status_143(monkeypatch: pytest.MonkeyPatch) 
 def test_what_schedulers_send_is_an_interrupt_other_than_ctrl_c(number: int) -> None:
     code = """
 import os, sys, typer
-from forge.cli.main import Terminated, call
+from forge.cli.main import call
+from forge.run.interrupts import Terminated
 app = typer.Typer()
 
 @app.command()

@@ -63,7 +63,8 @@ def test_without_several_values_there_is_one_point_as_typed(workspace: Workspace
     [
         (
             ["seed=interval(0,1)"],
-            "seed=interval(0,1): has no end: name the values, or write range(START,STOP,STEP)",
+            "seed=interval(0,1): has no end: name the values, write range(START,STOP,STEP), "
+            "or search it with sweep.method=optuna",
         ),
         (["seed=range(1,1e12)"], "seed=range(1,1e12): names more than 1000 values"),
         (["seed=range(0,1,1e-9)"], "seed=range(0,1,1e-9): names more than 1000 values"),

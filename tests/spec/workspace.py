@@ -24,6 +24,7 @@ BASE_OPTIONS = {
     "engine": "auto",
     "evaluate": "held_out",
     "export": "hf",
+    "sweep": "grid",
 }
 
 

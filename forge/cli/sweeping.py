@@ -1,0 +1,117 @@
+"""`forge-run -m`: compile every point of a sweep, say what it will cost, carry it out, rank its runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from forge.cli.compiling import Shared
+from forge.cli.sweep_points import (
+    check_affordable,
+    compile_all,
+    distinct,
+    point_of,
+    settings_of,
+    show_points_notes,
+)
+from forge.cli.sweep_search import search
+from forge.cli.sweep_view import total_cost
+from forge.cli.sweep_work import ID_HEX_DIGITS, Work, carry_out_work
+from forge.errors import SpecError
+from forge.plan.machine import Machine, probe_machine
+from forge.plan.types import content_hash
+from forge.run.display import Display
+from forge.run.sweep.carry_out import State
+from forge.run.sweep.point import Infeasible, Point
+from forge.run.sweep.record import Sweep
+from forge.spec.compose import compose_spec
+from forge.spec.search_space import Axis, read_search_space
+from forge.spec.sweep import expand_sweep
+
+ONE_PLACE = ("sweep", "output_dir", "hostfile", "remote_shell")
+"""Of a whole sweep; none of its points has one of its own."""
+
+
+def sweep(tokens: Sequence[str], display: Display, quiet: bool) -> None:
+    """Carry out the sweep of a command line.
+
+    Raises:
+        SpecError: a point is wrong; nothing was started.
+        FitError: a point does not fit, or the sweep its budget; nothing was started.
+        StageError: runs failed; the lines name them and their logs.
+        Interrupted: it was stopped; the same command goes on.
+    """
+    machine, shared = probe_machine(), Shared()
+    fixed, axes = read_search_space(tokens, shared.search_path)
+    _check_axes(axes)
+    if _method(fixed, axes, shared) == "optuna":
+        search(fixed, axes, machine, shared, display, quiet)
+    else:
+        lines = expand_sweep(tokens, shared.search_path)
+        carry_out_lines(lines, [axis.key for axis in axes], machine, shared, display, quiet)
+
+
+def _check_axes(axes: Sequence[Axis]) -> None:
+    wrong = [axis.key for axis in axes if axis.key.partition(".")[0] in ONE_PLACE]
+    if wrong:
+        raise SpecError(
+            *(f"command line: {key}: is that of the whole sweep: give it one value" for key in wrong)
+        )
+
+
+def _method(fixed: Sequence[str], axes: Sequence[Axis], shared: Shared) -> str:
+    """Return how the points are chosen, as the first of them says."""
+    first = [*fixed, *(f"{axis.key}={axis.extremes[0]}" for axis in axes)]
+    try:
+        method: str = compose_spec(first, shared.search_path).values["sweep"]["method"]
+    except SpecError:
+        if any(not axis.values and axis.step is None for axis in axes):
+            raise
+        return "grid"  # where every point is compiled, and all that is wrong is said
+    return method
+
+
+def carry_out_lines(
+    lines: Sequence[list[str]],
+    keys: Sequence[str],
+    machine: Machine,
+    shared: Shared,
+    display: Display,
+    quiet: bool,
+) -> State:
+    """Carry out command lines as the points of a grid, and return what became of them.
+
+    Args:
+        lines: the overrides of each run.
+        keys: what varies.
+        machine: this one.
+        shared: what was read for other command lines.
+        display: shows the work.
+        quiet: whether only what came out is said.
+
+    Raises:
+        SpecError, FitError, StageError, Interrupted: as `sweep`.
+    """
+    compiled = compile_all(lines, machine, shared, display)
+    settings = settings_of(compiled)
+    points: list[Point | Infeasible] = [
+        point_of(number, line, keys, one)
+        for number, (line, one) in enumerate(zip(lines, compiled, strict=True), 1)
+    ]
+    runs = distinct(points)
+    plan_ids = sorted(point.plan.id for point in runs)
+    found = Sweep(
+        content_hash([plan_ids, settings["metric"]])[:ID_HEX_DIGITS],
+        compiled[0].plan.name,
+        "grid",
+        settings["metric"],
+        tuple(keys),
+        runs[0].output_dir,
+    )
+    cost = total_cost([point.plan.estimates for point in runs])
+    check_affordable(compiled, cost, len(runs), settings, machine)
+    show_points_notes(compiled, keys)
+    steps = sum(point.plan.schedule.steps for point in runs)
+    work = Work(found, settings, machine, display, quiet, len(runs), steps, cost)
+    state = State(points)
+    carry_out_work(work, state)
+    return state

@@ -1,0 +1,25 @@
+"""Signals that ask a process to stop, as interrupts."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM or SIGUSR1 came. Whatever an interrupt unwinds, this unwinds in the same way."""
+
+
+def listen() -> None:
+    """Turn SIGTERM, and SIGUSR1, by which Slurm says that time is running out, into `Terminated` from now on."""
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, _terminate)
+
+
+def interrupting_signal(interrupt: KeyboardInterrupt) -> int:
+    """Return the signal behind an interrupt: SIGINT is the class itself, SIGTERM a subclass."""
+    return signal.SIGINT if type(interrupt) is KeyboardInterrupt else signal.SIGTERM
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Terminated

@@ -1,0 +1,1 @@
+"""Sweeps: many runs of one command line, each in a process of its own, and which of them came out best."""

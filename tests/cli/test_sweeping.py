@@ -1,0 +1,262 @@
+"""`forge-run -m`: compiled for real, carried out by processes that do next to nothing."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from forge.cli.run_command import run
+from forge.cli.sweeping import sweep
+from forge.errors import FitError, SpecError, StageError
+from forge.locks import take_lock
+from forge.run.display import LineDisplay
+from forge.spec.schema import validator
+from tests.data.builders import prose, write_folder
+from tests.run.small import OVERRIDES
+from tests.run.sweep.quick import make_quick
+
+TWO = "train.learning_rate=3e-3,1e-3"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    make_quick(monkeypatch)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    write_folder(tmp_path / "documents", {f"{seed}.txt": prose(seed, 80) for seed in range(3)})
+
+
+def forge_run_m(tmp_path: Path, *more: str) -> list[str]:
+    """Carry out a sweep and return what it says."""
+    stream = io.StringIO()
+    where = [f"data.path={tmp_path / 'documents'}", f"output_dir={tmp_path}"]
+    usual = [] if any(each.startswith("hardware=") for each in more) else OVERRIDES
+    sweep([*where, *usual, *more], LineDisplay(stream, quiet=False), quiet=False)
+    return stream.getvalue().splitlines()
+
+
+def record(tmp_path: Path) -> dict[str, Any]:
+    (file,) = (tmp_path / "sweeps").glob("*/sweep.json")
+    content: dict[str, Any] = json.loads(file.read_text())
+    validator("sweep_record").validate(content)
+    return content
+
+
+def refused(tmp_path: Path, kind: type[Exception], *more: str) -> tuple[str, ...]:
+    """Return the lines of a sweep that starts nothing."""
+    with pytest.raises(kind) as caught:
+        forge_run_m(tmp_path, *more)
+    assert not (tmp_path / "runs").exists()
+    lines: tuple[str, ...] = caught.value.lines  # type: ignore[attr-defined]
+    return lines
+
+
+def test_runs_are_ranked_and_the_same_command_starts_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = forge_run_m(tmp_path, TWO)
+    name = next((tmp_path / "sweeps").glob("small-*")).name
+    assert said[0].startswith(f"sweep {name}: 2 runs; predicted: ")
+    shown = capsys.readouterr().out
+    assert [line.split()[:4] for line in shown.splitlines()[3:5]] == [
+        ["1", "2", "0.001", "1.1000"],
+        ["2", "1", "0.003", "1.3000"],
+    ]
+    first = record(tmp_path)
+    assert first["keys"] == ["train.learning_rate"]
+    assert [row["differs"] for row in first["runs"]] == [
+        {"train.learning_rate": "0.001"},
+        {"train.learning_rate": "0.003"},
+    ]
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*") if path.is_file()}
+    again = forge_run_m(tmp_path, TWO)
+    assert [line.partition(";")[0] for line in again] == [f"sweep {name}: 2 runs, 2 done before"]
+    assert capsys.readouterr().out == shown
+    assert record(tmp_path) == first
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+    more = forge_run_m(tmp_path, f"{TWO},2e-3")
+    assert [line.split(":")[0] for line in more[1:]] == ["run 3 (train.learning_rate=0.002)"] * 2
+
+
+def test_a_bad_point_starts_nothing(tmp_path: Path) -> None:
+    assert refused(tmp_path, SpecError, TWO, "train.sequence_length=32,100", "train.steps=1,0") == (
+        "command line: train.steps: 0 steps is below the least allowed, 1",
+        "command line: train.global_batch_tokens: global_batch_tokens 256 is not a multiple of sequence_length 100: "
+        "use 200 or 300",
+    )
+
+
+def test_equal_plans_are_said_and_run_once(tmp_path: Path) -> None:
+    said = forge_run_m(tmp_path, "train.learning_rate=1e-3,0.001")
+    assert said[0] == "run 2 (train.learning_rate=0.001): is the same as run 1: carried out once"
+    assert ": 1 run; predicted" in said[1]
+    assert len(list((tmp_path / "runs").iterdir())) == 1
+    assert [row["status"] for row in record(tmp_path)["runs"]] == ["done", "done"]
+
+
+def test_a_run_that_fails_is_named_with_its_log_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QUICK_FAILS", "2")
+    with pytest.raises(StageError) as caught:
+        forge_run_m(tmp_path, "seed=1,2,3")
+    failed = next(row for row in record(tmp_path)["runs"] if row["status"] == "failed")
+    assert caught.value.exit_code == 4
+    assert caught.value.lines == (
+        "run 2 (seed=2): failed: train: it does not learn: use another seed; "
+        f"log {tmp_path}/runs/{failed['run']}/logs/run.log",
+        "sweep: the other runs are done: the same command tries these again",
+    )
+    assert [row["status"] for row in record(tmp_path)["runs"]] == ["done", "done", "failed"]
+    monkeypatch.delenv("QUICK_FAILS")
+    said = forge_run_m(tmp_path, "seed=1,2,3")
+    assert [line.partition(":")[0] for line in said[1:]] == ["run 2 (seed=2)"] * 2
+
+
+def test_a_budget_refuses_a_sweep_beyond_it(tmp_path: Path) -> None:
+    gpus = ("hardware=1xh100", "train.tokens=10_000_000_000")
+    budget, machine = refused(tmp_path, FitError, TWO, *gpus, "sweep.budget_gpu_hours=2")
+    assert budget.startswith("sweep.budget_gpu_hours: 2 runs are predicted to need ")
+    assert " GPU-hours, and 2 are allowed: run fewer, make them shorter (train.tokens), or allow " in budget
+    assert machine.startswith("hardware=1xh100: needs 1 h100-sxm-80gb a node, this machine has no GPU")
+    (line,) = refused(tmp_path, FitError, TWO, *gpus, "sweep.budget_gpu_hours=1e9")
+    assert line == machine
+
+
+def test_what_a_sweep_says_of_itself_does_not_change_its_runs(tmp_path: Path) -> None:
+    forge_run_m(tmp_path, TWO, "sweep.parallel_runs=2")
+    said = forge_run_m(tmp_path, TWO, "sweep.metric=final_loss", "sweep.budget_gpu_hours=1")
+    assert "2 done before" in said[0]
+    assert {
+        json.loads(file.read_text())["metric"] for file in (tmp_path / "sweeps").glob("*/sweep.json")
+    } == {
+        "held_out_bits_per_byte",
+        "final_loss",
+    }
+
+
+@pytest.mark.parametrize(
+    ("more", "line"),
+    [
+        (
+            ["sweep.metric=final_loss,recited_fraction"],
+            "command line: sweep.metric: is that of the whole sweep: give it one value",
+        ),
+        (["output_dir=/a,/b"], "command line: output_dir: is that of the whole sweep: give it one value"),
+        (
+            ["train.learning_rate=interval(1e-4,1e-2)"],
+            "command line: train.learning_rate=interval(1e-4,1e-2): has no end: name the values, write "
+            "range(START,STOP,STEP), or search it with sweep.method=optuna",
+        ),
+        (
+            ["sweep.metric=known_exact_fraction", TWO],
+            "command line: sweep.metric: known_exact_fraction is about questions, and none are asked: give "
+            "evaluate.questions or evaluate.facts",
+        ),
+    ],
+)
+def test_what_no_sweep_can_be(tmp_path: Path, more: list[str], line: str) -> None:
+    assert refused(tmp_path, SpecError, *more) == (line,)
+
+
+def test_a_sweep_is_carried_out_by_one_at_a_time(tmp_path: Path) -> None:
+    forge_run_m(tmp_path, TWO)
+    folder = next((tmp_path / "sweeps").glob("small-*"))
+    with (
+        take_lock(folder / "sweep.lock", 0),
+        pytest.raises(
+            StageError, match=r"^.*small-.*: is being carried out by another forge-run: wait for it$"
+        ),
+    ):
+        forge_run_m(tmp_path, TWO)
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "sweeps").write_text("mine")
+    with pytest.raises(
+        StageError, match=r"^sweep: .*sweeps.*: cannot be written \(Not a directory\): set output_dir"
+    ):
+        forge_run_m(tmp_path, TWO)
+
+
+def test_what_is_about_sweeps_goes_with_m() -> None:
+    class Context:
+        args = ("sweep.trials=3",)
+
+    with pytest.raises(SpecError) as caught:
+        run(Context(), ["+recipe=legal_tiny"])  # type: ignore[arg-type]
+    assert caught.value.lines == ("command line: sweep.trials=3: is about a sweep: add -m",)
+
+
+class TestSearch:
+    """With optuna."""
+
+    RATES = ("sweep.method=optuna", "train.learning_rate=tag(log,interval(1e-4,1e-1))")
+
+    @pytest.fixture(autouse=True)
+    def needs_optuna(self) -> None:
+        pytest.importorskip("optuna")
+
+    def test_trials_go_on_where_they_were(self, tmp_path: Path) -> None:
+        (tmp_path / "whole").mkdir()
+        (tmp_path / "documents").rename(tmp_path / "whole" / "documents")
+        said = forge_run_m(tmp_path / "whole", *self.RATES, "sweep.trials=4")
+        assert ": 4 runs; predicted: at most " in said[0]
+        assert len(said) == 9
+        whole = record(tmp_path / "whole")
+        assert [row["rank"] for row in whole["runs"]] == [1, 2, 3, 4]
+        assert len({row["plan_id"] for row in whole["runs"]}) == 4
+
+        (tmp_path / "parts").mkdir()
+        (tmp_path / "whole" / "documents").rename(tmp_path / "parts" / "documents")
+        for trials in ("1", "3", "4"):
+            forge_run_m(tmp_path / "parts", *self.RATES, f"sweep.trials={trials}")
+        parts = record(tmp_path / "parts")
+        assert [row["differs"] for row in parts["runs"]] == [row["differs"] for row in whole["runs"]]
+        again = forge_run_m(tmp_path / "parts", *self.RATES, "sweep.trials=4")
+        assert len(again) == 1
+
+    def test_a_trial_that_does_not_compile_is_infeasible(self, tmp_path: Path) -> None:
+        widths = "model.hidden_size=int(interval(32,64))"  # odd ones have no whole heads
+        said = forge_run_m(tmp_path, "sweep.method=optuna", widths, "sweep.trials=4")
+        statuses = [row["status"] for row in record(tmp_path)["runs"]]
+        assert "infeasible" in statuses
+        row = next(row for row in record(tmp_path)["runs"] if row["status"] == "infeasible")
+        assert row["run"] is None
+        assert "model.hidden_size" in row["lines"][0] or "attention_heads" in row["lines"][0]
+        assert any(" does not compile: " in line for line in said)
+
+    @pytest.mark.parametrize(
+        ("more", "line"),
+        [
+            (
+                ["sweep.method=optuna"],
+                "command line: sweep.method: optuna searches values and none are named: give a key several, as "
+                "train.learning_rate=tag(log,interval(1e-4,1e-2))",
+            ),
+            (
+                ["sweep=optuna", "seed=1,2", "sweep.halving_factor=3"],
+                "command line: sweep.halving_factor: nothing is measured while training: set "
+                "train.evaluate_every_steps, or sweep.halving_factor=null",
+            ),
+            (
+                [
+                    *("sweep=optuna", "sweep.halving_factor=3"),
+                    *("tokenizer.vocab_size=300,320", "train.evaluate_every_steps=10"),
+                ],
+                "command line: sweep.halving_factor: with tokenizer.vocab_size a token is another in each run, and "
+                "so is its loss: use sweep.halving_factor=null",
+            ),
+            (
+                ["sweep=optuna", "train.learning_rate=interval(-1,1)"],
+                "command line: train.learning_rate: -1 must be above 0 (over conf/train/pretrain.yaml:16)",
+            ),
+        ],
+    )
+    def test_what_cannot_be_searched(self, tmp_path: Path, more: list[str], line: str) -> None:
+        assert refused(tmp_path, SpecError, *more) == (line,)

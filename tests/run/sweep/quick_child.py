@@ -1,0 +1,97 @@
+"""forge.run.sweep.child with stages that do next to nothing, as `spec.quick` of a plan says.
+
+`{"stage": NAME, "do": ...}`: `fail` unless the file `until` is there, `die`, or `wait` for it; `file` gets a line
+when it begins. `held_out` has what training measures, by step, and `value` the bits per byte that are found, which
+else rise with the learning rate. A plan whose seed is $QUICK_FAILS fails.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from forge.engine.events import append_event
+from forge.errors import StageError
+from forge.progress import Progress
+from forge.run import stages
+from forge.run.stages import Workplace
+from forge.run.sweep import child
+
+SUMMARIES: dict[str, dict[str, Any]] = {
+    "lake": {"documents": 2, "bytes": 10, "files_set_aside": 0, "set_aside": {}},
+    "corpus": {"documents": 2, "set_aside": {}},
+    "tokenizer": {"vocab_size": 256},
+    "tokens": {"train_tokens": 9, "held_out_tokens": 1, "train_bytes_per_token": 4.0},
+    "train": {
+        "steps": 6,
+        "first_loss": 5.0,
+        "final_loss": 4.0,
+        "tokens_per_second": 100.0,
+        "step_time_s": 0.5,
+        "peak_memory_bytes": 1,
+        "wall_clock_s": 3.0,
+    },
+    "evaluate": {
+        "held_out_bits_per_byte": 2.5,
+        "held_out_documents": 1,
+        "held_out_near_copies": {"documents_with_near_copy": 0},
+        "contamination": {"sets": {"held_out": {"contaminated_fraction": 0.0}}},
+        "regurgitation": None,
+        "recall": None,
+        "tasks": {},
+    },
+    "export": {"bytes": 7, "proof": {}},
+}
+
+
+def work(name: str) -> Callable[[Workplace, Path, Progress], dict[str, Any]]:
+    def do(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
+        quick = place.plan.spec.get("quick", {})
+        (out / name).write_text(name)
+        if name == "train" and os.environ.get("QUICK_FAILS") == str(place.plan.seed):
+            raise StageError("train: it does not learn: use another seed")
+        if name == "train":
+            _measure(place, quick.get("held_out", {}))
+        if name == quick.get("stage"):
+            _behave(quick)
+        if name == "evaluate":
+            value = quick.get("value", 1 + 100 * place.plan.schedule.learning_rate)
+            return SUMMARIES[name] | {"held_out_bits_per_byte": value}
+        return SUMMARIES[name]
+
+    return do
+
+
+def _measure(place: Workplace, held_out: dict[str, float]) -> None:
+    for step, loss in held_out.items():
+        append_event(
+            place.run_dir / "events.jsonl",
+            "evaluation",
+            step=int(step),
+            held_out_loss=loss,
+            held_out_tokens=1,
+            seconds=0.1,
+        )
+
+
+def _behave(quick: dict[str, Any]) -> None:
+    if "file" in quick:
+        with Path(quick["file"]).open("a") as file:
+            file.write(f"{os.getpid()} {os.environ.get('CUDA_VISIBLE_DEVICES', '')}\n")
+    if quick["do"] == "fail" and not Path(quick.get("until", "/nowhere")).exists():
+        raise StageError("train: it does not learn: use another learning rate")
+    if quick["do"] == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    while quick["do"] == "wait" and not Path(quick["until"]).exists():
+        time.sleep(0.02)
+
+
+if __name__ == "__main__":
+    for each in SUMMARIES:
+        stages.WORK[each] = work(each)
+    sys.exit(child.main())
