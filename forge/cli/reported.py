@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+LOG = "logs/report.log"
+
 
 @contextmanager
 def reported(run_dir: Path) -> Iterator[None]:
@@ -29,11 +31,12 @@ def reported(run_dir: Path) -> Iterator[None]:
 
 
 def write_missing_page(run_dir: Path) -> None:
-    """Write the report.html of a run that a process of its own carried out, where it is older than its events."""
+    """Write the report.html of a run that a process of its own carried out, unless that was tried since its end."""
     from forge.report.run_page import REPORT
 
-    page, events = run_dir / REPORT, run_dir / "events.jsonl"
-    if events.exists() and (not page.exists() or page.stat().st_mtime_ns < events.stat().st_mtime_ns):
+    tried = [path.stat().st_mtime_ns for path in (run_dir / REPORT, run_dir / LOG) if path.exists()]
+    events = run_dir / "events.jsonl"
+    if events.exists() and max(tried, default=0) < events.stat().st_mtime_ns:
         write_page(run_dir)
 
 
@@ -45,7 +48,7 @@ def write_page(run_dir: Path) -> None:
     """Write a run's report.html; where that fails a line says so."""
     from forge.report.run_page import write_report
 
-    log = run_dir / "logs" / "report.log"
+    log = run_dir / LOG
     try:
         write_report(run_dir)
     except Exception as error:
