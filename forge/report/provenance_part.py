@@ -59,7 +59,7 @@ def _spec(record: RunRecord) -> str:
             (
                 text(key),
                 f"<code>{text(shown_value(value))}</code>",
-                f'<span class="code">{text(where)}</span>',
+                f'<span class="code where">{text(where)}</span>',
                 f'<span class="quiet small">{text("; ".join(before))}</span>',
             )
         )
