@@ -49,9 +49,9 @@ figure { margin: 1rem 0; } .panel { margin: 0 .5rem 1rem 4.2rem; }
 .k6 { stroke: var(--s6); color: var(--s6); } .k7 { stroke: var(--s7); color: var(--s7); }
 circle { fill: currentColor; stroke: none; }
 .through { stroke: var(--bad); stroke-dasharray: 3 3; opacity: .7; } .through.phase { stroke: var(--quiet); }
-.through.band { stroke: none; fill: var(--bad); opacity: .12; }
 .lane { stroke-width: 2; stroke: var(--quiet); } .lane.bad { stroke: var(--bad); stroke-width: 3; }
-.plot { position: relative; } .cursor { position: absolute; top: 0; width: 0; border-left: 1px solid var(--ink); opacity: .5;
+.plot { position: relative; }
+.cursor { position: absolute; top: 0; width: 0; border-left: 1px solid var(--ink); opacity: .5;
   pointer-events: none; display: none; }
 @media (max-width: 36rem) { .panel { margin-left: 3.4rem; margin-right: .2rem; } .caption { margin-left: -3.4rem; }
   .odd { display: none; } }
