@@ -10,6 +10,7 @@ values off the curves under the pointer.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -30,7 +31,7 @@ STEP_TICKS, VALUE_TICKS = 7, 5
 LANE_PX = 18
 
 CHART_STYLE = """
-figure { margin: 1rem 0; } .panel { position: relative; margin: 0 .5rem 1rem 4.2rem; }
+figure { margin: 1rem 0; } .panel { margin: 0 .5rem 1rem 4.2rem; }
 .panel svg { display: block; width: 100%; overflow: visible; } .panel svg svg { overflow: hidden; }
 .panel text { font: 11.5px system-ui, sans-serif; fill: var(--quiet); font-variant-numeric: tabular-nums; }
 .panel .g { stroke: var(--grid); } .panel .axis { stroke: var(--line); }
@@ -48,9 +49,9 @@ figure { margin: 1rem 0; } .panel { position: relative; margin: 0 .5rem 1rem 4.2
 .k6 { stroke: var(--s6); color: var(--s6); } .k7 { stroke: var(--s7); color: var(--s7); }
 circle { fill: currentColor; stroke: none; }
 .through { stroke: var(--bad); stroke-dasharray: 3 3; opacity: .7; } .through.phase { stroke: var(--quiet); }
-.through.band { stroke: none; fill: var(--bad); opacity: .12; }
 .lane { stroke-width: 2; stroke: var(--quiet); } .lane.bad { stroke: var(--bad); stroke-width: 3; }
-.cursor { position: absolute; top: 0; bottom: 0; width: 0; border-left: 1px solid var(--ink); opacity: .5;
+.plot { position: relative; }
+.cursor { position: absolute; top: 0; width: 0; border-left: 1px solid var(--ink); opacity: .5;
   pointer-events: none; display: none; }
 @media (max-width: 36rem) { .panel { margin-left: 3.4rem; margin-right: .2rem; } .caption { margin-left: -3.4rem; }
   .odd { display: none; } }
@@ -149,12 +150,12 @@ def _panel(panel: Panel, axis: StepAxis, marks: Sequence[Mark], is_last: bool) -
     )
     unit = f" <span>{text(panel.unit)}</span>" if panel.unit else ""
     return (
-        f'<div class="panel keep" data-form="{text(panel.unit)}"><div class="caption"><b>{text(panel.title)}{unit}</b>'
-        f'{read}</div><div style="position:relative"><svg height="{height}" role="img" '
-        f'style="margin-bottom:{space}px" aria-label="{text(panel.title)}">'
+        f'<div class="panel keep"><div class="caption"><b>{text(panel.title)}{unit}</b>'
+        f'{read}</div><div class="plot" style="padding-bottom:{space}px"><svg height="{height}" role="img" '
+        f'aria-label="{text(panel.title)}">'
         f"{lines}{_grid(axis, height)}{across}"
         f'<svg width="100%" height="{height}" viewBox="0 0 {STRETCHED_WIDTH} {height}" preserveAspectRatio="none">'
-        f'{curves}</svg>{dots}{below}</svg><div class="cursor"></div></div></div>'
+        f'{curves}</svg>{dots}{below}</svg><div class="cursor" style="bottom:{space}px"></div></div></div>'
     )
 
 
@@ -168,10 +169,10 @@ class _Scale:
     logarithmic: bool
 
     def y(self, value: float) -> str:
-        from math import log
-
         low, high, at = (
-            (log(self.low), log(self.high), log(value)) if self.logarithmic else (self.low, self.high, value)
+            (math.log(self.low), math.log(self.high), math.log(value))
+            if self.logarithmic
+            else (self.low, self.high, value)
         )
         room = self.height_px - 2 * MARGIN_PX
         return f"{MARGIN_PX + room * (high - at) / (high - low):.1f}"

@@ -12,6 +12,8 @@ from forge.run.origins import Chains
 from forge.run.quantities import size
 
 SHOWN_CHARACTERS = 300
+SECRETS = frozenset({"data.redact_salt"})
+"""Keys whose values a page does not show: it is passed on more easily than a plan."""
 
 
 def provenance_part(record: RunRecord) -> str:
@@ -29,7 +31,11 @@ def leaves(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any
         if isinstance(value, Mapping) and value:
             yield from leaves(value, below)
         else:
-            yield below, value
+            yield below, _withheld(below, value)
+
+
+def _withheld(key: str, value: Any) -> Any:
+    return "(not shown)" if key in SECRETS and value is not None else value
 
 
 def shown_value(value: Any) -> str:
@@ -54,12 +60,12 @@ def _spec(record: RunRecord) -> str:
         chain = chains.get(key) or _above(chains, key)
         where = chain[0]["where"] if chain else "follows from others"
         chosen = bool(chain) and not where.startswith("conf/")
-        before = [f"{shown_value(one['value'])} in {one['where']}" for one in chain[1:]]
+        before = [f"{shown_value(_withheld(key, one['value']))} in {one['where']}" for one in chain[1:]]
         rows_of[chosen].append(
             (
                 text(key),
                 f"<code>{text(shown_value(value))}</code>",
-                f'<span class="code">{text(where)}</span>',
+                f'<span class="code where">{text(where)}</span>',
                 f'<span class="quiet small">{text("; ".join(before))}</span>',
             )
         )

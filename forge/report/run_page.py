@@ -28,7 +28,7 @@ Against = tuple[str, Mapping[str, Any]]
 REPORT = "report.html"
 GENERATOR = "forge report"
 RUN_STYLE = """
-.shares td, .stages td { vertical-align: middle; } .shares td:last-child { width: 45%; }
+.where { white-space: nowrap; } .shares td, .stages td { vertical-align: middle; } .shares td:last-child { width: 45%; }
 .stages td:nth-child(3) { width: 22%; } .stages td:first-child { white-space: nowrap; }
 @media (max-width: 36rem) { .stages :is(th, td):nth-child(3) { display: none; } .shares td:last-child { width: 30%; } }
 """

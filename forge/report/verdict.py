@@ -73,7 +73,7 @@ def _trained(record: RunRecord) -> str:
     corpus, tokens = record.summary("corpus"), record.summary("tokens")
     if corpus is None:
         return f"{start}."
-    passes = "" if tokens is None else _passes(plan.schedule.tokens, tokens.get("train_tokens"))
+    passes = "" if tokens is None or not done else _passes(plan.schedule.tokens, tokens.get("train_tokens"))
     return f"{start} from {counted(corpus['train_documents'], 'document')}{passes}."
 
 

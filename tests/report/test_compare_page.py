@@ -45,4 +45,6 @@ def test_runs_of_other_batches_are_held_against_each_other_by_tokens(tmp_path: P
 
 def test_runs_of_the_same_plan_say_that_nothing_differs(tmp_path: Path) -> None:
     records = [read_record(begin_run(tmp_path / name, a_plan())) for name in ("a", "b")]
-    assert "Nothing: the plans were compiled from the same" in compare_page("two", records, [None])
+    page = compare_page("two", records, [None], table_above="<p>points of a sweep</p>")
+    assert "Nothing: the plans were compiled from the same" in page
+    assert '<section id="points"><h2>Points</h2><p>points of a sweep</p></section>' in page

@@ -119,6 +119,16 @@ def test_every_value_has_its_place(finished: Path, tmp_path: Path) -> None:
     assert "recipes/mine.yaml:4" in run_page(read_record(run_dir))
 
 
+def test_the_salt_of_redaction_stays_with_the_plan(tmp_path: Path) -> None:
+    run_dir = begin_run(tmp_path, a_plan(spec={"data": {"redact_salt": "s3cr3t"}}))
+    assert "s3cr3t" not in run_page(read_record(run_dir))
+    chain = [{"where": "command line", "value": "s3cr3t"}, {"where": "recipes/a.yaml:2", "value": "s3cr3t-2"}]
+    record_origins(run_dir, json.dumps({"data.redact_salt": chain}))
+    page = run_page(read_record(run_dir))
+    assert "s3cr3t" not in page
+    assert "(not shown)" in page
+
+
 def test_a_failed_run_says_why_with_the_end_of_its_log(tmp_path: Path) -> None:
     run_dir = begin_run(tmp_path, a_plan())
     failed = {

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from forge.errors import SpecError
 from forge.spec.safe_yaml import parse
-from forge.spec.show import explain, spec_to_yaml, yaml_scalar
+from forge.spec.show import explain, origins_to_json, spec_to_yaml, yaml_scalar
 from tests.spec.workspace import Workspace
 
 
@@ -188,3 +189,15 @@ def test_why_of_an_unknown_key_is_one_line(workspace: Workspace, key: str, line:
         explain(workspace.compose(), key)
     assert len(raised.value.lines) == 1
     assert raised.value.lines[0].startswith(line)
+
+
+def test_the_places_of_all_values_are_kept_as_json(workspace: Workspace) -> None:
+    workspace.write("recipes/legal_tiny.yaml", "# about\ntrain:\n  learning_rate: 3e-3\n")
+    spec = workspace.compose("recipe=legal_tiny", "export=hf")
+    kept = json.loads(origins_to_json(spec))
+    assert kept["train.learning_rate"] == [
+        {"where": "recipes/legal_tiny.yaml:3", "value": 0.003},
+        {"where": "conf/train/pretrain.yaml:7", "value": 0.001},
+    ]
+    assert kept["export"][0] == {"where": "command line", "value": "hf"}
+    assert set(kept) == {".".join(key) for key in spec.origins} | set(spec.choice_origins)
