@@ -62,6 +62,8 @@ def test_runs_are_ranked_and_the_same_command_starts_none(
     name = next((tmp_path / "sweeps").glob("small-*")).name
     assert said[0].startswith(f"sweep {name}: 2 runs; predicted: ")
     shown = capsys.readouterr().out
+    assert shown.splitlines()[1] == f"{name}: held_out_bits_per_byte, lower is better"
+    assert shown.splitlines()[2].split() == ["rank", "run", "learning_rate", "value", "training", "status"]
     assert [line.split()[:4] for line in shown.splitlines()[3:5]] == [
         ["1", "2", "0.001", "1.1000"],
         ["2", "1", "0.003", "1.3000"],
