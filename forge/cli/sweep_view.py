@@ -64,12 +64,10 @@ def show_table(sweep: Sweep, rows: Sequence[dict[str, Any]], file: Path, quiet: 
     console.print()
     on_gpu = any(row["predicted_gpu_hours"] for row in rows)
     cost = "GPU-hours" if on_gpu else "training"
-    table = Table(
-        title=f"{sweep.folder.name}: {sweep.metric}, {sweep.direction} is better",
-        title_justify="left",
-        box=None,
-        pad_edge=False,
+    console.print(
+        f"{sweep.folder.name}: {sweep.metric}, {sweep.direction} is better", markup=False, soft_wrap=True
     )
+    table = Table(box=None, pad_edge=False)
     for name in ("rank", "run"):
         table.add_column(name, justify="right")
     for name in _short(sweep.keys):
