@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +194,15 @@ def test_what_is_about_sweeps_goes_with_m() -> None:
     with pytest.raises(SpecError) as caught:
         run(Context(), ["+recipe=legal_tiny"])  # type: ignore[arg-type]
     assert caught.value.lines == ("command line: sweep.trials=3: is about a sweep: add -m",)
+
+
+def test_a_search_without_optuna_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    assert refused(tmp_path, SpecError, "sweep=optuna", "seed=1,2") == (
+        "sweep.method: optuna is not installed: pip install 'forge-run[optuna]', or use sweep.method=grid",
+    )
 
 
 class TestSearch:
