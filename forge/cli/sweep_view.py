@@ -64,17 +64,15 @@ def show_table(sweep: Sweep, rows: Sequence[dict[str, Any]], file: Path, quiet: 
     console.print()
     on_gpu = any(row["predicted_gpu_hours"] for row in rows)
     cost = "GPU-hours" if on_gpu else "training"
-    table = Table(
-        title=f"{sweep.folder.name}: {sweep.metric}, {sweep.direction} is better",
-        title_justify="left",
-        box=None,
-        pad_edge=False,
+    console.print(
+        f"{sweep.folder.name}: {sweep.metric}, {sweep.direction} is better", markup=False, soft_wrap=True
     )
+    table = Table(box=None, pad_edge=False)
     for name in ("rank", "run"):
         table.add_column(name, justify="right")
-    for key in sweep.keys:
-        table.add_column(key, overflow="fold")
-    table.add_column(sweep.metric, justify="right")
+    for name in _short(sweep.keys):
+        table.add_column(name, overflow="fold")
+    table.add_column("value", justify="right", no_wrap=True)
     table.add_column(cost, justify="right")
     priced = any(row["cost_usd"] is not None for row in rows)
     if priced:
@@ -97,3 +95,9 @@ def show_table(sweep: Sweep, rows: Sequence[dict[str, Any]], file: Path, quiet: 
     best = rows[0] if rows and rows[0]["rank"] == 1 else None
     if best is not None and not quiet:
         console.print(f"best run: {sweep.output_dir / 'runs' / best['run']}", markup=False, soft_wrap=True)
+
+
+def _short(keys: Sequence[str]) -> list[str]:
+    """Return the last parts of keys, where they tell them apart: a terminal is narrow."""
+    lasts = [key.rpartition(".")[2] for key in keys]
+    return lasts if len(set(lasts)) == len(lasts) else list(keys)

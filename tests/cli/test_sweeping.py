@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,8 @@ def test_runs_are_ranked_and_the_same_command_starts_none(
     name = next((tmp_path / "sweeps").glob("small-*")).name
     assert said[0].startswith(f"sweep {name}: 2 runs; predicted: ")
     shown = capsys.readouterr().out
+    assert shown.splitlines()[1] == f"{name}: held_out_bits_per_byte, lower is better"
+    assert shown.splitlines()[2].split() == ["rank", "run", "learning_rate", "value", "training", "status"]
     assert [line.split()[:4] for line in shown.splitlines()[3:5]] == [
         ["1", "2", "0.001", "1.1000"],
         ["2", "1", "0.003", "1.3000"],
@@ -191,6 +194,15 @@ def test_what_is_about_sweeps_goes_with_m() -> None:
     with pytest.raises(SpecError) as caught:
         run(Context(), ["+recipe=legal_tiny"])  # type: ignore[arg-type]
     assert caught.value.lines == ("command line: sweep.trials=3: is about a sweep: add -m",)
+
+
+def test_a_search_without_optuna_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    assert refused(tmp_path, SpecError, "sweep=optuna", "seed=1,2") == (
+        "sweep.method: optuna is not installed: pip install 'forge-run[optuna]', or use sweep.method=grid",
+    )
 
 
 class TestSearch:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from forge.errors import SpecError
+from forge.spec.compose import compose_spec
 from tests.spec.workspace import Workspace
 
 
@@ -159,3 +161,28 @@ def test_a_gate_that_bounds_nothing_is_refused(
 def test_gates_go_with_what_they_bound(workspace: Workspace) -> None:
     assert workspace.complaints("evaluate.gates.max_held_out_bits_per_byte=2") == ()
     assert workspace.complaints("evaluate.gates.min_known_exact_fraction=1", "evaluate.questions=q") == ()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (
+            ["sweep.metric=unknown_wrong_fraction"],
+            "unknown_wrong_fraction is about questions, and none are asked",
+        ),
+        (
+            [
+                *("sweep.metric=known_exact_over_retrieval", "evaluate.questions=/q.jsonl"),
+                "evaluate.retrieval=false",
+            ],
+            "known_exact_over_retrieval is about retrieval, which is off",
+        ),
+        (
+            ["sweep.metric=recited_fraction", "evaluate.regurgitation_samples=0"],
+            "recited_fraction is about training passages, and none are tried",
+        ),
+    ],
+)
+def test_a_sweep_is_ranked_by_what_is_measured(overrides: list[str], says: str) -> None:
+    with pytest.raises(SpecError, match=says):
+        compose_spec(overrides)

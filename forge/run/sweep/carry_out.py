@@ -24,6 +24,7 @@ from forge.run.sweep.slots import Slots
 
 _LOOK_EVERY_S = 0.2
 _ELSEWHERE_EVERY_S = 1.0
+_SAY_AFTER_S = 5.0
 
 Say = Callable[[str], None]
 
@@ -123,6 +124,7 @@ class _Carrier:
         self._steps: dict[int, int] = {}
         self._looked_elsewhere_s = 0.0
         self._said_full = False
+        self._waiting_since_s = time.monotonic()
 
     def work(self) -> None:
         for point in self._state.points:
@@ -203,9 +205,16 @@ class _Carrier:
             self._state.at_work.add(point.number)
             self._say(f"{point.named()}: started; {point.log}")
             self._changed(self._state)
-        if full and not self._at_work() and not self._said_full:
+        self._say_if_kept_waiting(bool(full) and not self._at_work())
+
+    def _say_if_kept_waiting(self, is_waiting: bool) -> None:
+        """Say once that runs of others have all places; for a moment one that has just ended has its own."""
+        now_s = time.monotonic()
+        if not is_waiting:
+            self._waiting_since_s = now_s
+        elif not self._said_full and now_s - self._waiting_since_s > _SAY_AFTER_S:
             self._said_full = True
-            self._say("waiting: runs of another sweep in this output folder compute on this machine")
+            self._say("waiting: runs of another forge-run in this output folder have all places to compute")
 
     def _at_work(self) -> list[tuple[Point, Watch]]:
         return [(child.point, child.watch) for child in self._children] + self._elsewhere
