@@ -70,6 +70,8 @@ def _facts(compiled: Compiled) -> Table:
     )
     for source in plan.initial_weights:
         table.add_row("starts from", f"{source.path} ({size(source.bytes)}, {source.sha256[:12]})")
+    if plan.spec["model"]["init_from"] and not plan.initial_weights:
+        table.add_row("starts from", "a model that is not at hand; its shape is assumed")
     if schedule.task == "sft":
         table.add_row("task", "sft: the answers in conversations are learnt")
     if schedule.task == "dpo":

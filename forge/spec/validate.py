@@ -25,7 +25,7 @@ _TYPE_NAMES = {
     "object": "a mapping",
     "null": "null",
 }
-_MISSING = "???"
+NOT_GIVEN = "???"
 """How Hydra's users write a value that someone else must give."""
 
 
@@ -169,10 +169,10 @@ def _condition(error: ValidationError, schema: SpecSchema) -> str:
 
 
 def _not_given(values: dict[str, Any], origins: Origins, schema: SpecSchema) -> Iterator[tuple[KeyPath, str]]:
-    """Values that a file leaves to whoever comes after it."""
+    """Values that a file leaves to whoever comes after it; a plan can be made before some of them are given."""
     for key, chain in origins.items():
-        if chain[0].value == _MISSING:
-            yield key, f"{_MISSING} stands for a value that has to be given: set {dotted(key)}"
+        if chain[0].value == NOT_GIVEN and not (schema.node(key) or {}).get("x-forge-later"):
+            yield key, f"{NOT_GIVEN} stands for a value that has to be given: set {dotted(key)}"
 
 
 def _unusable_numbers(
@@ -208,7 +208,7 @@ def _trust_problems(
                 key,
                 "a recipe chooses hardware and sets nothing in it: drop the line, or set it on the command line",
             )
-        elif node.get("x-forge-trusted"):
+        elif node.get("x-forge-trusted") and not (node.get("x-forge-later") and chain[0].value == NOT_GIVEN):
             yield key, "may be set on the command line or in one's own conf, not in a recipe"
         elif node.get("x-forge-path"):
             # The resolved value: a reference could bring a path from a key that may hold any text.
