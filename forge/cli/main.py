@@ -32,9 +32,12 @@ COMMANDS: dict[str, dict[str, Any]] = {
 GROUPS: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
     # name: (help, commands as above); the function is `GROUP_NAME` in `forge.cli.GROUP_NAME_command`
     "recipe": (
-        "Recipes: what there is, what one says.",
+        "Recipes: what there is, what one says, how two differ; begin one.",
         {
             "list": {},
+            "show": TAKES_OVERRIDES,
+            "diff": TAKES_OVERRIDES,
+            "new": {},
         },
     ),
 }

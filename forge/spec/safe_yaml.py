@@ -7,6 +7,7 @@ Scalars follow YAML 1.2's core schema (`true`, `null`, `10`, `1e-4`); `on`, `010
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -20,6 +21,8 @@ from forge.spec.yaml_errors import yaml_problem
 MAX_BYTES = 64 * 1024
 MAX_DEPTH = 8
 MAX_NODES = 5_000
+
+_FOR_MACHINES = ("yaml-language-server:", "@package")
 
 NodePath = tuple[str | int, ...]
 
@@ -37,13 +40,15 @@ class Document:
     lines: dict[NodePath, int]
     errors: list[tuple[int, str]] = field(default_factory=list)
     """(line, what is wrong): everything outside the subset."""
+    comment: str = ""
+    """What the file opens with: its first lines of comment as one paragraph, without what they tell an editor."""
 
 
 def parse(text: str) -> Document:
     """Read one YAML document. Never raises: what is wrong is in `errors`, and `values` holds the rest."""
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         return too_large()
-    document = Document({}, {})
+    document = Document({}, {}, comment=_opening_comment(text))
     reader = _Reader(document)
     try:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
@@ -58,6 +63,12 @@ def parse(text: str) -> Document:
         document.errors.append((line, "holds a character that YAML does not allow: remove it"))
     document.errors.sort()
     return document
+
+
+def _opening_comment(text: str) -> str:
+    opening = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines())
+    lines = (line.lstrip("#").strip() for line in opening)
+    return printable(" ".join(line for line in lines if line and not line.startswith(_FOR_MACHINES)))
 
 
 def too_large() -> Document:
