@@ -22,7 +22,7 @@ def recipe_show(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The recipe.")],
     overrides: Overrides = None,
 ) -> None:
-    """Show a recipe: every value with its place, then memory, time and cost: forge recipe show legal_7b hardware=8xh100"""
+    """Show a recipe, every value with its place, and what it takes: forge recipe show legal_7b hardware=8xh100"""
     search_path = default_search_path()
     tokens = [recipe_override(name), *overrides_of(context, overrides)]
     spec = compose_spec(tokens, search_path)

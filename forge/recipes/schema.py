@@ -11,16 +11,18 @@ import re
 from typing import Any
 
 from forge.recipes.listing import recipe_names
-from forge.spec.defaults import PRIMARY
 from forge.spec.schema import spec_schema
 from forge.spec.search_path import HARDWARE_GROUP, SearchPath
-from forge.spec.validate import NOT_GIVEN
+from forge.spec.validate import NOT_GIVEN, TYPE_NAMES
 
 EDITOR_SCHEMA_ID = "https://forge.example/schemas/recipe.json"
 
 REFERENCE = r"^\$\{[A-Za-z][A-Za-z0-9_.-]*\}$"
 ANY_REFERENCE = r"\$\{[A-Za-z][A-Za-z0-9_.-]*\}"
 OF_A_PACK = r"[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*"
+
+_PATTERN_SAYS = "patternErrorMessage"
+"""What editors say of text that does not match; validators know no such keyword and pass it over."""
 
 _KEPT = (
     "minimum",
@@ -127,10 +129,14 @@ def _value(node: dict[str, Any]) -> dict[str, Any]:
     value: dict[str, Any] = {key: node[key] for key in _KEPT if key in node}
     if "string" not in kinds:
         # A pattern holds for text alone: the one text that may stand here is a reference.
+        wanted = " or ".join(TYPE_NAMES[kind] for kind in kinds)
+        value |= {"pattern": REFERENCE, _PATTERN_SAYS: f"Is not {wanted}."}
         kinds.append("string")
-        value["pattern"] = REFERENCE
     elif "pattern" in node:
-        value["pattern"] = f"{node['pattern']}|{ANY_REFERENCE}"
+        value |= {
+            "pattern": f"{node['pattern']}|{ANY_REFERENCE}",
+            _PATTERN_SAYS: f"Must be {node['x-forge-form']}.",
+        }
     value["type"] = kinds[0] if len(kinds) == 1 else kinds
     if isinstance(node.get("items"), dict):
         value["items"] = _item(node["items"])

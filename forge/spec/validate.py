@@ -16,7 +16,7 @@ from forge.spec.types import KeyPath, Origins, dotted, origin_of
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
 
-_TYPE_NAMES = {
+TYPE_NAMES = {
     "number": "a number",
     "integer": "a whole number",
     "string": "text",
@@ -127,7 +127,7 @@ def _message(keyword: str, limit: Any, value: Any, path: KeyPath, node: dict[str
             remedy = ": put it in quotes"
         elif isinstance(value, str) and not isinstance(scalar_value(value, quoted=False), str):
             remedy = ": drop its quotes" if value else ": give one"
-        return f"{shown(value)} is not {' or '.join(_TYPE_NAMES[kind] for kind in kinds)}{remedy}"
+        return f"{shown(value)} is not {' or '.join(TYPE_NAMES[kind] for kind in kinds)}{remedy}"
     if keyword == "enum":
         hint = did_you_mean(value, map(str, limit)) if isinstance(value, str) else ""
         return f"{shown(value)} is not one of {', '.join(map(str, limit))}{'.' + hint if hint else ''}"

@@ -22,7 +22,7 @@ BOTH_DRAFTS = {
     "$schema", "$id", "title", "description", "default", "type", "enum", "const", "anyOf", "pattern",
     "additionalProperties", "required", "properties", "items", "minProperties", "maxProperties",
     "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength", "minItems", "maxItems",
-    "uniqueItems",
+    "uniqueItems", "patternErrorMessage",
 }  # fmt: skip
 
 
