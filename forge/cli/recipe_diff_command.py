@@ -17,8 +17,8 @@ from forge.plan.types import Plan
 
 def recipe_diff(
     context: typer.Context,
-    before: Annotated[str, typer.Argument(metavar="A", help="A recipe.")],
-    after: Annotated[str, typer.Argument(metavar="B", help="Another.")],
+    before: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe.")],
+    after: Annotated[str, typer.Argument(metavar="RECIPE", help="Another.")],
     overrides: Overrides = None,
 ) -> None:
     """Compare two recipes by what they mean, not by their text: forge recipe diff legal_1b legal_7b hardware=8xh100"""

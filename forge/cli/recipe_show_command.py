@@ -19,7 +19,7 @@ from forge.spec.show import spec_to_yaml
 
 def recipe_show(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The recipe.")],
+    name: Annotated[str, typer.Argument(metavar="RECIPE", help="The recipe.")],
     overrides: Overrides = None,
 ) -> None:
     """Show a recipe, every value with its place, and what it takes: forge recipe show legal_7b hardware=8xh100"""

@@ -12,7 +12,8 @@ import pytest
 import typer
 
 from forge import __version__
-from forge.cli.main import COMMANDS, GROUPS, call
+from forge.cli.calling import call
+from forge.cli.main import COMMANDS, GROUPS
 
 
 def forge(*arguments: str, cwd: Path | None = None, script: str = "main") -> subprocess.CompletedProcess[str]:
@@ -107,7 +108,7 @@ def test_a_reader_that_leaves_early_is_no_fault(tmp_path: Path) -> None:
         (("pln",), "command line: pln: no such command. did you mean plan?"),
         (
             ("zzz",),
-            "command line: zzz: no such command. there are: run, plan, audit, export, evaluate, compare, recipe",
+            f"command line: zzz: no such command. there are: {', '.join([*COMMANDS, *GROUPS])}",
         ),
         (
             ("+recipe=legal_7b", "hardware=cpu"),
@@ -176,7 +177,7 @@ def test_sigterm_while_compiling_is_status_143(monkeypatch: pytest.MonkeyPatch) 
 def test_what_schedulers_send_is_an_interrupt_other_than_ctrl_c(number: int) -> None:
     code = """
 import os, sys, typer
-from forge.cli.main import Terminated, call
+from forge.cli.calling import Terminated, call
 app = typer.Typer()
 
 @app.command()
