@@ -15,6 +15,7 @@ from forge.recipes.listing import recipe_names
 from forge.spec.schema import SpecSchema, spec_schema
 from forge.spec.search_path import RECIPE_GROUP, SearchPath, default_search_path
 from forge.spec.text import printable
+from forge.spec.types import dotted
 
 _CURSOR = "\0"
 _PLAN = "plan"
@@ -112,7 +113,7 @@ def _of_kind(metavar: str, typed: str) -> Iterator[Candidate]:
     elif metavar == "KEY":
         schema = spec_schema()
         yield from ((group, schema.root["properties"][group]["description"]) for group in schema.groups)
-        yield from ((key, _title(schema, key)) for key in schema.keys())
+        yield from ((key, _title(schema, key)) for key in map(dotted, schema.leaves))
     elif metavar == "SHELL":
         yield from ((shell, "") for shell in ("bash", "fish", "zsh"))
     elif metavar != "NAME":
@@ -135,7 +136,7 @@ def _overrides(typed: str) -> Iterator[Candidate]:
         yield f"{plus}{group}=", meaning
         if "." not in key:
             yield f"{plus}{group}.", f"a key of {group}"
-    for name in schema.keys():
+    for name in map(dotted, schema.leaves):
         if "." not in name or "." in key:
             yield f"{plus}{name}=", _title(schema, name)
 

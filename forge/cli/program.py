@@ -12,7 +12,6 @@ import forge
 from forge.cli.calling import call
 from forge.cli.main import COMMANDS, GROUPS
 
-
 WIDEST_HELP = 120
 """Columns of a terminal that help makes use of."""
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from forge.spec.hints import did_you_mean, no_such_key
 from forge.spec.problems import Problem, problem_at
+from forge.spec.references import referred
 from forge.spec.safe_yaml import scalar_value
 from forge.spec.schema import SPEC_SCHEMA, SpecSchema, validator
 from forge.spec.text import shown
@@ -210,6 +211,8 @@ def _trust_problems(
             )
         elif node.get("x-forge-trusted") and not (node.get("x-forge-later") and chain[0].value == NOT_GIVEN):
             yield key, "may be set on the command line or in one's own conf, not in a recipe"
+        elif users := sorted(filter(lambda name: _is_users(name, schema), referred(chain[0].value))):
+            yield key, f"refers to {users[0]}, which is the user's: write a value"
         elif node.get("x-forge-path"):
             # The resolved value: a reference could bring a path from a key that may hold any text.
             value: Any = values
@@ -223,6 +226,10 @@ def _trust_problems(
                         f"give {dotted(key)} on the command line",
                     )
                     break
+
+
+def _is_users(name: str, schema: SpecSchema) -> bool:
+    return bool((schema.node(tuple(name.split("."))) or {}).get("x-forge-trusted"))
 
 
 def _leaves_the_folder(path: str) -> bool:
