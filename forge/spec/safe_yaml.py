@@ -177,6 +177,8 @@ class _Reader:
             above.had_refused = True
             if isinstance(above.container, dict):
                 above.container.pop(str(frame.path[-1]), None)
+            else:
+                above.container.pop()
 
     def drop_unfinished(self, error_line: int | None = None) -> None:
         """Take out the value that reading ended in the middle of: it would only lead to problems that are none."""

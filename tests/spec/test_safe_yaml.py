@@ -194,7 +194,9 @@ def test_no_text_whatever_raises(text: str) -> None:
 )
 def test_a_file_that_shows_something_else_than_it_says_is_not_read(text: str, line: int) -> None:
     document = parse(text)
-    assert document.errors == [(line, "holds a character that a terminal acts on or that hides text: remove it")]
+    assert document.errors == [
+        (line, "holds a character that a terminal acts on or that hides text: remove it")
+    ]
     assert document.values == {}
 
 
@@ -214,5 +216,8 @@ def test_what_a_refusal_leaves_empty_is_not_wrong_as_well() -> None:
 
 
 def test_a_file_opens_with_whom_it_is_for() -> None:
-    assert parse("# yaml-language-server: $schema=x\n# For us,\n#\n# all.\nseed: 1\n# more\n").comment == "For us, all."
+    assert (
+        parse("# yaml-language-server: $schema=x\n# For us,\n#\n# all.\nseed: 1\n# more\n").comment
+        == "For us, all."
+    )
     assert parse("\n# late\n").comment == ""
