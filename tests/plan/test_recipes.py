@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from pathlib import Path
 
 import pytest
 
@@ -91,3 +92,17 @@ def test_a_recipe_compiles_without_its_documents(recipe: str) -> None:
     plan = compiled(f"+recipe={recipe}", "hardware=8xh100")
     assert plan.sources == ()
     assert plan.estimates.corpus_tokens == plan.spec["data"]["assumed_tokens"] > 0
+
+
+def test_the_recipe_of_the_page_costs_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "ours.yaml").write_text(text)
+    said = COST.search(text)
+    assert said is not None
+    estimates = compiled("+recipe=ours").estimates
+    assert float(said["time"]) * 3600 == pytest.approx(estimates.wall_clock_s, rel=0.03)
+    assert float(said["usd"]) == pytest.approx(estimates.cost_usd, rel=0.03)
+    assert estimates.corpus_passes == pytest.approx(2.0, rel=0.02)
