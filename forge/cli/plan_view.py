@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from forge.cli.compiling import Compiled
 from forge.cli.console import make_console
@@ -69,7 +70,7 @@ def _facts(compiled: Compiled) -> Table:
         f"{count(model.parameters)} parameters{active}",
     )
     for source in plan.initial_weights:
-        table.add_row("starts from", f"{source.path} ({size(source.bytes)}, {source.sha256[:12]})")
+        table.add_row("starts from", Text(f"{source.path} ({size(source.bytes)}, {source.sha256[:12]})"))
     if plan.spec["model"]["init_from"] and not plan.initial_weights:
         table.add_row("starts from", "a model that is not at hand; its shape is assumed")
     if schedule.task == "sft":
@@ -91,7 +92,7 @@ def _facts(compiled: Compiled) -> Table:
         f"{figure(plan.estimates.tokens_per_parameter)} a parameter",
     )
     for number, phase in enumerate(schedule.phases, 1):
-        table.add_row("phases" if number == 1 else "", _phase(phase))
+        table.add_row("phases" if number == 1 else "", Text(_phase(phase)))
     table.add_row("data", _data(plan))
     table.add_row("time", _time(plan.estimates))
     if plan.layout.device == "cuda":

@@ -116,7 +116,7 @@ def _recipe_node(node: dict[str, Any]) -> dict[str, Any] | None:
 
 def _said(node: dict[str, Any]) -> dict[str, Any]:
     """Return what an editor shows of a key: title, meaning, unit, and what it is where nobody sets it."""
-    said = {key: node[key] for key in ("title", "description", "default") if key in node}
+    said: dict[str, Any] = {key: node[key] for key in ("title", "description", "default") if key in node}
     if "x-forge-unit" in node:
         said["description"] = f"{node['description']} Unit: {node['x-forge-unit']}."
     return said
