@@ -15,6 +15,8 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "export": {},
     "evaluate": {},
     "compare": {},
+    "track": {},
+    "doctor": {},
     "completion": {},
 }
 

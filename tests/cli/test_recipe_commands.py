@@ -133,7 +133,7 @@ def test_a_recipe_may_be_named_as_an_override(forge: Forge) -> None:
 
 
 def test_a_folder_named_like_markup_is_shown_as_it_is_named(forge: Forge, tmp_path: Path) -> None:
-    (tmp_path / "[/x]").mkdir()
+    (tmp_path / "[/x]").mkdir(parents=True)
     (tmp_path / "[/x]" / "a.txt").write_text("some words")
     phases = "train.phases=[{fraction: 1, source_weights: [1]}]"
     status, out, _ = forge("show", "legal_tiny", "hardware=cpu", 'data.path="[/x]"', phases)
