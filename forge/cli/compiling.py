@@ -19,6 +19,7 @@ from forge.plan.types import PackPlan, Plan, SourcePlan
 from forge.spec.compose import compose_spec
 from forge.spec.locate import located
 from forge.spec.types import Spec
+from forge.spec.validate import NOT_GIVEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +39,11 @@ def compile_overrides(overrides: Sequence[str], machine: Machine, needs_data: bo
     Args:
         overrides: as typed.
         machine: this machine, for `hardware=local`.
-        needs_data: refuse where the documents are not at hand; a plan can be made without them.
+        needs_data: refuse where the documents, or the model that the spec goes on from, are not at hand; a plan can be
+            made without them.
 
     Raises:
-        SpecError: the spec is wrong, or its documents are not there and `needs_data`.
+        SpecError: the spec is wrong, or what it needs is not there and `needs_data`.
         FitError: nothing fits the hardware.
     """
     return compile_spec(compose_spec(overrides), machine, needs_data)
@@ -50,6 +52,11 @@ def compile_overrides(overrides: Sequence[str], machine: Machine, needs_data: bo
 def compile_spec(spec: Spec, machine: Machine, needs_data: bool) -> Compiled:
     """Compile what `compose_spec` returned; as `compile_overrides`."""
     sources, missing = _sources(spec.values["data"]["path"], spec.where(("data", "path")))
+    if spec.values["model"]["init_from"] == NOT_GIVEN:
+        missing += (
+            f"{spec.where(('model', 'init_from'))}: model.init_from: say where the model is that training goes on "
+            "from: model.init_from=/my/model",
+        )
     if missing and needs_data:
         raise SpecError(*missing)
     try:
@@ -72,6 +79,10 @@ def recompile(plan: Plan, machine: Machine, where: str) -> tuple[Plan, Hardware]
     path = plan.spec["data"]["path"]
     if path is None:
         raise SpecError(f"{where}: was made without documents: compile it again with data.path=/my/folder")
+    if plan.spec["model"]["init_from"] == NOT_GIVEN:
+        raise SpecError(
+            f"{where}: was made without the model it goes on from: compile it again with model.init_from=/my/model"
+        )
     sources, missing = _sources(path, where)
     if missing:
         # Whoever carries out a plan sets nothing in it.
@@ -104,7 +115,7 @@ def _initial(
 ) -> tuple[dict[str, Any], InitialWeights | None]:
     """Return the values with the shape of the model that training starts from, and that model."""
     path = values["model"]["init_from"]
-    if path is None:
+    if path in (None, NOT_GIVEN):
         return values, None
     pretrained = read_pretrained(path)
     try:

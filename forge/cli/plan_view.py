@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from forge.cli.compiling import Compiled
 from forge.cli.console import make_console
@@ -72,7 +73,9 @@ def _facts(compiled: Compiled) -> Table:
         whose = f"signed by {pack.signer or pack.fingerprint}" if pack.fingerprint else "not signed"
         table.add_row("recipes from", f"{pack.name} {pack.version}, {whose}")
     for source in plan.initial_weights:
-        table.add_row("starts from", f"{source.path} ({size(source.bytes)}, {source.sha256[:12]})")
+        table.add_row("starts from", Text(f"{source.path} ({size(source.bytes)}, {source.sha256[:12]})"))
+    if plan.spec["model"]["init_from"] and not plan.initial_weights:
+        table.add_row("starts from", "a model that is not at hand; its shape is assumed")
     if schedule.task == "sft":
         table.add_row("task", "sft: the answers in conversations are learnt")
     if schedule.task == "dpo":
@@ -92,7 +95,7 @@ def _facts(compiled: Compiled) -> Table:
         f"{figure(plan.estimates.tokens_per_parameter)} a parameter",
     )
     for number, phase in enumerate(schedule.phases, 1):
-        table.add_row("phases" if number == 1 else "", _phase(phase))
+        table.add_row("phases" if number == 1 else "", Text(_phase(phase)))
     table.add_row("data", _data(plan))
     table.add_row("time", _time(plan.estimates))
     if plan.layout.device == "cuda":

@@ -94,6 +94,17 @@ class SearchPath:
             found.update(machine_names(self._chips()))
         return tuple(sorted(name for name in found if is_option_name(name)))
 
+    def folders(self, group: str) -> tuple[str, ...]:
+        """Return the names of folders inside that of `group`, sorted; links are left out."""
+        found = {
+            inner.name
+            for root in self._roots_of(group)
+            if (folder := _folder_of(root, group)) is not None and _is_folder(folder)
+            for inner in _inner_folders(folder)
+            if _NAME.match(inner.name)
+        }
+        return tuple(sorted(found))
+
     def _chips(self) -> set[str]:
         """Return the GPUs that group `hardware` knows: its parts, `_h100.yaml` and their like."""
         folders = (_folder_of(root, HARDWARE_GROUP) for root in self._roots_of(HARDWARE_GROUP))
@@ -252,6 +263,13 @@ def _is_file(path: Path) -> bool:
 
 def _is_folder(path: Path) -> bool:
     return os.path.isdir(path)  # noqa: PTH112
+
+
+def _inner_folders(folder: Path) -> list[Path]:
+    try:
+        return [inner for inner in folder.iterdir() if _is_folder(inner) and not inner.is_symlink()]
+    except OSError:  # it may not be read
+        return []
 
 
 def _expand(path: str) -> str:
