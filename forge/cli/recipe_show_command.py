@@ -11,7 +11,9 @@ from forge.cli.compiling import compile_overrides
 from forge.cli.console import make_console
 from forge.cli.notes import show_notes
 from forge.cli.options import Overrides, overrides_of, recipe_override
+from forge.cli.pack_view import show_evidence
 from forge.plan.machine import probe_machine
+from forge.recipes.evidence import installed_evidence
 from forge.spec.compose import compose_spec
 from forge.spec.search_path import RECIPE_GROUP, default_search_path
 from forge.spec.show import spec_to_yaml
@@ -41,3 +43,4 @@ def recipe_show(
     from forge.cli.plan_view import plan_screen
 
     plan_screen(compiled, console)
+    show_evidence(installed_evidence(recipe))
