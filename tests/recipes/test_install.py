@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from forge.cli.compiling import compile_overrides
+from forge.cli.console import make_console
+from forge.cli.plan_view import plan_screen
 from forge.errors import PackError, SpecError
 from forge.plan.types import load_plan, plan_id, plan_to_json
 from forge.recipes.install import lock_packs, remove_pack
@@ -276,8 +278,13 @@ def test_the_next_version_by_another_key_needs_the_user_s_word(known: Kit) -> No
 def test_the_plan_records_the_pack_and_its_id_does_not_depend_on_it(known: Kit) -> None:
     known.install(known.write("acme-1.2.0.forge", known.members()))
     overrides = ["recipe=acme/legal", "hardware=cpu"]
-    plan = compile_overrides(overrides, LAPTOP, needs_data=False).plan
+    compiled = compile_overrides(overrides, LAPTOP, needs_data=False)
+    plan = compiled.plan
     (pack,) = plan.packs
+    console = make_console()
+    with console.capture() as screen:
+        plan_screen(compiled, console)
+    assert "acme 1.2.0, signed by maker@example.org" in screen.get()
     assert (pack.name, pack.version, pack.fingerprint) == ("acme", "1.2.0", known.fingerprint("maker"))
     assert len(pack.sha256) == 64
     (known.project / "plan.json").write_text(plan_to_json(plan))
