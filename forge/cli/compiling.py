@@ -20,6 +20,7 @@ from forge.spec.compose import compose_spec
 from forge.spec.locate import located
 from forge.spec.search_path import SearchPath, default_search_path
 from forge.spec.types import Spec
+from forge.spec.validate import NOT_GIVEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +51,12 @@ def compile_overrides(
     Args:
         overrides: as typed.
         machine: this machine, for `hardware=local`.
-        needs_data: refuse where the documents are not at hand; a plan can be made without them.
+        needs_data: refuse where the documents, or the model that the spec goes on from, are not at hand; a plan can be
+            made without them.
         shared: what was read for other command lines.
 
     Raises:
-        SpecError: the spec is wrong, or its documents are not there and `needs_data`.
+        SpecError: the spec is wrong, or what it needs is not there and `needs_data`.
         FitError: nothing fits the hardware.
     """
     shared = shared or Shared()
@@ -65,6 +67,11 @@ def compile_spec(spec: Spec, machine: Machine, needs_data: bool, shared: Shared 
     """Compile what `compose_spec` returned; as `compile_overrides`."""
     known = {} if shared is None else shared.sources
     sources, missing = _sources(spec.values["data"]["path"], spec.where(("data", "path")), known)
+    if spec.values["model"]["init_from"] == NOT_GIVEN:
+        missing += (
+            f"{spec.where(('model', 'init_from'))}: model.init_from: say where the model is that training goes on "
+            "from: model.init_from=/my/model",
+        )
     if missing and needs_data:
         raise SpecError(*missing)
     try:
@@ -87,6 +94,10 @@ def recompile(plan: Plan, machine: Machine, where: str) -> tuple[Plan, Hardware]
     path = plan.spec["data"]["path"]
     if path is None:
         raise SpecError(f"{where}: was made without documents: compile it again with data.path=/my/folder")
+    if plan.spec["model"]["init_from"] == NOT_GIVEN:
+        raise SpecError(
+            f"{where}: was made without the model it goes on from: compile it again with model.init_from=/my/model"
+        )
     sources, missing = _sources(path, where, {})
     if missing:
         # Whoever carries out a plan sets nothing in it.
@@ -119,7 +130,7 @@ def _initial(
 ) -> tuple[dict[str, Any], InitialWeights | None]:
     """Return the values with the shape of the model that training starts from, and that model."""
     path = values["model"]["init_from"]
-    if path is None:
+    if path in (None, NOT_GIVEN):
         return values, None
     pretrained = read_pretrained(path)
     try:

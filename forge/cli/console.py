@@ -8,6 +8,9 @@ from typing import TextIO, cast
 
 from rich.console import Console
 
+UNBOUNDED = 10_000
+"""A width that no table has, for those whose lines are not to be broken."""
+
 _SPACES_AT_LINE_END = re.compile(r" +$", re.MULTILINE)
 
 

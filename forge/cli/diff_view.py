@@ -6,13 +6,15 @@ from typing import Any
 
 from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
 
-from forge.cli.console import make_console
+from forge.cli.console import UNBOUNDED, make_console
 from forge.plan.diff import Change, Effect, diff_plans
 from forge.plan.types import Plan
 from forge.run.quantities import duration, figure, money, size
 
-UNBOUNDED = 10_000
+MOST_CHARACTERS = 40
+"""Of a value on one line of its column."""
 
 
 def show_diff(before: Plan, after: Plan) -> None:
@@ -24,15 +26,17 @@ def show_diff(before: Plan, after: Plan) -> None:
         console.print("the same plan")
         return
     table = Table(box=None, pad_edge=False)
-    for name in ("", "before", "after", "change"):
-        table.add_column(name, justify="left" if name == "" else "right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for name in ("before", "after"):
+        table.add_column(name, justify="right", max_width=MOST_CHARACTERS, overflow="fold")
+    table.add_column("change", justify="right", no_wrap=True)
     for title, changes in (("asked", diff.asked), ("decided", diff.decided)):
         _section(table, title, changes)
     if diff.effects:
         table.add_row("[bold]what it does[/bold]")
         for effect in diff.effects:
             table.add_row(f"  {effect.name}", *_effect(effect))
-    # Nothing is broken or cut; the terminal wraps a line that is too wide for it.
+    # Nothing else is broken or cut; the terminal wraps a line that is too wide for it.
     widest = Measurement.get(console, console.options.update(max_width=UNBOUNDED), table).maximum
     console.width = max(console.width, widest)
     console.print(table)
@@ -44,7 +48,7 @@ def _section(table: Table, title: str, changes: tuple[Change, ...]) -> None:
     if changes:
         table.add_row(f"[bold]{title}[/bold]")
     for change in changes:
-        table.add_row(f"  {change.key}", _text(change.before), _text(change.after))
+        table.add_row(*map(Text, (f"  {change.key}", _text(change.before), _text(change.after))))
 
 
 def _text(value: Any) -> str:

@@ -8,11 +8,17 @@ import typer
 
 from forge.cli.usage import no_such_option
 from forge.errors import SpecError
+from forge.spec.search_path import RECIPE_GROUP
 
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="[OVERRIDE]...", help="recipe=NAME, GROUP=OPTION, KEY=VALUE.", show_default=False),
 ]
+
+
+def recipe_override(name: str) -> str:
+    """Return the override that chooses a recipe of this name; typed as one, it stays as it is."""
+    return name if name.lstrip("+").startswith(f"{RECIPE_GROUP}=") else f"{RECIPE_GROUP}={name}"
 
 
 def overrides_of(context: typer.Context, overrides: list[str] | None) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from forge.cli.compiling import Compiled
 from forge.cli.console import make_console
@@ -55,7 +56,7 @@ def _facts(plan: Plan) -> Table:
     table.add_column(style="dim", no_wrap=True)
     table.add_column()
     for name, line in plan_facts(plan):
-        table.add_row(name, line)
+        table.add_row(name, Text(line))
     return table
 
 

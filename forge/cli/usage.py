@@ -38,6 +38,9 @@ def usage_line(error: Any, program: str, command: Any, arguments: Sequence[str])
         return f"command line: {name}: needs a value: {name} {option.metavar or 'VALUE'}"
     missing = getattr(error, "param", None)
     if missing is not None and not error.message:
+        if missing.opts[0].startswith("-"):
+            option = f"{missing.opts[0]} {missing.metavar}"
+            return f"command line: {missing.opts[0]}: is missing: {program} ... {option}"
         return f"command line: {missing.metavar}: is missing: {program} {missing.metavar}"
     message = error.format_message().strip().rstrip(".")
     return f"command line: {message[:1].lower()}{message[1:]}: see {program} --help"

@@ -155,6 +155,7 @@ def _compile(
             schedule,
             corpus_tokens,
             training_tokens,
+            spec["model"]["init_from"] is None,
             disk_items(
                 model,
                 choice.winner.layout,
@@ -183,7 +184,7 @@ def _model(spec: dict[str, Any], initial: InitialWeights | None) -> ModelPlan:
     """Return the network; one that is trained further may have more rows than its tokenizer has entries."""
     vocab_size = initial.vocab_size if initial else spec["tokenizer"]["vocab_size"]
     model = plan_model(spec["model"], vocab_size, spec["train"]["sequence_length"])
-    return adapted(model, spec["train"], initial is not None)
+    return adapted(model, spec["train"], spec["model"]["init_from"] is not None)
 
 
 def _schedule(
@@ -290,6 +291,7 @@ def _estimates(
     schedule: SchedulePlan,
     corpus_tokens: int,
     training_tokens: int,
+    from_random: bool,
     disk: tuple[MemoryItem, ...],
 ) -> Estimates:
     hardware = chosen.hardware
@@ -331,7 +333,7 @@ def _estimates(
         tokens_per_parameter=schedule.tokens / model.active_parameters,
         compute_optimal_tokens=round(OPTIMAL_TOKENS_PER_PARAMETER * model.active_parameters),
         warnings=(
-            *token_warnings(model, schedule.tokens, training_tokens),
+            *token_warnings(model, schedule.tokens, training_tokens, from_random),
             *not_carried_out(_layout_plan(chosen)),
             *precision_warnings(hardware, chosen.layout.precision, chosen.layout.optimizer_states),
             *disk_warnings(sum(item.bytes for item in disk), hardware.disk_bytes),

@@ -83,11 +83,14 @@ def _seconds_between_faults(hardware: Hardware) -> float:
     return hardware.gpu_hours_between_failures * 3600 / hardware.world_size
 
 
-def token_warnings(model: ModelPlan, tokens: int, corpus_tokens: int) -> list[str]:
-    """Return what is wrong with training this model on so many tokens of such a corpus, one sentence each."""
+def token_warnings(model: ModelPlan, tokens: int, corpus_tokens: int, from_random: bool = True) -> list[str]:
+    """Return what is wrong with training this model on so many tokens of such a corpus, one sentence each.
+
+    What is compute-optimal is known of training from random weights (`from_random`) only.
+    """
     warnings = []
     optimal = OPTIMAL_TOKENS_PER_PARAMETER * model.active_parameters
-    if tokens < optimal / 2:
+    if from_random and tokens < optimal / 2:
         warnings.append(
             f"{tokens / model.active_parameters:.2g} tokens a parameter: a smaller model would be as good for the same "
             f"compute (about {OPTIMAL_TOKENS_PER_PARAMETER:.0f} are compute-optimal, Hoffmann 2022)"

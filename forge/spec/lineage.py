@@ -23,6 +23,8 @@ class Lineage:
     entries: dict[str, list[Entry]] = field(default_factory=dict)
     """Config path of each file to the entries of its defaults list that can be followed."""
     problems: list[Problem] = field(default_factory=list)
+    stopped: bool = False
+    """Whether the walk ended at what cannot be followed: whatever comes after it would be said in its words again."""
 
 
 def lineage_of(config_path: str, search_path: SearchPath) -> Lineage:
@@ -42,10 +44,13 @@ def _visit(config_path: str, trail: tuple[str, ...], lineage: Lineage, search_pa
     lineage.entries[config_path] = followed
     trail = (*trail, config_path)
     for entry in entries:
+        if lineage.stopped:
+            break
         problem = _unfollowable(entry, trail, lineage) if entry.kind == "extend" else None
         if problem is not None:
             lineage.problems.append(Problem(file.shown, entry.line, problem))
-            continue
+            lineage.stopped = True
+            break
         followed.append(entry)
         if entry.kind == "extend":
             _visit(entry.target, trail, lineage, search_path)

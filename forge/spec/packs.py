@@ -64,6 +64,15 @@ def installed_packs(name: str | None = None) -> tuple[InstalledPack, ...]:
     )
 
 
+def pack_names() -> tuple[str, ...]:
+    """Return the names of the packs that are there; nothing of them is read."""
+    from importlib.metadata import entry_points
+
+    names = {folder.parent.name for folder in _version_folders("*")}
+    names.update(entry.name for entry in entry_points(group=ENTRY_POINTS))
+    return tuple(sorted(name for name in names if _PACK_NAME.match(name)))
+
+
 def pack_roots(name: str) -> tuple[Root, ...]:
     """Return the folders of the pack called `name`, mounted under its name; () where there is none."""
     pack = pack_in_force(name)
@@ -189,13 +198,18 @@ def _from_files(name: str | None) -> Iterator[InstalledPack]:
     """Yield the packs that `forge recipe install` has put there."""
     if name is not None and not _PACK_NAME.match(name):
         return
+    for folder in _version_folders(name or "*"):
+        yield _read_installed(folder)
+
+
+def _version_folders(name: str) -> list[Path]:
+    """Return the folders of installed packs, without what an install has not finished."""
     try:
-        folders = sorted(packs_folder().glob(f"{name or '*'}/*"))
+        folders = sorted(packs_folder().glob(f"{name}/*"))
     except OSError:
-        return
-    for folder in folders:
-        if folder.is_dir() and not any(part.startswith(".") for part in (folder.name, folder.parent.name)):
-            yield _read_installed(folder)
+        return []
+    hidden = (any(part.startswith(".") for part in (folder.name, folder.parent.name)) for folder in folders)
+    return [folder for folder, out in zip(folders, hidden, strict=True) if not out and folder.is_dir()]
 
 
 def _read_installed(folder: Path) -> InstalledPack:

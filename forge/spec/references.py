@@ -31,29 +31,44 @@ _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_-]*(\.[A-Za-z][A-Za-z0-9_-]*)*\Z")
 
 
 class _Unresolvable(Exception):
-    """A reference that cannot be followed; its text says why."""
+    """A reference that cannot be followed."""
+
+    def __init__(self, key: str, why: str, once: object = None) -> None:
+        super().__init__(why)
+        self.key = key
+        """Whose text is at fault; whatever refers to it is not said to be wrong as well."""
+        self.once = (key, why) if once is None else once
+        """What stays the same where the same fault is met again."""
 
 
 def resolve(
     values: dict[str, Any], origins: Origins, schema: SpecSchema
 ) -> tuple[dict[str, Any], list[Problem], set[KeyPath]]:
-    """Return the tree with references replaced, the problems, and the keys that could not be resolved."""
+    """Return the tree with references replaced, the problems, one a fault, and the keys that could not be resolved."""
     resolver = _Resolver({dotted(path): value for path, value in _leaves(values, ())}, schema)
-    problems: list[Problem] = []
+    problems: dict[object, Problem] = {}
     unresolved: set[KeyPath] = set()
     resolved: dict[str, Any] = {}
     for path, value in _leaves(values, ()):
         try:
             expanded = resolver.expand(value, (dotted(path),))
         except _Unresolvable as error:
-            problems.append(problem_at(origin_of(origins, path), f"{dotted(path)}: {error}"))
+            where = origin_of(origins, tuple(error.key.split(".")))
+            problems.setdefault(error.once, problem_at(where, f"{error.key}: {error}"))
             unresolved.add(path)
             expanded = None
         node = resolved
         for part in path[:-1]:
             node = node.setdefault(part, {})
         node[path[-1]] = expanded
-    return resolved, problems, unresolved
+    return resolved, list(problems.values()), unresolved
+
+
+def referred(value: Any) -> set[str]:
+    """Return the keys that a value as written refers to, dotted."""
+    if isinstance(value, list):
+        return set().union(*map(referred, value))
+    return set(_REFERENCE.findall(value)) if isinstance(value, str) else set()
 
 
 class _Resolver:
@@ -75,7 +90,7 @@ class _Resolver:
         if whole:
             return self._follow(whole[1], trail)
         if _OPENING.search(_REFERENCE.sub("", value)):
-            raise _Unresolvable(f"{shown(value)}: {ONLY_PLAIN_REFERENCES}")
+            raise _Unresolvable(trail[-1], f"{shown(value)}: {ONLY_PLAIN_REFERENCES}")
         return self._text(value, trail)
 
     def _text(self, value: str, trail: tuple[str, ...]) -> str:
@@ -87,12 +102,12 @@ class _Resolver:
             pieces += [_unescaped(value[end : match.start()]), text]
             length, end = length + match.start() - end + len(text), match.end()
             if length > MAX_TEXT_CHARACTERS:
-                raise _Unresolvable(f"its references expand to more than {MAX_TEXT_CHARACTERS} characters")
+                why = f"its references expand to more than {MAX_TEXT_CHARACTERS} characters"
+                raise _Unresolvable(trail[-1], why)
         self._total_characters += length
         if self._total_characters > MAX_TOTAL_CHARACTERS:
-            raise _Unresolvable(
-                f"the spec's references expand to more than {MAX_TOTAL_CHARACTERS} characters"
-            )
+            why = f"the spec's references expand to more than {MAX_TOTAL_CHARACTERS} characters"
+            raise _Unresolvable(trail[-1], why, once=why)
         return "".join([*pieces, _unescaped(value[end:])])
 
     def _single(self, value: Any, trail: tuple[str, ...]) -> Any:
@@ -101,23 +116,29 @@ class _Resolver:
             return value
         expanded = self.expand(value, trail)
         if isinstance(expanded, (list, dict)):
-            raise _Unresolvable(f"{shown(value)} is a list or a mapping: it can only stand for a whole value")
+            why = f"{shown(value)} is a list or a mapping: it can only stand for a whole value"
+            raise _Unresolvable(trail[-1], why)
         return expanded
 
     def _follow(self, name: str, trail: tuple[str, ...]) -> Any:
         short = shortened(name)
         if not _PLAIN.match(name):
-            raise _Unresolvable(f"'${{{short}}}': {ONLY_PLAIN_REFERENCES}")
+            raise _Unresolvable(trail[-1], f"'${{{short}}}': {ONLY_PLAIN_REFERENCES}")
         if name not in self._known:
             if any(key.startswith(f"{name}.") for key in self._known):
-                raise _Unresolvable(f"${{{name}}} is a group: refer to one of its keys")
+                raise _Unresolvable(trail[-1], f"${{{name}}} is a group: refer to one of its keys")
             near = nearest_key(tuple(name.split(".")), self._schema)
             if near in self._known:
-                raise _Unresolvable(f"${{{short}}}: there is no such key. did you mean ${{{near}}}?")
-            raise _Unresolvable(f"${{{short}}}: {no_such_key(tuple(name.split('.')), self._schema)}")
+                raise _Unresolvable(
+                    trail[-1], f"${{{short}}}: there is no such key. did you mean ${{{near}}}?"
+                )
+            raise _Unresolvable(
+                trail[-1], f"${{{short}}}: {no_such_key(tuple(name.split('.')), self._schema)}"
+            )
         if name in trail:
-            circle = " -> ".join((*trail[trail.index(name) :], name))
-            raise _Unresolvable(f"goes in a circle: {circle}")
+            circle = trail[trail.index(name) :]
+            why = f"goes in a circle: {' -> '.join((*circle, name))}"
+            raise _Unresolvable(name, why, once=frozenset(circle))
         if name not in self._followed:
             self._followed[name] = self.expand(self._known[name], (*trail, name))
         return self._followed[name]

@@ -7,6 +7,7 @@ Scalars follow YAML 1.2's core schema (`true`, `null`, `10`, `1e-4`); `on`, `010
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -20,6 +21,9 @@ from forge.spec.yaml_errors import yaml_problem
 MAX_BYTES = 64 * 1024
 MAX_DEPTH = 8
 MAX_NODES = 5_000
+
+_PACKAGE_HEADER = re.compile(r"#\s*@package:?\s+(\S+)")
+_FOR_MACHINES = ("yaml-language-server:", "@package")
 
 NodePath = tuple[str | int, ...]
 
@@ -37,13 +41,18 @@ class Document:
     lines: dict[NodePath, int]
     errors: list[tuple[int, str]] = field(default_factory=list)
     """(line, what is wrong): everything outside the subset."""
+    comment: str = ""
+    """What the file opens with: its first lines of comment as one paragraph, without what they tell an editor."""
 
 
 def parse(text: str) -> Document:
     """Read one YAML document. Never raises: what is wrong is in `errors`, and `values` holds the rest."""
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         return too_large()
-    document = Document({}, {})
+    document = Document({}, {}, comment=_opening_comment(text))
+    document.errors += _misleading(text)
+    if document.errors:
+        return document
     reader = _Reader(document)
     try:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
@@ -58,6 +67,25 @@ def parse(text: str) -> Document:
         document.errors.append((line, "holds a character that YAML does not allow: remove it"))
     document.errors.sort()
     return document
+
+
+def _misleading(text: str) -> list[tuple[int, str]]:
+    """Return what makes a file say something else than it shows, unread: a comment can hold it, too."""
+    lines = text.replace("\r\n", "\n").split("\n")
+    for number, line in enumerate(lines, 1):
+        if has_control_characters(line):
+            return [(number, "holds a character that a terminal acts on or that hides text: remove it")]
+        package = _PACKAGE_HEADER.match(line)
+        if package and package[1] != "_global_":
+            name = shortened(package[1])
+            return [(number, f"@package {name}: packages are not used: write the keys in their groups")]
+    return []
+
+
+def _opening_comment(text: str) -> str:
+    opening = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines())
+    lines = (line.lstrip("#").strip() for line in opening)
+    return printable(" ".join(line for line in lines if line and not line.startswith(_FOR_MACHINES)))
 
 
 def too_large() -> Document:
@@ -97,6 +125,8 @@ class _Frame:
     """The key of a mapping that waits for its value."""
     dropped: bool = False
     """Whether that key was refused, and its value goes with it."""
+    had_refused: bool = False
+    """Whether anything in it was refused."""
 
 
 class _Reader:
@@ -128,7 +158,7 @@ class _Reader:
             container: dict[str, Any] | list[Any] = {} if isinstance(event, yaml.MappingStartEvent) else []
             self._stack.append(_Frame(container, self._place(container, event)))
         elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
-            self._stack.pop()
+            self._end()
         elif isinstance(event, yaml.ScalarEvent):
             if expects_key:
                 assert frame is not None
@@ -137,7 +167,18 @@ class _Reader:
                 if frame is not None and isinstance(frame.container, dict):
                     last_line = event.end_mark.line + 1 if event.end_mark else 1
                     self._last_scalar = (frame.container, str(frame.key), last_line)
-                self._place(self._scalar(event), event)
+                self._take_scalar(event)
+
+    def _end(self) -> None:
+        """Close a mapping or list; one of which all was refused is left out: that it is empty is nobody's mistake."""
+        frame = self._stack.pop()
+        if frame.had_refused and not frame.container and self._stack:
+            above = self._stack[-1]
+            above.had_refused = True
+            if isinstance(above.container, dict):
+                above.container.pop(str(frame.path[-1]), None)
+            else:
+                above.container.pop()
 
     def drop_unfinished(self, error_line: int | None = None) -> None:
         """Take out the value that reading ended in the middle of: it would only lead to problems that are none."""
@@ -170,18 +211,22 @@ class _Reader:
         problem = _key_problem(key, below=str(frame.path[0]) if frame.path else "")
         if problem is not None:
             self._wrong(event, problem)
-        elif key in frame.container:
+        elif path in self._document.lines:
             first = self._document.lines[path]
             self._wrong(event, f"{'.'.join(map(str, path))}: is already set on line {first}: keep one")
         frame.key, frame.dropped = key, problem is not None
+        frame.had_refused |= frame.dropped
         self._document.lines[path] = _line(event)
 
-    def _scalar(self, event: yaml.ScalarEvent) -> Any:
+    def _take_scalar(self, event: yaml.ScalarEvent) -> None:
         value = scalar_value(event.value, quoted=event.style is not None)
         if isinstance(value, str) and has_control_characters(value):
             self._wrong(event, f"'{shortened(printable(value))}' holds control characters: remove them")
-            return printable(value)
-        return value
+            if self._stack:
+                frame = self._stack[-1]
+                frame.key, frame.had_refused = None, True
+                return
+        self._place(value, event)
 
     def _place(self, value: Any, event: yaml.Event) -> NodePath:
         """Put `value` where it belongs, and return its path."""

@@ -64,6 +64,10 @@ def _no_packs(name: str) -> tuple[Root, ...]:
     return ()
 
 
+def _no_names() -> tuple[str, ...]:
+    return ()
+
+
 @dataclass(slots=True)
 class SearchPath:
     """Looks files up by config path. Reads each file once."""
@@ -71,6 +75,8 @@ class SearchPath:
     roots: tuple[Root, ...]
     find_packs: Callable[[str], tuple[Root, ...]] = _no_packs
     """Finds the folders of the installed pack of a name; asked once a name, and only for what may be a pack's."""
+    name_packs: Callable[[], tuple[str, ...]] = _no_names
+    """Names the installed packs; asked only for a list of all recipes."""
     _packs: dict[str, tuple[Root, ...]] = field(default_factory=dict)
     _files: dict[str, SpecFile | None] = field(default_factory=dict)
 
@@ -93,6 +99,19 @@ class SearchPath:
         if group == HARDWARE_GROUP:
             found.update(machine_names(self._chips()))
         return tuple(sorted(name for name in found if is_option_name(name)))
+
+    def folders(self, group: str) -> tuple[str, ...]:
+        """Return the names of folders inside that of `group`, sorted; links are left out; packs are among them."""
+        found = {
+            inner.name
+            for root in self._roots_of(group)
+            if (folder := _folder_of(root, group)) is not None and _is_folder(folder)
+            for inner in _inner_folders(folder)
+            if _NAME.match(inner.name)
+        }
+        if group == RECIPE_GROUP:
+            found.update(self.name_packs())
+        return tuple(sorted(found))
 
     def _chips(self) -> set[str]:
         """Return the GPUs that group `hardware` knows: its parts, `_h100.yaml` and their like."""
@@ -213,7 +232,7 @@ def default_search_path() -> SearchPath:
             roots.append(Root(folder, RECIPE_GROUP, "recipe", entry.rstrip("/")))
     roots.append(Root(user / "recipes", RECIPE_GROUP, "recipe", f"{user_label}/recipes"))
     roots.append(Root(data_dir("recipes"), RECIPE_GROUP, "recipe", "recipes"))
-    return SearchPath(tuple(roots), _pack_roots)
+    return SearchPath(tuple(roots), _pack_roots, _pack_names)
 
 
 def config_folder() -> Path:
@@ -254,6 +273,13 @@ def _is_folder(path: Path) -> bool:
     return os.path.isdir(path)  # noqa: PTH112
 
 
+def _inner_folders(folder: Path) -> list[Path]:
+    try:
+        return [inner for inner in folder.iterdir() if _is_folder(inner) and not inner.is_symlink()]
+    except OSError:  # it may not be read
+        return []
+
+
 def _expand(path: str) -> str:
     return os.path.expanduser(path)  # noqa: PTH111
 
@@ -276,3 +302,9 @@ def _pack_roots(name: str) -> tuple[Root, ...]:
     from forge.spec.packs import pack_roots  # what it needs is read only where a pack is meant
 
     return pack_roots(name)
+
+
+def _pack_names() -> tuple[str, ...]:
+    from forge.spec.packs import pack_names
+
+    return pack_names()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from forge.spec.hints import did_you_mean, no_such_key
 from forge.spec.problems import Problem, problem_at
+from forge.spec.references import referred
 from forge.spec.safe_yaml import scalar_value
 from forge.spec.schema import SPEC_SCHEMA, SpecSchema, validator
 from forge.spec.text import shown
@@ -16,7 +17,7 @@ from forge.spec.types import KeyPath, Origins, dotted, origin_of
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
 
-_TYPE_NAMES = {
+TYPE_NAMES = {
     "number": "a number",
     "integer": "a whole number",
     "string": "text",
@@ -25,7 +26,7 @@ _TYPE_NAMES = {
     "object": "a mapping",
     "null": "null",
 }
-_MISSING = "???"
+NOT_GIVEN = "???"
 """How Hydra's users write a value that someone else must give."""
 
 
@@ -127,7 +128,7 @@ def _message(keyword: str, limit: Any, value: Any, path: KeyPath, node: dict[str
             remedy = ": put it in quotes"
         elif isinstance(value, str) and not isinstance(scalar_value(value, quoted=False), str):
             remedy = ": drop its quotes" if value else ": give one"
-        return f"{shown(value)} is not {' or '.join(_TYPE_NAMES[kind] for kind in kinds)}{remedy}"
+        return f"{shown(value)} is not {' or '.join(TYPE_NAMES[kind] for kind in kinds)}{remedy}"
     if keyword == "enum":
         hint = did_you_mean(value, map(str, limit)) if isinstance(value, str) else ""
         return f"{shown(value)} is not one of {', '.join(map(str, limit))}{'.' + hint if hint else ''}"
@@ -169,10 +170,10 @@ def _condition(error: ValidationError, schema: SpecSchema) -> str:
 
 
 def _not_given(values: dict[str, Any], origins: Origins, schema: SpecSchema) -> Iterator[tuple[KeyPath, str]]:
-    """Values that a file leaves to whoever comes after it."""
+    """Values that a file leaves to whoever comes after it; a plan can be made before some of them are given."""
     for key, chain in origins.items():
-        if chain[0].value == _MISSING:
-            yield key, f"{_MISSING} stands for a value that has to be given: set {dotted(key)}"
+        if chain[0].value == NOT_GIVEN and not (schema.node(key) or {}).get("x-forge-later"):
+            yield key, f"{NOT_GIVEN} stands for a value that has to be given: set {dotted(key)}"
 
 
 def _unusable_numbers(
@@ -208,8 +209,10 @@ def _trust_problems(
                 key,
                 "a recipe chooses hardware and sets nothing in it: drop the line, or set it on the command line",
             )
-        elif node.get("x-forge-trusted"):
+        elif node.get("x-forge-trusted") and not (node.get("x-forge-later") and chain[0].value == NOT_GIVEN):
             yield key, "may be set on the command line or in one's own conf, not in a recipe"
+        elif users := sorted(filter(lambda name: _is_users(name, schema), referred(chain[0].value))):
+            yield key, f"refers to {users[0]}, which is the user's: write a value"
         elif node.get("x-forge-path"):
             # The resolved value: a reference could bring a path from a key that may hold any text.
             value: Any = values
@@ -223,6 +226,10 @@ def _trust_problems(
                         f"give {dotted(key)} on the command line",
                     )
                     break
+
+
+def _is_users(name: str, schema: SpecSchema) -> bool:
+    return bool((schema.node(tuple(name.split("."))) or {}).get("x-forge-trusted"))
 
 
 def _leaves_the_folder(path: str) -> bool:

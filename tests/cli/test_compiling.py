@@ -73,3 +73,43 @@ def test_the_plan_shows_what_it_starts_from(folder: Path) -> None:
     plan_screen(compiled, console)
     assert isinstance(console.file, io.StringIO)
     assert f"starts from  {folder} (" in console.file.getvalue()
+
+
+def test_a_recipe_may_say_that_a_model_has_to_be_named_and_compiles_until_it_is(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "mine.yaml").write_text("model:\n  init_from: ???\ntrain:\n  lora_rank: 4\n")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.txt").write_text("words " * 1000)
+    overrides = ["recipe=mine", "hardware=cpu", f"data.path={tmp_path / 'data'}"]
+    asked = (
+        "recipes/mine.yaml:2: model.init_from: say where the model is that training goes on from: "
+        "model.init_from=/my/model"
+    )
+
+    assumed = compile_overrides(overrides, LAPTOP, needs_data=False)
+    assert assumed.notes == (asked,)
+    assert assumed.plan.initial_weights == ()
+    assert assumed.plan.model.hidden_size == 384
+    assert assumed.plan.model.lora_rank == 4
+    assert not [line for line in assumed.plan.estimates.warnings if "a smaller model" in line]
+    with pytest.raises(SpecError) as caught:
+        compile_overrides(overrides, LAPTOP, needs_data=True)
+    assert caught.value.lines == (asked,)
+    with pytest.raises(SpecError, match=r"plan\.json: was made without the model it goes on from"):
+        recompile(assumed.plan, LAPTOP, "plan.json")
+
+    named = compile_overrides([*overrides, f"model.init_from={folder}"], LAPTOP, needs_data=True)
+    assert named.notes == ()
+    assert named.plan.model.hidden_size == 32
+
+
+def test_a_plan_says_that_its_model_is_assumed() -> None:
+    console = Console(file=io.StringIO(), width=200, highlight=False)
+    plan_screen(
+        compile_overrides(["recipe=continue_7b", "hardware=8xh100"], LAPTOP, needs_data=False), console
+    )
+    assert isinstance(console.file, io.StringIO)
+    assert "starts from  a model that is not at hand; its shape is assumed" in console.file.getvalue()

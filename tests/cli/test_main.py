@@ -12,7 +12,8 @@ import pytest
 import typer
 
 from forge import __version__
-from forge.cli.main import COMMANDS, GROUPS, call
+from forge.cli.calling import call
+from forge.cli.main import COMMANDS, GROUPS
 
 
 def forge(*arguments: str, cwd: Path | None = None, script: str = "main") -> subprocess.CompletedProcess[str]:
@@ -176,7 +177,7 @@ def test_sigterm_while_compiling_is_status_143(monkeypatch: pytest.MonkeyPatch) 
 def test_what_schedulers_send_is_an_interrupt_other_than_ctrl_c(number: int) -> None:
     code = """
 import os, sys, typer
-from forge.cli.main import call
+from forge.cli.calling import call
 from forge.run.interrupts import Terminated
 app = typer.Typer()
 

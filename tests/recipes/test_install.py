@@ -14,13 +14,16 @@ from forge.cli.plan_view import plan_screen
 from forge.errors import PackError, SpecError
 from forge.plan.types import load_plan, plan_id, plan_to_json
 from forge.recipes.install import lock_packs, remove_pack
+from forge.recipes.listing import list_recipes
 from forge.recipes.pack import make_pack
 from forge.resources import data_dir
 from forge.spec.compose import compose_spec
 from forge.spec.pack_format import SIGNATURE, encode
+from forge.spec.pack_manifest import json_bytes
 from forge.spec.packs import installed_packs
+from forge.spec.search_path import default_search_path
 from tests.plan.specs import LAPTOP
-from tests.recipes.kit import RECIPES, Kit, needs_ssh_keygen
+from tests.recipes.kit import EVIDENCE, RECIPES, Kit, needs_ssh_keygen
 
 pytestmark = needs_ssh_keygen
 
@@ -44,6 +47,15 @@ def _folder(kit: Kit, files: dict[str, bytes] = RECIPES) -> Path:
 def _seed(*overrides: str) -> int:
     seed: int = compose_spec(overrides).values["seed"]
     return seed
+
+
+def _forge(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "forge.cli.main", *arguments],
+        env=os.environ | {"PYTHONPATH": str(data_dir("recipes").parent), "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+    )
 
 
 def test_the_same_folder_makes_the_same_bytes_and_they_are_what_ssh_keygen_signs(known: Kit) -> None:
@@ -185,6 +197,16 @@ def test_a_recipe_of_one_s_own_that_hides_a_pack_s_is_said(known: Kit) -> None:
     assert spec.values["seed"] == 99
     assert spec.notes == ("recipes/acme/legal.yaml hides the recipe of pack acme",)
     assert spec.packs == ()
+
+
+def test_recipes_of_packs_are_listed_and_shown_with_their_evidence(known: Kit) -> None:
+    files = {**RECIPES, "evidence/legal-1.json": json_bytes(EVIDENCE)}
+    known.install(known.write("acme-1.2.0.forge", known.members(files)))
+    listed = {recipe.name: recipe.place for recipe in list_recipes(default_search_path())}
+    assert (listed["acme/legal"], listed["legal_7b"]) == ("pack acme", "forge")
+    shown = _forge("recipe", "show", "acme/legal", "hardware=cpu").stdout
+    assert "\nlegal: 1,312,000 parameters, 8 steps, 8,192 tokens" in shown
+    assert "held out bits per byte" in shown
 
 
 def test_a_pack_chooses_no_option_of_another(known: Kit) -> None:
@@ -349,31 +371,21 @@ def test_the_signature_in_a_pack_is_the_one_people_make_by_hand(known: Kit) -> N
 
 def test_the_commands_say_what_they_do(known: Kit) -> None:
     _folder(known)
-    root = data_dir("recipes").parent
-
-    def forge(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "forge.cli.main", *arguments],
-            env=os.environ | {"PYTHONPATH": str(root), "NO_COLOR": "1"},
-            capture_output=True,
-            text=True,
-        )
-
-    packed = forge(
+    packed = _forge(
         "recipe", "pack", "../mine", "--name", "acme", "--version", "1.2.0", "--key", "../keys/maker"
     )
     assert packed.stdout.splitlines()[-1] == "written to acme-1.2.0.forge"
-    installed = forge("recipe", "install", "acme-1.2.0.forge")
+    installed = _forge("recipe", "install", "acme-1.2.0.forge")
     assert installed.stdout.splitlines()[:2] == [
         "acme 1.2.0",
         f"signed by  maker@example.org, ED25519 {known.fingerprint('maker')}",
     ]
-    listed = forge("recipe", "packs")
+    listed = _forge("recipe", "packs")
     assert "  acme/legal" in listed.stdout.splitlines()
-    planned = json.loads(forge("plan", "recipe=acme/legal", "hardware=cpu", "--json").stdout)
+    planned = json.loads(_forge("plan", "recipe=acme/legal", "hardware=cpu", "--json").stdout)
     assert planned["packs"][0]["version"] == "1.2.0"
     file = known.write("acme-1.2.0.forge", b"no pack")
-    refused = forge("recipe", "verify", file.name)
+    refused = _forge("recipe", "verify", file.name)
     assert (refused.returncode, refused.stdout) == (2, "")
     assert refused.stderr.splitlines() == ["acme-1.2.0.forge: is not a tar file: it is no pack"]
-    assert forge("recipe", "remove", "acme").stdout == "removed acme 1.2.0\n"
+    assert _forge("recipe", "remove", "acme").stdout == "removed acme 1.2.0\n"

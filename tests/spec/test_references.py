@@ -85,7 +85,23 @@ def test_the_hint_names_only_what_is_there() -> None:
 
 def test_a_circle_is_told_from_where_it_begins() -> None:
     _, problems, _ = _resolve({"a": "${b}", "b": "${c}", "c": "x${b}"})
-    assert problems[0] == "r.yaml:1: a: goes in a circle: b -> c -> b"
+    assert problems == ["r.yaml:2: b: goes in a circle: b -> c -> b"]
+
+
+def test_a_fault_is_told_once_where_it_is_whoever_refers_to_it() -> None:
+    values = {"a": "${b} ${d}", "b": "${c}", "c": "${zzz}", "d": "x${c}"}
+    resolved, problems, unresolved = _resolve(values)
+    assert [problem.partition(" no such")[0] for problem in problems] == ["r.yaml:3: c: ${zzz}:"]
+    assert unresolved == {("a",), ("b",), ("c",), ("d",)}
+    assert set(resolved.values()) == {None}
+
+
+def test_two_circles_are_told_apart() -> None:
+    _, problems, _ = _resolve({"a": "${b}", "b": "${a}", "c": "${d}", "d": "${c}"})
+    assert problems == [
+        "r.yaml:1: a: goes in a circle: a -> b -> a",
+        "r.yaml:3: c: goes in a circle: c -> d -> c",
+    ]
 
 
 def test_text_is_bounded_before_it_is_built() -> None:

@@ -179,3 +179,45 @@ def test_no_text_whatever_raises(text: str) -> None:
     for line, message in document.errors:
         assert 1 <= line <= lines + 2
         assert message
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("# harmless\u2028hydra: {}\n", 1),  # to YAML a line ends there, to most editors it does not
+        ("# harmless\x85seed: 3\n", 1),
+        ("name: x\n# harmless\rseed: 3\n", 2),
+        ("# \x1b[2J\n", 1),
+        ("name: x\r\n# \u202eyadot\r\n", 2),
+        ("seed: 1\nname: \u200fx\n", 2),
+    ],
+)
+def test_a_file_that_shows_something_else_than_it_says_is_not_read(text: str, line: int) -> None:
+    document = parse(text)
+    assert document.errors == [
+        (line, "holds a character that a terminal acts on or that hides text: remove it")
+    ]
+    assert document.values == {}
+
+
+@pytest.mark.parametrize("header", ["# @package _global_", "#@package: _global_", "# the @package of it"])
+def test_a_header_that_moves_nothing_is_a_comment(header: str) -> None:
+    assert parse(f"{header}\nseed: 1\n").values == {"seed": 1}
+
+
+def test_a_header_that_would_move_the_keys_elsewhere_is_refused() -> None:
+    errors = parse("# For us\n# @package train.x\ntokens: 1\n").errors
+    assert errors == [(2, "@package train.x: packages are not used: write the keys in their groups")]
+
+
+def test_what_a_refusal_leaves_empty_is_not_wrong_as_well() -> None:
+    assert parse('data:\n  path:\n    _target_: x\nseed: 1\nname: "\\e[2J"\n').values == {"seed": 1}
+    assert parse('a: ["\\e[2J", b]\nc: ["\\e[2J"]\nd: {}\n').values == {"a": ["b"], "d": {}}
+
+
+def test_a_file_opens_with_whom_it_is_for() -> None:
+    assert (
+        parse("# yaml-language-server: $schema=x\n# For us,\n#\n# all.\nseed: 1\n# more\n").comment
+        == "For us, all."
+    )
+    assert parse("\n# late\n").comment == ""

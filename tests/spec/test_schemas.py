@@ -43,7 +43,14 @@ WITHOUT_UNIT = {
 }
 """Numbers that are pure numbers in the field's own formulas."""
 
-ANNOTATIONS = {"x-forge-unit", "x-forge-also-called", "x-forge-path", "x-forge-trusted", "x-forge-form"}
+ANNOTATIONS = {
+    "x-forge-unit",
+    "x-forge-also-called",
+    "x-forge-path",
+    "x-forge-trusted",
+    "x-forge-later",
+    "x-forge-form",
+}
 
 
 def shipped() -> SearchPath:

@@ -1,0 +1,68 @@
+"""The recipes that can be chosen: what each is called, where it lies, whom it is for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from forge.resources import data_dir
+from forge.spec.search_path import RECIPE_GROUP, SearchPath, SpecFile
+
+MAX_DEPTH = 4
+"""Folders inside folders of recipes."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRecipe:
+    """A recipe as lists show it."""
+
+    name: str
+    place: str
+    """`forge` for one that forge ships, else the folder it lies in, or the pack."""
+    whom: str
+    """For whom it is, by its opening comment; why it cannot be read, where it cannot."""
+
+
+def list_recipes(search_path: SearchPath) -> list[ListedRecipe]:
+    """Return every recipe, by name; of two of one name the one that is chosen."""
+    listed = []
+    for name in recipe_names(search_path):
+        file = search_path.find(f"{RECIPE_GROUP}/{name}")
+        if file is not None:
+            listed.append(ListedRecipe(name, _place(name, file, search_path), for_whom(file)))
+    return listed
+
+
+def recipe_names(search_path: SearchPath) -> list[str]:
+    """Return the names of all recipes, those in folders and packs as `folder/name`, sorted."""
+    return sorted({*_names_in(RECIPE_GROUP, search_path, MAX_DEPTH)})
+
+
+def for_whom(file: SpecFile) -> str:
+    """Return whom a recipe is for: what its opening comment says behind `For`, else the comment's first sentence."""
+    if file.document.errors:
+        line, what = file.document.errors[0]
+        return f"cannot be used: line {line}: {what}"
+    sentence = re.split(r"(?<=[^.\d])\.(?: |\Z)", file.document.comment, maxsplit=1)[0].rstrip(".")
+    said = re.match(r"For (?P<whom>[^:]+)", sentence)
+    return said["whom"].strip() if said else sentence
+
+
+def _names_in(group: str, search_path: SearchPath, depth: int) -> Iterator[str]:
+    inside = group.partition("/")[2]
+    for name in search_path.options(group):
+        yield f"{inside}/{name}" if inside else name
+    if depth:
+        for folder in search_path.folders(group):
+            yield from _names_in(f"{group}/{folder}", search_path, depth - 1)
+
+
+def _place(name: str, file: SpecFile, search_path: SearchPath) -> str:
+    for root in search_path.roots:
+        if root.trust == "recipe" and file.path == root.folder / f"{name}.yaml":
+            if root.folder == data_dir("recipes"):
+                return "forge"
+            hides = " (hides forge's)" if search_path.shadowed(name) else ""
+            return f"{root.label}{hides}"
+    return f"pack {name.partition('/')[0]}"
