@@ -66,7 +66,9 @@ def test_a_comment_reaches_the_list_without_what_a_terminal_would_act_on(recipes
     (recipes / "evil.yaml").write_text("# For you\u202e and me: x\n")
     (recipes / "\x1b[31mred.yaml").write_text("# For nobody\n")
     found = listed()
-    assert found["evil"].whom == "you\\u202e and me"
+    assert found["evil"].whom == (
+        "cannot be used: line 1: holds a character that a terminal acts on or that hides text: remove it"
+    )
     assert all(name.isprintable() for name in found)
 
 
