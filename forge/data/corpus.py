@@ -233,16 +233,21 @@ class _Curation:
             merge_outcomes([task.outcomes for task in tasks], outcome_file(self._work, number), key)
         if self._last is not None:
             spend_texts(self._last[0])
-        self._last = folder, notes
         self._records.take(notes)
+        # What the roster takes over is not to stay here as well.
+        left = [
+            Notes(one.number, offsets=one.offsets, lines=one.lines, line_documents=one.line_documents)
+            for one in notes
+        ]
+        self._last = folder, left
         if "shingles" not in noted:
-            return gather(notes, [], joined_shingles(folder)), notes
+            return gather(notes, [], joined_shingles(folder)), left
         self.shingles = joined_shingles(folder)
         if self._known is not None:
             count = sum(part.shingled for part in notes)
             self._progress.note(f"{count:,} of {sum(len(part.texts) for part in notes):,} texts are new")
         write_index(self._work / INDEX, notes)
-        return gather(notes, [folder / f"{part.number:06}.u64" for part in notes], self.shingles), notes
+        return gather(notes, [folder / f"{part.number:06}.u64" for part in notes], self.shingles), left
 
     def _tasks(
         self, folder: Path, number: int, one: Pass, noted: frozenset[str], key: str | None

@@ -54,25 +54,24 @@ def count_elements(sets: Sets) -> Counters:
 class Part:
     """First elements of sets: (element, set, place of the element in the set's order), sets ascending."""
 
-    def __init__(self, path: Path | None) -> None:
-        """Args: `path` is where they wait; None keeps them in memory, to be read once."""
-        self._path = path
+    def __init__(self, *paths: Path) -> None:
+        """Args: `paths` are where they wait, in order; without, they are kept in memory, to be read once."""
+        self._paths = paths
         self._pieces: list[npt.NDArray[np.uint64]] = []
 
     def append(self, elements: Uint64, owners: Ints, places: Ints) -> None:
-        """Add first elements."""
+        """Add first elements, to the last file."""
         piece = np.stack([elements, (owners << 32 | places).astype(np.uint64)], axis=1)
-        if self._path is None:
+        if not self._paths:
             self._pieces.append(piece)
         else:
-            with self._path.open("ab") as file:
+            with self._paths[-1].open("ab") as file:
                 file.write(piece.tobytes())
 
     def read(self) -> tuple[Uint64, Ints, Ints]:
         """Return them all."""
-        if self._path is not None and self._path.exists():
-            self._pieces = [np.fromfile(self._path, np.uint64).reshape(-1, 2)]
-        rows = np.concatenate([*self._pieces, np.empty((0, 2), np.uint64)])
+        waiting = [np.fromfile(path, np.uint64).reshape(-1, 2) for path in self._paths if path.exists()]
+        rows = np.concatenate([*waiting, *self._pieces, np.empty((0, 2), np.uint64)])
         self._pieces = []
         packed = rows[:, 1].astype(np.int64)
         return rows[:, 0].copy(), packed >> 32, packed & 0xFFFFFFFF
@@ -83,10 +82,17 @@ def part_count(sizes: Ints, threshold: float) -> int:
     return max(1, -(-int(prefix_lengths(sizes, threshold).sum()) // PART_POSTINGS))
 
 
-def fill_parts(ordered: Sets, threshold: float, counters: Counters, parts: list[Part]) -> None:
-    """Put the first elements of all sets into parts, all of an element into one."""
+def fill_parts(
+    ordered: Sets,
+    threshold: float,
+    counters: Counters,
+    parts: list[Part],
+    begin: int = 0,
+    end: int | None = None,
+) -> None:
+    """Put the first elements of the sets from `begin` to `end` into parts, all of an element into one."""
     lengths = prefix_lengths(ordered.counts, threshold)
-    for first, last in chunks(ordered.counts):
+    for first, last in ((begin + one, begin + two) for one, two in chunks(ordered.counts[begin:end])):
         elements = ordered.gather(np.arange(first, last))
         sizes = ordered.counts[first:last]
         owners = np.repeat(np.arange(last - first), sizes)
@@ -104,7 +110,6 @@ def fill_parts(ordered: Sets, threshold: float, counters: Counters, parts: list[
         for number, part in enumerate(parts):
             mine = part_of == number if len(parts) > 1 else slice(None)
             part.append(elements[kept][mine], first + owners[kept][mine], places[mine])
-        ordered.release()
 
 
 def prefix_lengths(sizes: Ints, share: float) -> Ints:

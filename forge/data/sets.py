@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import mmap
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -67,8 +68,7 @@ class Sets(Sequence[Uint64]):
         return len(self.counts)
 
     def __getitem__(self, place: int) -> Uint64:  # type: ignore[override]
-        start = self.starts[place]
-        return np.asarray(self.flat[start : start + self.counts[place]])
+        return self.gather(np.array([place]))
 
     def __iter__(self) -> Iterator[Uint64]:
         # A slice of a memory map costs ten times one of the array it is.
@@ -83,14 +83,39 @@ class Sets(Sequence[Uint64]):
 
     def gather(self, places: Ints) -> Uint64:
         """Return the elements of the sets at `places`, one set after the other."""
-        counts = self.counts[places]
-        return np.asarray(self.flat[np.repeat(self.starts[places], counts) + within(counts)])
+        starts, counts = self.starts[places], self.counts[places]
+        if self.path is not None:
+            return read_elements(self.path, starts, counts)
+        return np.asarray(self.flat[np.repeat(starts, counts) + within(counts)])
 
     def release(self) -> None:
         """Give back the memory of what was read from a file; it is read again where it is asked for."""
         mapped = getattr(self.flat, "_mmap", None)
         if mapped is not None:
             mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def read_elements(path: Path, starts: Ints, counts: Ints) -> Uint64:
+    """Return the uint64 of some ranges of a file, one after the other.
+
+    Read and not mapped: for each range that is touched the kernel maps up to 2 MiB of what lies around it, so that a
+    few thousand sets bring the whole file into this process.
+
+    Raises:
+        OSError: the file cannot be read, or is shorter.
+    """
+    ends = np.cumsum(counts * 8)
+    elements = np.empty(int(ends[-1]) // 8 if len(ends) else 0, np.uint64)
+    room = memoryview(elements).cast("B")
+    file = os.open(path, os.O_RDONLY)
+    try:
+        ranges = zip((starts * 8).tolist(), (ends - counts * 8).tolist(), ends.tolist(), strict=True)
+        for offset, begin, end in ranges:
+            if os.preadv(file, [room[begin:end]], offset) != end - begin:
+                raise OSError(f"{path}: shorter than it was")
+    finally:
+        os.close(file)
+    return elements
 
 
 def within(lengths: Ints) -> Ints:
