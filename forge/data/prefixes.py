@@ -19,7 +19,7 @@ from forge.data.word_codes import Uint64
 PART_POSTINGS = 2_000_000
 """Most first elements joined at once: each process takes about 80 bytes for each of them while it sorts them."""
 COUNTER_BITS = (12, 25)
-"""Least and most: 2^25 counters are 128 MB."""
+"""Least and most: 2^25 counters are 64 MB."""
 MOST_COUNTED = 65_535
 SLACK = 1e-9
 """Bounds are loosened by it, so that floating point never filters out a pair that the final, exact test takes."""
@@ -29,24 +29,25 @@ SLACK = 1e-9
 class Counters:
     """How often elements are in some sets, or more often, in a table that they are hashed into."""
 
-    table: npt.NDArray[np.uint32]
+    table: npt.NDArray[np.uint16]
     bits: int
 
     def of(self, elements: Uint64) -> Ints:
         """Return how often each element is counted, at most MOST_COUNTED."""
-        return np.minimum(self.table[cells_of(elements, self.bits)], MOST_COUNTED).astype(np.int64)
+        return self.table[cells_of(elements, self.bits)].astype(np.int64)
 
 
 def count_elements(sets: Sets) -> Counters:
     """Count the elements of `sets` and of all sets that lie with them: good for any choice of those."""
     flat = np.asarray(sets.flat)
     bits = min(max(len(flat).bit_length() + 1, COUNTER_BITS[0]), COUNTER_BITS[1])
-    counters = np.zeros(1 << bits, np.uint32)
+    counters = np.zeros(1 << bits, np.uint16)
     for first in range(0, len(flat), stores.BLOCK_ELEMENTS):
         # Sorted, they go through the table from its begin to its end: several times as fast as here and there.
         cells = np.sort(cells_of(flat[first : first + stores.BLOCK_ELEMENTS], bits))
         begins = np.flatnonzero(np.diff(cells, prepend=-1))
-        counters[cells[begins]] += np.diff(begins, append=len(cells)).astype(np.uint32)
+        met = cells[begins]
+        counters[met] = np.minimum(counters[met] + np.diff(begins, append=len(cells)), MOST_COUNTED)
         sets.release()
     return Counters(counters, bits)
 
