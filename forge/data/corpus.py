@@ -22,7 +22,7 @@ from forge.data.engine import LOCAL, Engine
 from forge.data.joins import Joins
 from forge.data.language import check_languages
 from forge.data.notes import Notes
-from forge.data.outcomes import REMEMBERED_STEPS, merge_outcomes, outcome_file
+from forge.data.outcomes import REMEMBERED_NOTES, REMEMBERED_STEPS, merge_outcomes, outcome_file
 from forge.data.passes import InputGone, Pass, plan_passes, run_tasks, spend_texts
 from forge.data.roster import Roster, gather
 from forge.data.signatures import INDEX, Known, keep, write_index
@@ -281,7 +281,7 @@ class _Curation:
         if self._how is None or not set(one.document_steps) <= REMEMBERED_STEPS:
             return None
         limits = {key: value for key, value in self._parameters.items() if key not in NOT_OF_OUTCOMES}
-        asked = [self._how, one.document_steps, sorted(noted & {"exact", "words"}), limits]
+        asked = [self._how, one.document_steps, sorted(noted & REMEMBERED_NOTES), limits]
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
     def _decided(self, number: int, one: Pass, roster: Roster, joins: Joins) -> Decided:
