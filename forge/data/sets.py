@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,9 @@ Ints = npt.NDArray[np.int64]
 
 BLOCK_ELEMENTS = 1_000_000
 """Most elements, or pairs of sets, held at once (8 bytes each, a few arrays)."""
+
+
+ELEMENT = np.dtype(np.uint64)
 
 
 def set_digest(one: Uint64) -> bytes:
@@ -95,8 +99,8 @@ class Sets(Sequence[Uint64]):
             mapped.madvise(mmap.MADV_DONTNEED)
 
 
-def read_elements(path: Path, starts: Ints, counts: Ints) -> Uint64:
-    """Return the uint64 of some ranges of a file, one after the other.
+def read_elements(path: Path, starts: Ints, counts: Ints, dtype: np.dtype[Any] = ELEMENT) -> npt.NDArray[Any]:
+    """Return the numbers of some ranges of a file, one after the other.
 
     Read and not mapped: for each range that is touched the kernel maps up to 2 MiB of what lies around it, so that a
     few thousand sets bring the whole file into this process.
@@ -104,13 +108,13 @@ def read_elements(path: Path, starts: Ints, counts: Ints) -> Uint64:
     Raises:
         OSError: the file cannot be read, or is shorter.
     """
-    ends = np.cumsum(counts * 8)
-    elements = np.empty(int(ends[-1]) // 8 if len(ends) else 0, np.uint64)
-    room = memoryview(elements).cast("B")
+    ends = np.cumsum(counts) * dtype.itemsize
+    elements = np.empty(int(counts.sum()), dtype)
+    room = memoryview(elements).cast("B") if len(elements) else memoryview(b"")
     file = os.open(path, os.O_RDONLY)
     try:
-        ranges = zip((starts * 8).tolist(), (ends - counts * 8).tolist(), ends.tolist(), strict=True)
-        for offset, begin, end in ranges:
+        offsets, begins = starts * dtype.itemsize, ends - counts * dtype.itemsize
+        for offset, begin, end in zip(offsets.tolist(), begins.tolist(), ends.tolist(), strict=True):
             if os.preadv(file, [room[begin:end]], offset) != end - begin:
                 raise OSError(f"{path}: shorter than it was")
     finally:
