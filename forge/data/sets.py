@@ -110,7 +110,7 @@ def read_elements(path: Path, starts: Ints, counts: Ints, dtype: np.dtype[Any] =
     """
     ends = np.cumsum(counts) * dtype.itemsize
     elements = np.empty(int(counts.sum()), dtype)
-    room = memoryview(elements).cast("B") if len(elements) else memoryview(b"")
+    room = elements.data.cast("B") if len(elements) else memoryview(b"")
     file = os.open(path, os.O_RDONLY)
     try:
         offsets, begins = starts * dtype.itemsize, ends - counts * dtype.itemsize
