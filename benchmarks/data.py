@@ -1,16 +1,19 @@
 """Forge's data stages beside datatrove: the same 74 MB of documentation, the same limits, the same cores.
 
     python -m benchmarks.data FOLDER [--datatrove PYTHON] [--words regex|spacy] [--filters web|none] [--copies N]
+                              [--every N]
 
 Prints a table: wall and CPU seconds, peak resident memory of all processes, and how well near copies were found against
 all pairs with a Jaccard of at least 0.8 over runs of five words. PYTHON is the interpreter of a throwaway venv with
-`datatrove[io,processing]==0.10.1 spacy`. With --copies N forge alone reads the corpus N times over, each copy with
-words of its own, to show that memory stays flat and time grows no faster than the data.
+`datatrove[io,processing]==0.10.1 spacy`. With --every N both read every N-th document alone. With --copies N forge
+alone reads the corpus N times over, each copy with words of its own, to show that memory stays flat and time grows no
+faster than the data.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import re
 import shutil
@@ -117,6 +120,15 @@ def run_forge(source: Path, work: Path, tokenizer: Path, filters: str) -> dict[s
         seconds[name] = time.monotonic() - began_s
     kept = {key: summaries["corpus"][key] for key in ("documents", "bytes")}
     return {"seconds": seconds, **kept, "set_aside": summaries["corpus"]["set_aside"]}
+
+
+def every(source: Path, folder: Path, step: int) -> Path:
+    """Write every `step`-th document of the corpus."""
+    folder.mkdir(parents=True)
+    for path in sorted(source.glob("*.jsonl")):
+        with path.open(encoding="utf-8") as lines, (folder / path.name).open("w", encoding="utf-8") as file:
+            file.writelines(itertools.islice(lines, 0, None, step))
+    return folder
 
 
 def copies(source: Path, folder: Path, count: int) -> Path:
@@ -238,6 +250,7 @@ def main() -> None:
     parser.add_argument("--words", choices=("regex", "spacy"), default="regex")
     parser.add_argument("--filters", choices=("web", "none"), default="web")
     parser.add_argument("--copies", type=int, default=1)
+    parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     source = given.folder / "documents"
@@ -247,10 +260,11 @@ def main() -> None:
         return
     fetch(source)
     tokenizer = _tokenizer(source, given.folder / "tokenizer")
-    for old in (work, given.folder / "datatrove", given.folder / "input"):
+    for old in (work, given.folder / "datatrove", given.folder / "input", given.folder / "some"):
         shutil.rmtree(old, ignore_errors=True)
-    shutil.copytree(source, given.folder / "input") if given.copies == 1 else copies(
-        source, given.folder / "input", given.copies
+    some = every(source, given.folder / "some", given.every)
+    some.rename(given.folder / "input") if given.copies == 1 else copies(
+        some, given.folder / "input", given.copies
     )
     print("| tool | wall s | CPU s | peak RSS MB (largest process) | stages, wall s | near copies |")
     print("|---|---|---|---|---|---|")

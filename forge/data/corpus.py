@@ -22,7 +22,7 @@ from forge.data.engine import LOCAL, Engine
 from forge.data.joins import Joins
 from forge.data.language import check_languages
 from forge.data.notes import Notes
-from forge.data.outcomes import REMEMBERED_STEPS, merge_outcomes, outcome_file
+from forge.data.outcomes import REMEMBERED_NOTES, REMEMBERED_STEPS, merge_outcomes, outcome_file
 from forge.data.passes import InputGone, Pass, plan_passes, run_tasks, spend_texts
 from forge.data.roster import Roster, gather
 from forge.data.signatures import INDEX, Known, keep, write_index
@@ -233,16 +233,21 @@ class _Curation:
             merge_outcomes([task.outcomes for task in tasks], outcome_file(self._work, number), key)
         if self._last is not None:
             spend_texts(self._last[0])
-        self._last = folder, notes
         self._records.take(notes)
+        # What the roster takes over is not to stay here as well.
+        left = [
+            Notes(one.number, offsets=one.offsets, lines=one.lines, line_documents=one.line_documents)
+            for one in notes
+        ]
+        self._last = folder, left
         if "shingles" not in noted:
-            return gather(notes, [], joined_shingles(folder)), notes
+            return gather(notes, [], joined_shingles(folder)), left
         self.shingles = joined_shingles(folder)
         if self._known is not None:
             count = sum(part.shingled for part in notes)
             self._progress.note(f"{count:,} of {sum(len(part.texts) for part in notes):,} texts are new")
         write_index(self._work / INDEX, notes)
-        return gather(notes, [folder / f"{part.number:06}.u64" for part in notes], self.shingles), notes
+        return gather(notes, [folder / f"{part.number:06}.u64" for part in notes], self.shingles), left
 
     def _tasks(
         self, folder: Path, number: int, one: Pass, noted: frozenset[str], key: str | None
@@ -276,7 +281,7 @@ class _Curation:
         if self._how is None or not set(one.document_steps) <= REMEMBERED_STEPS:
             return None
         limits = {key: value for key, value in self._parameters.items() if key not in NOT_OF_OUTCOMES}
-        asked = [self._how, one.document_steps, sorted(noted & {"exact", "words"}), limits]
+        asked = [self._how, one.document_steps, sorted(noted & REMEMBERED_NOTES), limits]
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
     def _decided(self, number: int, one: Pass, roster: Roster, joins: Joins) -> Decided:

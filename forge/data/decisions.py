@@ -59,7 +59,7 @@ class _Table:
     decided: Decided = field(default_factory=Decided)
 
     def pick(self, values: list[Any]) -> list[Any]:
-        return [values[place] for place in self.places.tolist()]
+        return list(map(values.__getitem__, self.places.tolist()))
 
     def preference(self) -> list[int]:
         """Return the rank of each document among those to keep: longest first, then smallest id."""

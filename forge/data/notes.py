@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import date
@@ -29,6 +30,8 @@ COLUMNS: dict[str, pa.DataType] = {
     "sets": pa.binary(16),
 }
 """Notes with a value for each document, where they were asked for."""
+SAME = frozenset({"sources", "dates"})
+"""Of few different values: each is in memory once."""
 HEADER = b"forge"
 
 
@@ -98,6 +101,8 @@ def read_notes(path: Path) -> Notes | None:
             columns: dict[str, Any] = {
                 name: table[name].to_pylist() for name in COLUMNS if name in table.column_names
             }
+            for name in SAME.intersection(columns):
+                columns[name] = list(map(sys.intern, columns[name]))
             if "paragraphs" in table.column_names:
                 columns["paragraphs"] = [np.array(one, np.uint64) for one in table["paragraphs"].to_pylist()]
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):

@@ -15,12 +15,17 @@ TABLE_BITS = (20, 26)
 """Least and most, of a table that says whether an element may be wanted: a small one stays in the processor's cache."""
 
 
-def occurrences(elements: Uint64, sets: Sets) -> Iterator[tuple[Ints, Ints]]:
+SAMPLE = 8
+"""One in so many elements is looked at to tell which of some are rare: a wrong guess costs time and never a pair."""
+
+
+def occurrences(elements: Uint64, sets: Sets, sample: int = 1) -> Iterator[tuple[Ints, Ints]]:
     """Yield for each time that one of `elements` is in one of `sets`, which element and which set, a block at a time.
 
     Args:
         elements: sorted, distinct.
         sets: none of them empty; all that lies between them in their file is read as well.
+        sample: only one in so many runs of elements is read.
     """
     bits = min(max(len(elements).bit_length() + 3, TABLE_BITS[0]), TABLE_BITS[1])
     table = np.zeros(1 << bits, np.bool_)
@@ -28,8 +33,9 @@ def occurrences(elements: Uint64, sets: Sets) -> Iterator[tuple[Ints, Ints]]:
     by_start = np.argsort(sets.starts)
     starts, ends = sets.starts[by_start], (sets.starts + sets.counts)[by_start]
     flat = np.asarray(sets.flat)
-    for first in range(0, len(flat), stores.BLOCK_ELEMENTS):
-        block = flat[first : first + stores.BLOCK_ELEMENTS]
+    width = max(1, stores.BLOCK_ELEMENTS // sample)
+    for first in range(0, len(flat), width * sample):
+        block = flat[first : first + width]
         hit = np.flatnonzero(table[cells_of(block, bits)])
         found = np.minimum(np.searchsorted(elements, block[hit]), len(elements) - 1)
         true = elements[found] == block[hit]
@@ -41,7 +47,7 @@ def occurrences(elements: Uint64, sets: Sets) -> Iterator[tuple[Ints, Ints]]:
 
 
 def first_elements(ordered: Sets, first: int, last: int, threshold: float) -> tuple[Uint64, Ints, Ints, Ints]:
-    """Return the first elements, rarest first, of some sets among `ordered`.
+    """Return the first elements, those that seem rarest first, of some sets among `ordered`.
 
     Returns:
         The distinct elements, sorted; where in the next two each of them begins, and where the last ends; whose they
@@ -51,7 +57,7 @@ def first_elements(ordered: Sets, first: int, last: int, threshold: float) -> tu
     sizes = ordered.counts[own]
     elements, names = np.unique(ordered.gather(own), return_inverse=True)
     counts = np.zeros(len(elements), np.int64)
-    for found, _ in occurrences(elements, ordered):
+    for found, _ in occurrences(elements, ordered, SAMPLE):
         counts += np.bincount(found, minlength=len(elements))
     owners = np.repeat(np.arange(len(own)), sizes)
     order = stable_order(owners << 16 | np.minimum(counts[names], MOST_COUNTED))

@@ -13,6 +13,7 @@ import functools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,13 @@ import pyarrow as pa
 import pyarrow.ipc as ipc
 
 from forge.data.draft import Change, Draft, Finding
+from forge.data.statements import Stated
+from forge.data.word_codes import Uint64
 
 REMEMBERED_STEPS = frozenset({"repair", "quality", "languages", "redact"})
 """What they make of a document hangs on its text alone."""
+REMEMBERED_NOTES = frozenset({"exact", "words", "lines", "paragraphs", "versions"})
+"""What is counted of a text that passed the steps; its shingles are remembered in `forge.data.signatures`."""
 KEY = b"forge_key"
 OUTCOMES = pa.schema(
     [
@@ -37,6 +42,9 @@ OUTCOMES = pa.schema(
         pa.field("text", pa.large_string()),
         pa.field("words", pa.int64()),
         pa.field("levelled", pa.binary(32)),
+        pa.field("lines", pa.list_(pa.binary(8))),
+        pa.field("paragraphs", pa.large_list(pa.uint64())),
+        pa.field("stated", pa.string()),
     ]
 )
 
@@ -54,6 +62,10 @@ class Outcome:
     """After the steps, where they changed it."""
     words: int | None = None
     levelled: bytes | None = None
+    lines: list[bytes] | None = None
+    """Hashes of those at its edges, sorted."""
+    paragraphs: Uint64 | None = None
+    stated: Stated | None = None
 
     def carry_over(self, draft: Draft) -> None:
         """Do to a document of this text what was done to it before."""
@@ -77,6 +89,9 @@ def write_outcomes(path: Path, outcomes: Sequence[Outcome], key: str) -> None:
             one.text,
             one.words,
             one.levelled,
+            one.lines,
+            one.paragraphs,
+            None if one.stated is None else _packed_stated(one.stated),
         )
         for one in outcomes
     ]
@@ -149,9 +164,30 @@ def _packed(changes: Sequence[Change]) -> str | None:
     return json.dumps([[one.step, one.detail, one.score] for one in changes]) if changes else None
 
 
+def _packed_stated(stated: Stated) -> str:
+    days = (None if day is None else day.isoformat() for day in (stated.reviewed, stated.dated))
+    return json.dumps([*days, stated.version])
+
+
+def _stated(packed: str) -> Stated:
+    *days, version = json.loads(packed)
+    reviewed, dated = (None if day is None else date.fromisoformat(day) for day in days)
+    return Stated(reviewed, dated, tuple(version))
+
+
 def _outcome(row: dict[str, Any]) -> Outcome:
     finding = None
     if row["step"] is not None:
         finding = row["step"], Finding(row["reason"], row["detail"], row["score"])
     changes = [Change(*values) for values in json.loads(row["changes"])] if row["changes"] else []
-    return Outcome(row["digest"], finding, changes, row["text"], row["words"], row["levelled"])
+    return Outcome(
+        row["digest"],
+        finding,
+        changes,
+        row["text"],
+        row["words"],
+        row["levelled"],
+        row["lines"],
+        None if row["paragraphs"] is None else np.array(row["paragraphs"], np.uint64),
+        None if row["stated"] is None else _stated(row["stated"]),
+    )

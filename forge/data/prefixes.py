@@ -19,7 +19,7 @@ from forge.data.word_codes import Uint64
 PART_POSTINGS = 2_000_000
 """Most first elements joined at once: each process takes about 80 bytes for each of them while it sorts them."""
 COUNTER_BITS = (12, 25)
-"""Least and most: 2^25 counters are 128 MB."""
+"""Least and most: 2^25 counters are 64 MB."""
 MOST_COUNTED = 65_535
 SLACK = 1e-9
 """Bounds are loosened by it, so that floating point never filters out a pair that the final, exact test takes."""
@@ -29,24 +29,25 @@ SLACK = 1e-9
 class Counters:
     """How often elements are in some sets, or more often, in a table that they are hashed into."""
 
-    table: npt.NDArray[np.uint32]
+    table: npt.NDArray[np.uint16]
     bits: int
 
     def of(self, elements: Uint64) -> Ints:
         """Return how often each element is counted, at most MOST_COUNTED."""
-        return np.minimum(self.table[cells_of(elements, self.bits)], MOST_COUNTED).astype(np.int64)
+        return self.table[cells_of(elements, self.bits)].astype(np.int64)
 
 
 def count_elements(sets: Sets) -> Counters:
     """Count the elements of `sets` and of all sets that lie with them: good for any choice of those."""
     flat = np.asarray(sets.flat)
     bits = min(max(len(flat).bit_length() + 1, COUNTER_BITS[0]), COUNTER_BITS[1])
-    counters = np.zeros(1 << bits, np.uint32)
+    counters = np.zeros(1 << bits, np.uint16)
     for first in range(0, len(flat), stores.BLOCK_ELEMENTS):
         # Sorted, they go through the table from its begin to its end: several times as fast as here and there.
-        cells = np.sort(cells_of(flat[first : first + stores.BLOCK_ELEMENTS], bits))
-        begins = np.flatnonzero(np.diff(cells, prepend=-1))
-        counters[cells[begins]] += np.diff(begins, append=len(cells)).astype(np.uint32)
+        cells = np.sort(cells_of(flat[first : first + stores.BLOCK_ELEMENTS], bits).astype(np.uint32))
+        begins = np.flatnonzero(np.r_[True, cells[1:] != cells[:-1]])
+        met = cells[begins]
+        counters[met] = np.minimum(counters[met] + np.diff(begins, append=len(cells)), MOST_COUNTED)
         sets.release()
     return Counters(counters, bits)
 
@@ -54,25 +55,24 @@ def count_elements(sets: Sets) -> Counters:
 class Part:
     """First elements of sets: (element, set, place of the element in the set's order), sets ascending."""
 
-    def __init__(self, path: Path | None) -> None:
-        """Args: `path` is where they wait; None keeps them in memory, to be read once."""
-        self._path = path
+    def __init__(self, *paths: Path) -> None:
+        """Args: `paths` are where they wait, in order; without, they are kept in memory, to be read once."""
+        self._paths = paths
         self._pieces: list[npt.NDArray[np.uint64]] = []
 
     def append(self, elements: Uint64, owners: Ints, places: Ints) -> None:
-        """Add first elements."""
+        """Add first elements, to the last file."""
         piece = np.stack([elements, (owners << 32 | places).astype(np.uint64)], axis=1)
-        if self._path is None:
+        if not self._paths:
             self._pieces.append(piece)
         else:
-            with self._path.open("ab") as file:
+            with self._paths[-1].open("ab") as file:
                 file.write(piece.tobytes())
 
     def read(self) -> tuple[Uint64, Ints, Ints]:
         """Return them all."""
-        if self._path is not None and self._path.exists():
-            self._pieces = [np.fromfile(self._path, np.uint64).reshape(-1, 2)]
-        rows = np.concatenate([*self._pieces, np.empty((0, 2), np.uint64)])
+        waiting = [np.fromfile(path, np.uint64).reshape(-1, 2) for path in self._paths if path.exists()]
+        rows = np.concatenate([*waiting, *self._pieces, np.empty((0, 2), np.uint64)])
         self._pieces = []
         packed = rows[:, 1].astype(np.int64)
         return rows[:, 0].copy(), packed >> 32, packed & 0xFFFFFFFF
@@ -83,10 +83,17 @@ def part_count(sizes: Ints, threshold: float) -> int:
     return max(1, -(-int(prefix_lengths(sizes, threshold).sum()) // PART_POSTINGS))
 
 
-def fill_parts(ordered: Sets, threshold: float, counters: Counters, parts: list[Part]) -> None:
-    """Put the first elements of all sets into parts, all of an element into one."""
+def fill_parts(
+    ordered: Sets,
+    threshold: float,
+    counters: Counters,
+    parts: list[Part],
+    begin: int = 0,
+    end: int | None = None,
+) -> None:
+    """Put the first elements of the sets from `begin` to `end` into parts, all of an element into one."""
     lengths = prefix_lengths(ordered.counts, threshold)
-    for first, last in chunks(ordered.counts):
+    for first, last in ((begin + one, begin + two) for one, two in chunks(ordered.counts[begin:end])):
         elements = ordered.gather(np.arange(first, last))
         sizes = ordered.counts[first:last]
         owners = np.repeat(np.arange(last - first), sizes)
@@ -104,7 +111,6 @@ def fill_parts(ordered: Sets, threshold: float, counters: Counters, parts: list[
         for number, part in enumerate(parts):
             mine = part_of == number if len(parts) > 1 else slice(None)
             part.append(elements[kept][mine], first + owners[kept][mine], places[mine])
-        ordered.release()
 
 
 def prefix_lengths(sizes: Ints, share: float) -> Ints:

@@ -9,7 +9,7 @@ defaults are meant for documents somebody chose: the limits made for web crawls 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from forge.data.draft import Finding
 from forge.data.shingles import runs
-from forge.data.word_codes import WordCodes, word_codes
+from forge.data.word_codes import WordCodes, mix, word_codes
 from forge.data.words import count_letters
 
 STOP_WORDS = "the be to of and that have with"
@@ -29,6 +29,8 @@ BULLETS = ("•", "●", "‣", "▪", "*", "-")
 ELLIPSES = ("...", "…")
 TERMINAL = (".", "!", "?", ";", ":", '"', "”", "'", "’", "。", "！", "？", "؟", "۔", "।")
 SENTENCE_END = re.compile(r"[.!?。！？؟।](?=[\s\"'”’)\]]|$)")
+LEAST_REPEATED_WORDS = 5
+"""Of the shortest runs that `max_repeated_ngram_fractions` speaks of."""
 SHORT_LINE_CHARACTERS = 30
 """FineWeb's."""
 
@@ -158,11 +160,16 @@ def top_ngrams(of: Measured, parameters: dict[str, Any]) -> Finding | None:
     for size, most in zip((2, 3, 4), parameters["max_top_ngram_fractions"] or (), strict=False):
         if len(of.words) < size:
             continue
-        _, first, counts = np.unique(runs(of.words.codes, size), return_index=True, return_counts=True)
+        grams = runs(of.words.codes, size)
+        # Sorting alone is many times as fast as finding out where each came from.
+        ordered = np.sort(grams)
+        begins = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+        counts = np.diff(begins, append=len(ordered))
         top = int(counts.argmax())
         if counts[top] == 1:
             continue
-        characters = int(of.words.lengths[first[top] : first[top] + size].sum())
+        first = int(np.argmax(grams == ordered[begins[top]]))
+        characters = int(of.words.lengths[first : first + size].sum())
         fraction = int(counts[top]) * characters / max(1, of.word_characters)
         if fraction > most:
             detail = f"{fraction:.3f} of it is one run of {size} words, max_top_ngram_fractions has {most}"
@@ -172,10 +179,12 @@ def top_ngrams(of: Measured, parameters: dict[str, Any]) -> Finding | None:
 
 def repeated_ngrams(of: Measured, parameters: dict[str, Any]) -> Finding | None:
     """Set aside a text too much of which stands in runs of 5 to 10 words that occur earlier (Gopher: 0.15 to 0.10)."""
-    for size, most in zip(range(5, 11), parameters["max_repeated_ngram_fractions"] or (), strict=False):
-        if len(of.words) < size:
-            continue
-        fraction = _repeated_characters(of.words, size) / max(1, of.word_characters)
+    limits = parameters["max_repeated_ngram_fractions"]
+    if not limits:
+        return None
+    repeated = _repeated_characters(of.words, LEAST_REPEATED_WORDS)
+    for size, (most, characters) in enumerate(zip(limits, repeated, strict=False), LEAST_REPEATED_WORDS):
+        fraction = characters / max(1, of.word_characters)
         if fraction > most:
             detail = (
                 f"{fraction:.3f} of it is runs of {size} words again, max_repeated_ngram_fractions has {most}"
@@ -281,15 +290,32 @@ def _line_share(of: Measured, test: Callable[[str], bool], parameters: dict[str,
     return sum(map(test, of.lines)) / len(of.lines)
 
 
-def _repeated_characters(words: WordCodes, size: int) -> int:
+def _repeated_characters(words: WordCodes, size: int) -> Iterator[int]:
+    """Yield the characters in runs of `size` words that occur earlier, then of `size` + 1, until no run does.
+
+    A run can only occur earlier where the one shorter by a word does, so hardly any is looked at in the end.
+    """
+    count = len(words)
+    if count < size:
+        return
     grams = runs(words.codes, size)
-    order = np.argsort(grams, kind="stable")
-    again = np.zeros(len(grams), np.bool_)
-    again[order[1:]] = grams[order[1:]] == grams[order[:-1]]
-    if not again.any():
-        return 0
-    borders: npt.NDArray[np.int64] = np.zeros(len(words) + 1, np.int64)
-    places = np.flatnonzero(again)
-    np.add.at(borders, places, 1)
-    np.add.at(borders, places + size, -1)
-    return int(words.lengths[np.cumsum(borders[:-1]) > 0].sum())
+    ordered = np.sort(grams)
+    several = ordered[1:][ordered[1:] == ordered[:-1]]
+    places = np.flatnonzero(np.isin(grams, several)) if len(several) else np.empty(0, np.int64)
+    grams = grams[places]
+    while True:
+        order = np.argsort(grams, kind="stable")
+        same = grams[order[1:]] == grams[order[:-1]]
+        again = places[order[1:][same]]
+        if not len(again):
+            return
+        borders: npt.NDArray[np.int64] = np.zeros(count + 1, np.int64)
+        borders[again] += 1
+        borders[again + size] -= 1
+        yield int(words.lengths[np.cumsum(borders[:-1]) > 0].sum())
+        members = np.zeros(len(order), np.bool_)
+        members[order[1:][same]] = members[order[:-1][same]] = True
+        members &= places + size < count
+        places = places[members]
+        grams = mix(grams[members] + words.codes[places + size])
+        size += 1

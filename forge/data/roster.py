@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,7 @@ class Roster:
         )
         for name in LISTS:
             values = getattr(self, name)
-            setattr(left, name, [values[place] for place in places] if values else [])
+            setattr(left, name, list(map(values.__getitem__, places)) if values else [])
         return left
 
     def shingles_of(self, some: Roster) -> Sets:
@@ -70,12 +71,12 @@ def gather(notes: list[Notes], shingles: list[Path], joined: Path) -> Roster:
         shingles: the tasks' files of shingles; none where they were not asked for.
         joined: the file that those are put together in.
     """
-    ids = [one for part in notes for one in part.document_ids]
+    ids = list(chain.from_iterable(part.document_ids for part in notes))
     order = sorted(range(len(ids)), key=ids.__getitem__)
     roster = Roster()
     for name in LISTS:
-        flat = [one for part in notes for one in getattr(part, name)]
-        setattr(roster, name, [flat[place] for place in order] if flat else [])
+        flat = list(chain.from_iterable(getattr(part, name) for part in notes))
+        setattr(roster, name, list(map(flat.__getitem__, order)) if flat else [])
     if shingles:
         counts = np.array([count for part in notes for count in part.shingle_counts], np.int64)
         digests = np.frombuffer(b"".join(one for part in notes for one in part.sets), np.uint64)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import mmap
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +20,9 @@ Ints = npt.NDArray[np.int64]
 
 BLOCK_ELEMENTS = 1_000_000
 """Most elements, or pairs of sets, held at once (8 bytes each, a few arrays)."""
+
+
+ELEMENT = np.dtype(np.uint64)
 
 
 def set_digest(one: Uint64) -> bytes:
@@ -67,8 +72,7 @@ class Sets(Sequence[Uint64]):
         return len(self.counts)
 
     def __getitem__(self, place: int) -> Uint64:  # type: ignore[override]
-        start = self.starts[place]
-        return np.asarray(self.flat[start : start + self.counts[place]])
+        return self.gather(np.array([place]))
 
     def __iter__(self) -> Iterator[Uint64]:
         # A slice of a memory map costs ten times one of the array it is.
@@ -83,14 +87,39 @@ class Sets(Sequence[Uint64]):
 
     def gather(self, places: Ints) -> Uint64:
         """Return the elements of the sets at `places`, one set after the other."""
-        counts = self.counts[places]
-        return np.asarray(self.flat[np.repeat(self.starts[places], counts) + within(counts)])
+        starts, counts = self.starts[places], self.counts[places]
+        if self.path is not None:
+            return read_elements(self.path, starts, counts)
+        return np.asarray(self.flat[np.repeat(starts, counts) + within(counts)])
 
     def release(self) -> None:
         """Give back the memory of what was read from a file; it is read again where it is asked for."""
         mapped = getattr(self.flat, "_mmap", None)
         if mapped is not None:
             mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def read_elements(path: Path, starts: Ints, counts: Ints, dtype: np.dtype[Any] = ELEMENT) -> npt.NDArray[Any]:
+    """Return the numbers of some ranges of a file, one after the other.
+
+    Read and not mapped: for each range that is touched the kernel maps up to 2 MiB of what lies around it, so that a
+    few thousand sets bring the whole file into this process.
+
+    Raises:
+        OSError: the file cannot be read, or is shorter.
+    """
+    ends = np.cumsum(counts) * dtype.itemsize
+    elements = np.empty(int(counts.sum()), dtype)
+    room = elements.data.cast("B") if len(elements) else memoryview(b"")
+    file = os.open(path, os.O_RDONLY)
+    try:
+        offsets, begins = starts * dtype.itemsize, ends - counts * dtype.itemsize
+        for offset, begin, end in zip(offsets.tolist(), begins.tolist(), ends.tolist(), strict=True):
+            if os.preadv(file, [room[begin:end]], offset) != end - begin:
+                raise OSError(f"{path}: shorter than it was")
+    finally:
+        os.close(file)
+    return elements
 
 
 def within(lengths: Ints) -> Ints:

@@ -1,4 +1,5 @@
-"""A similarity join on several processes: each probes shares of the sets, and says what hangs together in them.
+"""A similarity join on several processes: each takes shares of the sets, finds their first elements, then probes them
+and says what hangs together.
 
 Sets and first elements lie in files; what comes back is at most a few numbers a set, however many pairs there are. The
 result is the same for any number of shares: a pair is found by whoever has its probe, and one that is passed over hangs
@@ -8,6 +9,7 @@ together by pairs of the same share.
 from __future__ import annotations
 
 import functools
+import itertools
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Executor
@@ -30,8 +32,23 @@ SHARES = 4
 
 
 @dataclass(frozen=True, slots=True)
+class Fill:
+    """A share of the sets, of which a process is to find the first elements."""
+
+    folder: Path
+    """Where the sets' places and the counters are."""
+    flat: Path
+    """The elements."""
+    threshold: float
+    parts: int
+    share: int
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
-    """What a process is to do."""
+    """What a process is to probe."""
 
     folder: Path
     """Where the sets' places and the parts are."""
@@ -41,6 +58,8 @@ class Order:
     closest_wanted: bool
     part: int
     parts: int
+    shares: int
+    """In which the first elements lie."""
     share: tuple[int, int]
 
 
@@ -91,13 +110,21 @@ def join_in_shares(
     with tempfile.TemporaryDirectory(prefix="joining-", dir=parent) as place:
         folder = Path(place).resolve()
         np.save(folder / "sets.npy", np.stack([ordered.starts, ordered.counts, ranks[numbers]]))
+        np.save(folder / "counters.npy", counters.table)
         count = part_count(ordered.counts, threshold)
-        parts = [Part(folder / f"{number}.part") for number in range(count)]
-        fill_parts(ordered, threshold, counters, parts)
         shares = SHARES * pool_width(pool)
+        ends = np.cumsum(ordered.counts)
+        borders = np.searchsorted(ends, np.linspace(0, ends[-1], shares + 1)).tolist()
+        fills = (
+            Fill(folder, flat.resolve(), threshold, count, share, begin, end)
+            for share, (begin, end) in enumerate(itertools.pairwise([*borders[:-1], len(ordered)]))
+        )
+        for _ in map_in_order(pool, fill_share, fills, lambda fill: (fill,)):
+            pass
+        (folder / "counters.npy").unlink()
         for number in range(count):
             orders = (
-                Order(folder, flat.resolve(), threshold, closest_wanted, number, count, (one, shares))
+                Order(folder, flat.resolve(), threshold, closest_wanted, number, count, shares, (one, shares))
                 for one in range(shares)
             )
             seen = []
@@ -116,10 +143,23 @@ def join_in_shares(
             np.save(folder / f"{number}.npy", np.concatenate(seen))
 
 
+def fill_share(fill: Fill) -> None:
+    """Find the first elements of a share. In a worker."""
+    ordered, _ = _sets(fill.folder, fill.flat)
+    table = np.asarray(np.load(fill.folder / "counters.npy", mmap_mode="r"))
+    counters = Counters(table, len(table).bit_length() - 1)
+    parts = [Part(_part_file(fill.folder, part, fill.share)) for part in range(fill.parts)]
+    fill_parts(ordered, fill.threshold, counters, parts, fill.begin, fill.end)
+
+
+def _part_file(folder: Path, part: int, share: int) -> Path:
+    return folder / f"{part}-{share}.part"
+
+
 def probe_share(order: Order) -> Found:
     """Probe a share of a part; numbers are places in the order of probing. In a worker."""
     ordered, ranks = _sets(order.folder, order.flat)
-    postings = _postings(order.folder, order.flat, order.part, order.threshold)
+    postings = _postings(order.folder, order.flat, order.part, order.shares, order.threshold)
     postings.forget()
     earlier = [np.load(order.folder / f"{part}.npy") for part in range(order.part)]
     seen = np.sort(np.concatenate([np.empty(0, np.int64), *earlier]))
@@ -137,7 +177,6 @@ def probe_share(order: Order) -> Found:
         if order.part < order.parts - 1:
             keys_of.append(keys)
         done_all += done
-    ordered.release()
     members = np.flatnonzero(components.names() != numbers)
     with_closest = np.flatnonzero(nearest.jaccards)
     return Found(
@@ -158,6 +197,7 @@ def _sets(folder: Path, flat: Path) -> tuple[Sets, Ints]:
 
 
 @functools.lru_cache(maxsize=1)
-def _postings(folder: Path, flat: Path, part: int, threshold: float) -> Postings:
+def _postings(folder: Path, flat: Path, part: int, shares: int, threshold: float) -> Postings:
     ordered, _ = _sets(folder, flat)
-    return Postings(*Part(folder / f"{part}.part").read(), ordered.counts, threshold)
+    files = Part(*(_part_file(folder, part, share) for share in range(shares)))
+    return Postings(*files.read(), ordered.counts, threshold)

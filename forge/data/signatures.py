@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as parquet
 
 from forge.data.notes import Notes
+from forge.data.sets import read_elements
 from forge.data.word_codes import Uint64
 from forge.files import link_or_copy
 
@@ -72,11 +73,7 @@ class Signatures:
 
     def __init__(self, folder: Path) -> None:
         self._index = np.load(folder / INDEX, mmap_mode="r")
-        size_bytes = (folder / SHINGLES).stat().st_size
-        # A slice of a memory map costs ten times one of the array it is.
-        self._shingles = np.asarray(
-            np.memmap(folder / SHINGLES, np.uint64, "r") if size_bytes else np.empty(0, np.uint64)
-        )
+        self._shingles = folder / SHINGLES
 
     def find(self, digests: Sequence[bytes]) -> list[tuple[Uint64, bytes] | None]:
         """Return the shingles of each of some texts, and what the set is known by; None where they are not known."""
@@ -86,12 +83,16 @@ class Signatures:
         # Two texts that share 64 bits of a hash: the second of them is shingled again.
         places = np.minimum(np.searchsorted(self._index[0], wanted[:, 0]), self._index.shape[1] - 1)
         there = (self._index[0, places] == wanted[:, 0]) & (self._index[1, places] == wanted[:, 1])
-        starts, counts = self._index[2:4, places].tolist()
-        names = np.ascontiguousarray(self._index[4:, places].T)
-        return [
-            (self._shingles[start : start + count], name.tobytes()) if known else None
-            for known, start, count, name in zip(there.tolist(), starts, counts, names, strict=True)
-        ]
+        own = places[there]
+        starts, counts = self._index[2:4, own].astype(np.int64)
+        ends = np.cumsum(counts)
+        flat = read_elements(self._shingles, starts, counts)
+        names = np.ascontiguousarray(self._index[4:, own].T)
+        found = (
+            (flat[begin:end], name.tobytes())
+            for begin, end, name in zip((ends - counts).tolist(), ends.tolist(), names, strict=True)
+        )
+        return [next(found) if known else None for known in there.tolist()]
 
 
 @functools.lru_cache(maxsize=1)

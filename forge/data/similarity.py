@@ -36,8 +36,6 @@ from forge.data.word_codes import Uint64
 
 MOST_WIDE = 64
 """Most blocks of probes looked up at once."""
-RELEASED_BLOCKS = 16
-"""Blocks of probes after which the memory of what was read of a file is given back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +77,7 @@ def similar_pairs(
         folder = None
         if count > 1:
             folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="forge-near-")))
-        parts = [Part(folder and folder / str(number)) for number in range(count)]
+        parts = [Part(*([folder / str(number)] if folder else [])) for number in range(count)]
         fill_parts(ordered, threshold, counters or count_elements(store), parts)
         seen = np.empty(0, np.int64)
         for place, part in enumerate(parts):
@@ -91,7 +89,6 @@ def similar_pairs(
                 ones, others = np.divmod(keys, len(ordered))
                 yield Pairs(numbers[ones], numbers[others], jaccards, done if place == len(parts) - 1 else 0)
             seen = np.sort(np.concatenate(found))
-            ordered.release()
 
 
 def probing_order(sets: Sets) -> Ints:
@@ -122,13 +119,11 @@ def probe(
         parts: how many there are of `postings`, each of other elements.
         share: (k, n): of n shares of the probes, the one that is meant.
     """
-    for place, (candidates, probed) in enumerate(
-        _blocks(postings, ordered.counts, numbers, together, share, parts), start=1
-    ):
-        if place % RELEASED_BLOCKS == 0:
-            ordered.release()
+    for candidates, probed in _blocks(postings, ordered.counts, numbers, together, share, parts):
         if len(seen):
-            candidates = candidates[~np.isin(candidates, seen, assume_unique=True)]
+            # Looked up: whatever sorts both anew for each block takes time that grows with the square of the data.
+            at = np.minimum(np.searchsorted(seen, candidates), len(seen) - 1)
+            candidates = candidates[seen[at] != candidates]
         for keys, last in _rounds(candidates, numbers, together):
             yield *verified(ordered, keys, threshold), probed if last else 0
 
@@ -228,7 +223,6 @@ def similar_pairs_with(
                 found, jaccards = verified(ordered, some, threshold)
                 ones, others = np.divmod(found, len(ordered))
                 yield Pairs(numbers[ones], numbers[others], jaccards, last - first if done else 0)
-            ordered.release()
 
 
 def _candidates_of(ordered: Sets, start: int, end: int, new: int, threshold: float) -> Ints:

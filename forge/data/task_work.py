@@ -22,6 +22,7 @@ from forge.data.outcomes import Outcome, outcomes_of, write_outcomes
 from forge.data.sets import set_digest
 from forge.data.shingles import shingle_sets
 from forge.data.signatures import signatures_of
+from forge.data.statements import read_stated
 from forge.data.tasks import DRAFTS, Task, bucket_of, read_bucket, read_edits, read_lines
 from forge.data.versions import dated
 from forge.data.word_codes import Uint64
@@ -153,14 +154,19 @@ def _note(
             assert outcome.levelled is not None
             notes.levelled.append(outcome.levelled)
         if "paragraphs" in task.notes:
-            notes.paragraphs.append(
-                paragraphs.paragraph_hashes(draft.text, task.parameters["min_paragraph_words"])
-            )
+            if outcome.paragraphs is None:
+                least_words = task.parameters["min_paragraph_words"]
+                outcome.paragraphs = paragraphs.paragraph_hashes(draft.text, least_words)
+            notes.paragraphs.append(outcome.paragraphs)
         if "versions" in task.notes:
-            notes.versions.append(dated(draft))
+            if outcome.stated is None:
+                outcome.stated = read_stated(draft.text)
+            notes.versions.append(dated(draft, outcome.stated))
         if "lines" in task.notes:
+            if outcome.lines is None:
+                outcome.lines = sorted(boilerplate.edge_hashes(draft.text))
             group = boilerplate.group_of(draft)
-            notes.lines.setdefault(group, Counter()).update(boilerplate.edge_hashes(draft.text))
+            notes.lines.setdefault(group, Counter()).update(outcome.lines)
             notes.line_documents[group] += 1
 
 

@@ -16,7 +16,7 @@ from forge.data.components import clusters
 from forge.data.draft import Draft
 from forge.data.duplicates import Pair
 from forge.data.naming import Name, in_old_folder, parse_name
-from forge.data.statements import read_stated
+from forge.data.statements import Stated
 
 Ints = npt.NDArray[np.int64]
 
@@ -72,9 +72,8 @@ def is_talk(mime: str) -> bool:
     return any(word in mime for word in ("slack", "message", "mbox", "rfc822"))
 
 
-def dated(draft: Draft) -> Dated:
-    """Return what is known of a document on its way through curation."""
-    stated = read_stated(draft.text)
+def dated(draft: Draft, stated: Stated) -> Dated:
+    """Return what is known of a document on its way through curation, whose text says `stated`."""
     given = date.fromisoformat(draft.date[: len("2024-01-05")]) if draft.date else None
     day = stated.reviewed or stated.dated or given
     return Dated(draft.source, draft.path, draft.part, draft.title, stated.version, day, is_talk(draft.mime))

@@ -103,9 +103,11 @@ def _tokenizer(place: Workplace, out: Path, progress: Progress) -> dict[str, Any
 
 
 def _tokens(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
+    from forge.data.known_tokens import earlier_tokens, tokenizer_hash
     from forge.data.tokens import build_tokens
 
     artifacts = place.artifacts
+    how = content_hash({"code": room_hash("data"), "tokenizer": tokenizer_hash(artifacts["tokenizer"])})
     return build_tokens(
         artifacts["corpus"],
         artifacts["tokenizer"],
@@ -114,6 +116,7 @@ def _tokens(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
         progress,
         work=out / WORK_FOLDER,
         engine=place.engine,
+        earlier=earlier_tokens(out.parent.glob("tokens-*"), how),
     )
 
 

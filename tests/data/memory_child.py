@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from forge.data import batches, prefixes, sets, tables, task_work, tasks, tokens
+from forge.data import batches, encoded, prefixes, sets, tables, task_work, tasks
 from forge.data.corpus import build_corpus
 from forge.data.corpus_rows import split_bytes
 from forge.data.lake import build_lake
@@ -29,7 +29,7 @@ def make_pieces_small() -> None:
     """Scale down what is held at once, as the machine is scaled down."""
     batches.BATCH_BYTES = 1 << 19
     tables.ROW_GROUP_TEXT_BYTES = 1 << 20
-    tokens.BLOCK_BYTES = 1 << 18
+    encoded.BLOCK_BYTES = 1 << 18
     tasks.BUCKET_BYTES = 1 << 20
     task_work.SLICE_ROWS = 8
     sets.BLOCK_ELEMENTS = 100_000

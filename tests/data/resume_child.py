@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from forge.data import batches, corpus, lake, tables, tasks, tokenizer, tokens
+from forge.data import batches, corpus, encoded, lake, tables, tasks, tokenizer, tokens
 from forge.files import WORK_FOLDER
 from forge.plan.types import StagePlan
 from forge.progress import Progress, SilentProgress
@@ -61,7 +61,7 @@ def make_shards_small() -> None:
     batches.BATCH_FILES = 8
     tables.ROW_GROUP_ROWS = 32
     tasks.BUCKET_BYTES = 200_000
-    tokens.BLOCK_BYTES = 30_000
+    encoded.BLOCK_BYTES = 30_000
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from forge.data import batches, tasks, tokens
+from forge.data import batches, encoded, tasks
 from forge.data.corpus import build_corpus
 from forge.data.engine import Engine
 from forge.data.lake import build_lake
@@ -41,7 +41,7 @@ def test_two_dask_workers_make_the_same_bytes(tmp_path: Path, monkeypatch: pytes
     pytest.importorskip("distributed")
     monkeypatch.setattr(batches, "BATCH_FILES", 9)
     monkeypatch.setattr(tasks, "BUCKET_BYTES", 5_000)
-    monkeypatch.setattr(tokens, "BLOCK_BYTES", 2_000)
+    monkeypatch.setattr(encoded, "BLOCK_BYTES", 2_000)
     files = prose_files(range(40)) | {
         "copy.txt": prose_files([3])["003.txt"],
         "page.pdf": pdf_of([["a page of a few words"]]),

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from forge.data import overlaps, task_work, tasks
+from forge.data import boilerplate, overlaps, paragraphs, task_work, tasks
 from forge.data.corpus import build_corpus
 from forge.data.document_steps import DOCUMENT_STEPS
 from forge.data.shingles import shingle_sets
 from forge.data.signatures import Known, known_of
 from forge.progress import SilentProgress
-from tests.data.builders import CORPUS, make_lake, prose, write_folder
+from tests.data.builders import CORPUS, make_lake, prose, rows, write_folder
 
 STEPS = ["repair", "exact_duplicates", "near_duplicates", "superseded", "redact"]
 
@@ -24,6 +26,7 @@ class Work:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.signatures = self.pairs = self.steps = 0
+        self.notes: Counter[str] = Counter()
         shingle, count, repair = shingle_sets, overlaps.Block.overlaps, DOCUMENT_STEPS["repair"]
 
         def shingled(texts: Any, *rest: Any) -> Any:
@@ -38,13 +41,27 @@ class Work:
             self.steps += len(drafts)
             return repair(drafts, parameters)
 
+        for module, name in (
+            (boilerplate, "edge_hashes"),
+            (paragraphs, "paragraph_hashes"),
+            (task_work, "read_stated"),
+        ):
+            monkeypatch.setattr(module, name, self.noting(name, getattr(module, name)))
         monkeypatch.setitem(DOCUMENT_STEPS, "repair", repaired)
         monkeypatch.setattr(task_work, "shingle_sets", shingled)
         monkeypatch.setattr(overlaps.Block, "overlaps", counted)
 
+    def noting(self, name: str, note: Any) -> Any:
+        def noted(text: str, *rest: Any) -> Any:
+            self.notes[name] += 1
+            return note(text, *rest)
+
+        return noted
+
     def take(self) -> tuple[int, int]:
         found = self.signatures, self.pairs
         self.signatures = self.pairs = self.steps = 0
+        self.notes.clear()
         return found
 
 
@@ -67,10 +84,12 @@ def near_copies(families: int, copies: int) -> dict[str, str | bytes]:
     return files
 
 
-def corpus(place: Path, name: str, known: Path | None, workers: int | None = None) -> Path:
+def corpus(
+    place: Path, name: str, known: Path | None, workers: int | None = None, steps: Sequence[str] = STEPS
+) -> Path:
     out = place / name
     out.mkdir()
-    parameters = CORPUS | {"curate": STEPS}
+    parameters = CORPUS | {"curate": list(steps), "min_paragraph_words": 20}
     build_corpus(place / "lake", parameters, out, SilentProgress(), workers, known=Known("so", known))
     return out
 
@@ -136,6 +155,39 @@ def test_what_went_and_what_changed_is_as_in_a_whole_pass(
 def test_workers_find_the_signatures_too(places: tuple[Path, Path, Path], work: Work) -> None:
     _, place, earlier = places
     assert content(corpus(place, "again", earlier, workers=2)) == content(corpus(place, "whole", None))
+
+
+def test_what_is_noted_of_a_text_is_noted_once(tmp_path: Path, work: Work) -> None:
+    steps = ("repair", "boilerplate", "exact_duplicates", "superseded", "paragraphs", "quality")
+    texts = {
+        f"{family:03}-v{part}.txt": text for family in range(40) for part, text in enumerate(versions(family))
+    }
+    more = {f"{family:03}-v0.txt": versions(family)[0] for family in range(40, 42)}
+    for name, files in (("one", texts), ("two", texts | more)):
+        write_folder(tmp_path / name / "in", files)
+        make_lake(tmp_path / name / "in", tmp_path / name / "lake")
+    earlier = corpus(tmp_path / "one", "corpus", None, steps=steps)
+    assert set(work.notes) == {"edge_hashes", "paragraph_hashes", "read_stated"}
+    work.take()
+    again = corpus(tmp_path / "two", "again", earlier, steps=steps)
+    assert work.notes == {"edge_hashes": 2, "paragraph_hashes": 2, "read_stated": 2}
+    whole = corpus(tmp_path / "two", "whole", None, steps=steps)
+    assert content(again) == content(whole)
+    reasons = {row["step"] for row in rows(whole / "set_aside.parquet")}
+    changes = {row["step"] for row in rows(whole / "changed.parquet")}
+    assert reasons == {"superseded"}
+    assert changes == {"boilerplate", "paragraphs"}
+
+
+def versions(family: int) -> list[str | bytes]:
+    """Return two versions of a document with a header, and with a paragraph that all documents have."""
+    shared, own = prose(77, 40), prose(1_000 + family, 200)
+    return [
+        "\n\n".join(
+            ["Handbook of the works", f"Version: {part}", own, shared, prose(family + part, 30), "The end"]
+        )
+        for part in (1, 2)
+    ]
 
 
 def test_the_earlier_corpus_that_shares_most_is_taken(places: tuple[Path, Path, Path]) -> None:

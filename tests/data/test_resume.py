@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from forge.data import batches, corpus, lake, passes, tables, tasks, tokens
+from forge.data import batches, corpus, encoded, lake, passes, tables, tasks, tokens
 from forge.data.task_work import run_task
 from forge.data.tasks import Task
 from forge.data.tokenizer import train_tokenizer
@@ -41,7 +41,7 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "BATCH_FILES", 4)
     monkeypatch.setattr(tables, "ROW_GROUP_ROWS", 5)
     monkeypatch.setattr(tasks, "BUCKET_BYTES", 2_000)
-    monkeypatch.setattr(tokens, "BLOCK_BYTES", 1_500)
+    monkeypatch.setattr(encoded, "BLOCK_BYTES", 1_500)
 
 
 Build = Callable[[Path, SilentProgress, Path], Any]

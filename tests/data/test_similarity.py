@@ -1,4 +1,7 @@
 import itertools
+import os
+import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -142,6 +145,39 @@ def test_sets_in_files_are_the_sets(tmp_path: Path) -> None:
     ]
     found = [(pairs.first.tolist(), pairs.second.tolist()) for pairs in similar_pairs(stored, 0.5)]
     assert found == [(pairs.first.tolist(), pairs.second.tolist()) for pairs in similar_pairs(sets, 0.5)]
+
+
+def mapped_kib(path: Path) -> int:
+    """Return what of a file is in this process's memory."""
+    found = own = 0
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
+            own = line.endswith(str(path))
+        elif own and line.startswith("Rss:"):
+            found += int(line.split()[1])
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel")
+def test_what_is_read_of_a_file_is_not_mapped_with_all_around_it(tmp_path: Path) -> None:
+    count, size = 1_000, 400
+    np.arange(count * size, dtype=np.uint64).tofile(tmp_path / "flat")
+    digests = np.arange(2 * count, dtype=np.uint64).reshape(-1, 2)
+    stored = Sets.in_files([], tmp_path / "flat", np.full(count, size), digests)
+    places = np.arange(0, count, 7)[::-1]
+    assert stored.gather(places).reshape(-1, size)[:, 0].tolist() == (places * size).tolist()
+    assert stored[3].tolist() == list(range(3 * size, 4 * size))
+    assert list(similar_pairs(stored, 0.5))
+    assert mapped_kib(tmp_path / "flat") == 0
+
+
+def test_a_file_cut_short_is_an_error(tmp_path: Path) -> None:
+    np.arange(10, dtype=np.uint64).tofile(tmp_path / "flat")
+    digests = np.zeros((2, 2), np.uint64)
+    stored = Sets.in_files([], tmp_path / "flat", np.array([5, 5]), digests)
+    os.truncate(tmp_path / "flat", 72)
+    with pytest.raises(OSError, match="shorter"):
+        stored.gather(np.array([1]))
 
 
 def with_new(sets: Sequence[set[int]], new: set[int], threshold: float) -> Found:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as parquet
 import pytest
 
-from forge.data import tokens as module
+from forge.data import encoded as module
 from forge.data.corpus import build_corpus
 from forge.data.encoding import load_tokenizer
 from forge.data.lake import build_lake

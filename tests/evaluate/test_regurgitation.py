@@ -14,7 +14,7 @@ import transformers
 
 from forge.data.corpus_tables import CORPUS
 from forge.data.loading import LEARNT, TokenShard
-from forge.data.tokens import SCHEMA
+from forge.data.token_tables import SCHEMA
 from forge.evaluate.regurgitation import (
     CONTINUED_TOKENS,
     PASSAGE_TOKENS,

@@ -1,0 +1,132 @@
+"""What tokens remember for the next ones: where the ids of each text are.
+
+    texts.npy    (5, n) uint64: hash of a text (two), its split, where its tokens begin there, how many they are with
+                 BOS and EOS; sorted by the hash
+    texts.json   how they were made: the code and the tokenizer
+
+A text that earlier tokens of the same tokenizer have is not encoded again. A tokenizer that was trained anew gives
+other ids to all texts, so this helps where it is a given one, or was not trained again.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from forge.data.loading import SPLITS
+from forge.data.sets import read_elements
+from forge.data.word_codes import Uint64
+
+TEXTS, HOW = "texts.npy", "texts.json"
+Tokens = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What the tokens before these know."""
+
+    how: str
+    """The code and the tokenizer."""
+    tokens: Path | None
+    """A tokens artifact."""
+
+
+def earlier_tokens(folders: Iterable[Path], how: str) -> Earlier:
+    """Return the newest of some tokens artifacts that was made in the same way, and is as it was written."""
+    dated = []
+    for folder in folders:
+        try:
+            if json.loads((folder / HOW).read_text(encoding="utf-8")) == how:
+                dated.append(((folder / HOW).stat().st_mtime_ns, folder))
+        except (OSError, ValueError):
+            continue
+    return Earlier(
+        how, next((folder for _, folder in sorted(dated, reverse=True) if _is_whole(folder)), None)
+    )
+
+
+def tokenizer_hash(tokenizer: Path) -> str:
+    """Return a hash of what a tokenizer artifact says of ids."""
+    digest = hashlib.sha256()
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        digest.update((tokenizer / name).read_bytes())
+    return digest.hexdigest()
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        told = json.loads((folder / "tokens.json").read_text(encoding="utf-8"))["sha256"]
+        for split in SPLITS:
+            with (folder / f"{split}.bin").open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != told[f"{split}.bin"]:
+                    return False
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return True
+
+
+def text_digest(content: bytes) -> bytes:
+    """Return what a text of these UTF-8 bytes is known by, 16 bytes."""
+    return hashlib.sha256(content).digest()[:16]
+
+
+class KnownTokens:
+    """The tokens of the texts that an artifact has."""
+
+    def __init__(self, folder: Path, dtype: np.dtype[Any]) -> None:
+        self._folder, self._dtype = folder, dtype
+        self._index: Uint64 = np.load(folder / TEXTS, mmap_mode="r")
+
+    def find(self, digests: Sequence[bytes]) -> list[Tokens | None]:
+        """Return the tokens of each of some texts, BOS and EOS included; None where they are not known."""
+        wanted = np.frombuffer(b"".join(digests), np.uint64).reshape(-1, 2)
+        found: list[Tokens | None] = [None] * len(digests)
+        if not self._index.shape[1]:
+            return found
+        # Two texts that share 64 bits of a hash: the second of them is encoded again.
+        places = np.minimum(np.searchsorted(self._index[0], wanted[:, 0]), self._index.shape[1] - 1)
+        there = (self._index[0, places] == wanted[:, 0]) & (self._index[1, places] == wanted[:, 1])
+        split_of, starts, counts = self._index[2:, places].astype(np.int64)
+        for number, split in enumerate(SPLITS):
+            mine = np.flatnonzero(there & (split_of == number))
+            flat = read_elements(self._folder / f"{split}.bin", starts[mine], counts[mine], self._dtype)
+            ends = np.cumsum(counts[mine])
+            for place, begin, end in zip(
+                mine.tolist(), (ends - counts[mine]).tolist(), ends.tolist(), strict=True
+            ):
+                found[place] = flat[begin:end]
+        return found
+
+
+@functools.lru_cache(maxsize=1)
+def known_tokens(folder: Path, dtype: np.dtype[Any]) -> KnownTokens:
+    """Return the tokens that an artifact has; they stay open in this process."""
+    return KnownTokens(folder, dtype)
+
+
+def remember(out: Path, how: str, places: Sequence[tuple[bytes, npt.NDArray[np.int64]]]) -> None:
+    """Write where the tokens of each text are.
+
+    Args:
+        out: a tokens artifact in the making.
+        how: as `Earlier` has it.
+        places: of each split in the order of SPLITS: the digests of some texts one after the other, and (2, n) where
+            the tokens of each begin and how many they are.
+    """
+    columns = []
+    for number, (digests, spans) in enumerate(places):
+        keys = np.frombuffer(digests, np.uint64).reshape(-1, 2).T
+        split = np.full((1, keys.shape[1]), number, np.uint64)
+        columns.append(np.concatenate([keys, split, spans.astype(np.uint64)]))
+    index = np.concatenate(columns, axis=1)
+    index = index[:, np.lexsort(index[::-1])]
+    np.save(out / TEXTS, index)
+    (out / HOW).write_text(json.dumps(how), encoding="utf-8")
