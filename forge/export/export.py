@@ -19,6 +19,7 @@ from typing import Any
 import safetensors
 
 import forge
+from forge.export.block_quantization import require_k_types
 from forge.export.checksums import write_checksums
 from forge.export.expressible import name_pre_tokenizer, read_chat_template, refuse_inexpressible
 from forge.export.gguf_file import write_gguf
@@ -62,6 +63,7 @@ def export_model(plan: Plan, trained: Trained, out: Path, progress: Progress) ->
     read_chat_template(_read(trained.tokenizer / "tokenizer_config.json"))
     makes_gguf = "gguf" in formats or "ollama" in formats
     require_llama_cpp(formats)
+    require_k_types(parameters["gguf_types"] if makes_gguf else ())
     template = go_template(trained.tokenizer) if "ollama" in formats else None
     evaluation = _read(trained.evaluation / "evaluation.json") if trained.evaluation else None
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from forge.data.tokenizer import PATTERNS
 from forge.errors import StageError
-from forge.export.gguf_tensors import GGUF_TYPES
+from forge.export.gguf_types import GGUF_TYPES
 from forge.plan.types import Plan
 
 DTYPES = ("bf16", "fp32")
