@@ -19,10 +19,8 @@ import numpy.typing as npt
 from gguf import GGMLQuantizationType
 
 from forge.errors import StageError
-from forge.export.gguf_types import K_TYPES
+from forge.export.gguf_types import K_BLOCK_VALUES, K_TYPES
 from forge.export.stored_tensors import Floats
-
-GGML_BLOCK_VALUES = 256
 
 
 def require_k_types(kinds: Sequence[str]) -> None:
@@ -44,7 +42,7 @@ def quantize_rows(rows: Floats, kind: GGMLQuantizationType) -> npt.NDArray[Any]:
 
     The bytes are those of llama.cpp's own quantizer without an importance matrix.
     """
-    if gguf.GGML_QUANT_SIZES[kind][0] < GGML_BLOCK_VALUES:
+    if gguf.GGML_QUANT_SIZES[kind][0] < K_BLOCK_VALUES:
         quantized: npt.NDArray[Any] = gguf.quantize(rows, kind)
         return quantized
     values = np.ascontiguousarray(rows, np.float32)

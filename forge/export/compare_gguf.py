@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -65,11 +66,24 @@ ROUNDING_BOUND = 0.2
 FREE_FIELDS = ("GGUF.kv_count", "GGUF.tensor_count", "GGUF.version", "general.file_type")
 
 
-def compare_gguf_tensors(path: Path, tensors: Mapping[str, torch.Tensor], config: dict[str, Any]) -> int:
+@dataclass(frozen=True, slots=True)
+class OpenFile:
+    """A GGUF file that is being looked at: reading its vocabulary takes seconds, and is done once."""
+
+    name: str
+    reader: GGUFReader
+
+    @classmethod
+    def of(cls, path: Path) -> OpenFile:
+        """Read where everything lies in the file."""
+        return cls(path.name, GGUFReader(path))
+
+
+def compare_gguf_tensors(file: OpenFile, tensors: Mapping[str, torch.Tensor], config: dict[str, Any]) -> int:
     """Return how many tensors of the file hold the trained values in the types they say.
 
     Args:
-        path: the file.
+        file: the file.
         tensors: the trained weights by transformers' names, as files hold them.
         config: the trained config.json.
 
@@ -77,35 +91,35 @@ def compare_gguf_tensors(path: Path, tensors: Mapping[str, torch.Tensor], config
         Mismatch: a value differs by more than its type makes it, or a tensor is on one side only.
     """
     unused = set(tensors)
-    found = GGUFReader(path).tensors
+    found = file.reader.tensors
     for tensor in found:
         sources = _sources(tensor.name, config)
         if absent := [name for name in sources if name not in tensors]:
-            raise Mismatch(f"{path.name}: {tensor.name}: the trained model has no {absent[0]}")
+            raise Mismatch(f"{file.name}: {tensor.name}: the trained model has no {absent[0]}")
         unused -= set(sources)
         trained = np.stack([tensors[name].float().numpy() for name in sources])
         trained = trained if "_exps." in tensor.name else trained[0]
         shape = tuple(int(extent) for extent in reversed(tensor.shape))
         if shape != trained.shape:
-            raise Mismatch(f"{path.name}: {tensor.name} is {list(shape)}, trained {list(trained.shape)}")
+            raise Mismatch(f"{file.name}: {tensor.name} is {list(shape)}, trained {list(trained.shape)}")
         data = tensor.data
         if config["model_type"] in PAIRED_WITH_NEIGHBOUR and re.search(r"\.attn_[qk]\.", tensor.name):
             heads = config["num_attention_heads" if ".attn_q." in tensor.name else "num_key_value_heads"]
             data = _halves(data, heads)
         if differing := _differing(data, trained, tensor.tensor_type):
-            raise Mismatch(f"{path.name}: {tensor.name}: {differing} of {trained.size} values differ")
+            raise Mismatch(f"{file.name}: {tensor.name}: {differing} of {trained.size} values differ")
     if unused:
-        raise Mismatch(f"{path.name}: {min(unused)} of the trained model is missing")
+        raise Mismatch(f"{file.name}: {min(unused)} of the trained model is missing")
     return len(found)
 
 
-def compare_gguf_fields(plain: Path, other: Path) -> int:
+def compare_gguf_fields(plain: OpenFile, other: OpenFile) -> int:
     """Return how many fields (shape, vocabulary, template) two files of a model share, all of them equal.
 
     Raises:
         Mismatch: names the first that differs.
     """
-    left, right = GGUFReader(plain).fields, GGUFReader(other).fields
+    left, right = plain.reader.fields, other.reader.fields
     for name in sorted((set(left) | set(right)) - set(FREE_FIELDS)):
         if name not in left or name not in right or left[name].contents() != right[name].contents():
             raise Mismatch(f"{other.name}: {name} is not that of {plain.name}")

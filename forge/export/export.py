@@ -23,11 +23,14 @@ from forge.export.block_quantization import require_k_types
 from forge.export.checksums import write_checksums
 from forge.export.expressible import name_pre_tokenizer, read_chat_template, refuse_inexpressible
 from forge.export.gguf_file import write_gguf
+from forge.export.gguf_tensors import gguf_tensors
+from forge.export.gguf_types import K_BLOCK_VALUES, K_TYPES, gguf_name
 from forge.export.hf_folder import open_to_readers, write_hf_folder, write_json
 from forge.export.llama_server import require_llama_cpp
 from forge.export.model_card import LICENSE, model_card
-from forge.export.modelfile import gguf_name, go_template, modelfile
+from forge.export.modelfile import go_template, modelfile
 from forge.export.proof import prove_gguf, prove_hf
+from forge.export.stored_tensors import stored_tensors
 from forge.plan.types import Plan
 from forge.progress import Progress
 
@@ -134,6 +137,14 @@ def _write_gguf_files(
         progress.note(f"writing {gguf_name(kind)}")
         hashes[gguf_name(kind)] = _write(plan, kind, pre_tokenizer, trained, folder)
         progress.advance()
+    if named := [gguf_name(kind) for kind in kinds if kind in K_TYPES]:
+        shapes = [tensor.shape for tensor in gguf_tensors(plan.model, stored_tensors(trained.train))]
+        matrices = [shape for shape in shapes if len(shape) > 1]
+        if odd := sum(shape[-1] % K_BLOCK_VALUES > 0 for shape in matrices):
+            progress.note(
+                f"{', '.join(named)}: {odd} of {len(matrices)} matrices have rows of no multiple of {K_BLOCK_VALUES} "
+                "values: kept in larger types, as llama.cpp does"
+            )
     return hashes
 
 

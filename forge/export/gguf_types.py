@@ -35,12 +35,19 @@ GGUF_TYPES = {
 K_TYPES = {"q6_k", "q5_k_m", "q4_k_m"}
 """Of blocks of 256 values; q5_k_m and q4_k_m are mixtures."""
 
+K_BLOCK_VALUES = 256
+
 SMALLER_BLOCKS = {
     GGMLQuantizationType.Q4_K: GGMLQuantizationType.Q5_0,
     GGMLQuantizationType.Q5_K: GGMLQuantizationType.Q5_1,
     GGMLQuantizationType.Q6_K: GGMLQuantizationType.Q8_0,
 }
 """What takes the place of a type whose blocks do not fit a row."""
+
+
+def gguf_name(kind: str) -> str:
+    """Return the name of the file of a type."""
+    return f"model-{kind}.gguf"
 
 
 def stored_type(name: str, shape: Sequence[int], kind: str, model: ModelPlan) -> GGMLQuantizationType:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from forge.errors import StageError
 from forge.export.chat_template import find_frames, load_chat_template
-from forge.export.gguf_types import GGUF_TYPES
+from forge.export.gguf_types import GGUF_TYPES, gguf_name
 from forge.export.gguf_vocabulary import read_vocabulary
 from forge.plan.types import ModelPlan
 
@@ -59,8 +59,3 @@ def modelfile(model: ModelPlan, kinds: list[str], tokenizer: Path, template: str
         context_tokens=model.max_sequence_length,
         license=license_text,
     )
-
-
-def gguf_name(kind: str) -> str:
-    """Return the name of the GGUF file of a type."""
-    return f"model-{kind}.gguf"

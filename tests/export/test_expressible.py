@@ -83,7 +83,7 @@ def test_other_models_are_refused(config: dict[str, Any], change: dict[str, Any]
     ("parameters", "words"),
     [
         ({"formats": ["hf", "onnx"]}, "'onnx' is not known: choose from hf, gguf, ollama"),
-        ({"gguf_types": ["q4_k"]}, "'q4_k' is not known: choose from f32, f16, bf16, q8_0"),
+        ({"gguf_types": ["q4_k"]}, "'q4_k' is not known: choose from f32, f16, bf16, q8_0, q6_k"),
         ({"dtype": "fp16"}, "'fp16' is not known"),
     ],
 )
