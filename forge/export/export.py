@@ -21,7 +21,7 @@ import safetensors
 import forge
 from forge.export.block_quantization import require_k_types
 from forge.export.checksums import write_checksums
-from forge.export.expressible import name_pre_tokenizer, read_chat_template, refuse_inexpressible
+from forge.export.expressible import find_pre_tokenizer, read_chat_template, refuse_inexpressible
 from forge.export.gguf_file import write_gguf
 from forge.export.gguf_tensors import gguf_tensors
 from forge.export.gguf_types import K_BLOCK_VALUES, K_TYPES, gguf_name
@@ -62,7 +62,9 @@ def export_model(plan: Plan, trained: Trained, out: Path, progress: Progress) ->
     parameters = plan.stage("export").parameters
     formats, dtype = parameters["formats"], parameters["dtype"]
     refuse_inexpressible(plan, _read(trained.train / "config.json"))
-    pre_tokenizer = name_pre_tokenizer(_read(trained.tokenizer / "tokenizer.json"), plan.model.vocab_size)
+    pre_tokenizer, unnamed = find_pre_tokenizer(
+        _read(trained.tokenizer / "tokenizer.json"), plan.model.vocab_size, formats
+    )
     read_chat_template(_read(trained.tokenizer / "tokenizer_config.json"))
     makes_gguf = "gguf" in formats or "ollama" in formats
     require_llama_cpp(formats)
@@ -75,11 +77,13 @@ def export_model(plan: Plan, trained: Trained, out: Path, progress: Progress) ->
     proof: dict[str, Any] = {}
     sums: dict[str, dict[str, str]] = {}
     versions = {"safetensors": safetensors.__version__}
+    if unnamed is not None:
+        progress.note(f"gguf and ollama would be refused: {unnamed}")
     if "hf" in formats:
         card = model_card(plan, dtype, evaluation, trained.steps)
         proof[HF_FOLDER] = _export_hf(plan, dtype, trained, card, out / HF_FOLDER, progress)
         sums[HF_FOLDER] = write_checksums(out / HF_FOLDER)
-    if makes_gguf:
+    if pre_tokenizer is not None and makes_gguf:
         hashes = _write_gguf_files(plan, kinds, pre_tokenizer, trained, out / GGUF_FOLDER, progress)
         if template is not None:
             text = modelfile(plan.model, kinds, trained.tokenizer, template, LICENSE)
