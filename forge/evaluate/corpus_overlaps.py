@@ -49,11 +49,11 @@ def overlaps_with_training(
         tempfile.TemporaryDirectory(prefix="forge-runs-") as scratch,
         make_pool(workers, total_bytes) as pool,
     ):
-        path = Path(scratch) / "runs.npz"
-        np.savez(path, **{str(width): some for width, some in wanted.runs.items()})
+        for width, some in wanted.runs.items():
+            np.save(Path(scratch) / f"{width}.npy", some)
 
         def place(block: CorpusBlock) -> tuple[Any, ...]:
-            return path, corpus, block.group, block.first, len(block.document_ids), task
+            return Path(scratch), corpus, block.group, block.first, len(block.document_ids), task
 
         blocks = corpus_blocks(corpus, "train", BLOCK_BYTES)
         done: Iterable[tuple[CorpusBlock, Held]]
@@ -67,13 +67,12 @@ def overlaps_with_training(
     return wanted.overlaps()
 
 
-def held_in_block(path: Path, corpus: Path, group: int, first: int, count: int, task: Task) -> Held:
-    """Return which of the runs in the file `path` the documents of a block hold."""
+def held_in_block(folder: Path, corpus: Path, group: int, first: int, count: int, task: Task) -> Held:
+    """Return which of the runs in the files of `folder` the documents of a block hold."""
     texts = block_texts(corpus, "train", group, first, count)
-    return held_runs(_wanted(path), [part for text in texts for part in message_texts(text, task)])
+    return held_runs(_wanted(folder), [part for text in texts for part in message_texts(text, task)])
 
 
 @functools.lru_cache(maxsize=1)
-def _wanted(path: Path) -> dict[int, Uint64]:
-    with np.load(path, allow_pickle=False) as file:
-        return {int(width): file[width] for width in file.files}
+def _wanted(folder: Path) -> dict[int, Uint64]:
+    return {int(path.stem): np.load(path, allow_pickle=False) for path in folder.glob("*.npy")}

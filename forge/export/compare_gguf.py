@@ -159,13 +159,13 @@ def _differing(data: npt.NDArray[Any], trained: Floats, kind: GGMLQuantizationTy
         # One of few steps for many values: a bound lets a wrong step pass, so they are rounded once more. That it is
         # a rounding at all is seen by a reader that the rounding has no part in.
         again = quantize_rows(trained.reshape(-1, trained.shape[-1]), kind)
-        blocks = trained.size // gguf.GGML_QUANT_SIZES[kind][0]
-        wrong = (data.reshape(blocks, -1) != again.reshape(blocks, -1)).any(axis=1).sum()
+        values = gguf.GGML_QUANT_SIZES[kind][0]
+        count = trained.size // values
+        wrong = int((data.reshape(count, -1) != again.reshape(count, -1)).any(axis=1).sum())
         error, scale = (
-            float(np.square(values, dtype=np.float64).mean()) for values in (stored - trained, trained)
+            float(np.square(some, dtype=np.float64).mean()) for some in (stored - trained, trained)
         )
-        is_near = error <= ROUNDING_BOUND**2 * scale
-        return int(wrong) * gguf.GGML_QUANT_SIZES[kind][0] if is_near else trained.size
+        return wrong * values if error <= ROUNDING_BOUND**2 * scale else trained.size
     if kind == GGMLQuantizationType.Q8_0:
         blocks, other = trained.reshape(-1, 32), stored.reshape(-1, 32)
         step = np.abs(blocks).max(axis=1, keepdims=True) / 127

@@ -10,7 +10,6 @@ Exit status 0: proven, the report holds the figures. 1: it holds `mismatch`, one
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import sys
@@ -32,6 +31,7 @@ from forge.export.held_out_sequences import held_out_sequences
 from forge.export.llama_server import LIKELY_TOKENS, PACKAGE, LlamaServer
 from forge.export.mismatch import Mismatch
 from forge.export.probe_sequences import SEQUENCE_LIMIT_TOKENS, probe_sequences
+from forge.export.proof import main_of
 from forge.export.reference import checkpoint_tensors, reference_model
 
 SEED = 20_253
@@ -111,23 +111,14 @@ def verify_gguf(train: Path, tokenizer: Path, tokens: Path, f32: Path, folder: P
 
 def main() -> int:
     """Run the proof that the command line asks for and return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m forge.export.verify_gguf", description=__doc__)
-    for name, meaning in (
-        ("train", "folder of the trained weights"),
-        ("tokenizer", "folder of the trained tokenizer"),
-        ("tokens", "folder of tokens, for those held out"),
-        ("f32", "GGUF file in fp32, SHA256SUMS beside it"),
-        ("gguf", "exported folder, SHA256SUMS in it"),
-        ("report", "JSON file to write"),
-    ):
-        parser.add_argument(f"--{name}", type=Path, required=True, help=meaning)
-    given = parser.parse_args()
-    try:
-        report = verify_gguf(given.train, given.tokenizer, given.tokens, given.f32, given.gguf)
-    except Mismatch as mismatch:
-        report = {"mismatch": str(mismatch)}
-    given.report.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    return 1 if "mismatch" in report else 0
+    paths = {
+        "train": "folder of the trained weights",
+        "tokenizer": "folder of the trained tokenizer",
+        "tokens": "folder of tokens, for those held out",
+        "f32": "GGUF file in fp32, SHA256SUMS beside it",
+        "gguf": "exported folder, SHA256SUMS in it",
+    }
+    return main_of(verify_gguf, __doc__, paths)
 
 
 def _check_bytes(path: Path) -> None:

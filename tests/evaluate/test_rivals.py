@@ -38,7 +38,7 @@ class Server(BaseHTTPRequestHandler):
             status, answer = 401, f"wrong key: {key}"
         if said == "elsewhere":
             self.send_response(302)
-            self.send_header("Location", f"http://127.0.0.1:{self.server.server_address[1]}/other")
+            self.send_header("Location", f"http://{self.headers['Host']}/other")
             self.end_headers()
             return
         if said == "strange":

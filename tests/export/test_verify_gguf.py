@@ -189,10 +189,9 @@ def test_the_probability_of_any_token_is_asked_for_by_itself(f32: Path) -> None:
     everything = server.next_log_probabilities(before, VOCAB_SIZE)
     likeliest = max(everything, key=lambda number: everything[number])
     for token in range(VOCAB_SIZE):  # among them the ends of a text, and bytes that are parts of characters
-        assert server.likeliest_and(before, token, VOCAB_SIZE) == (
-            likeliest,
-            pytest.approx(everything[token], abs=1e-5),
-        )
+        number, log_probability = server.likeliest_and(before, token, VOCAB_SIZE)
+        assert number == likeliest
+        assert log_probability == pytest.approx(everything[token], abs=1e-5)
 
 
 def test_another_rope_theta(trained: Path, tmp_path: Path) -> None:
