@@ -1,6 +1,6 @@
 """Memory that writing a GGUF file takes, beside the size of the largest tensor.
 
-    python -m benchmarks.gguf_memory [--model llama_1b] [--type q8_0]
+    python -m benchmarks.gguf_memory [--model llama_1b] [--type q8_0] [--folder /scratch]
 
 Writes a folder of random weights in the shape of a shipped model, then the GGUF file of it in a process of its own,
 and prints that process's peak resident memory. The target is twice the largest tensor as it lies on disk, and 200 MB.
@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from forge.export.gguf_types import GGUF_TYPES
 from forge.plan.model import plan_model
 from forge.plan.tensors import stored_tensors
 from forge.plan.types import ModelPlan
@@ -27,6 +28,8 @@ from forge.spec.compose import compose_spec
 
 TARGET_MORE_BYTES = 200_000_000
 BF16_BYTES = 2
+BLOCK_VALUES = 4_000_037
+"""Prime: the block begins elsewhere in each row."""
 VOCAB_SIZE, SEQUENCE_LENGTH = 32_768, 2_048
 
 WRITE = """
@@ -49,11 +52,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", default="llama_1b", help="an option of conf/model")
-    parser.add_argument("--type", default="q8_0", choices=("f32", "f16", "bf16", "q8_0"))
+    parser.add_argument("--type", default="q8_0", choices=tuple(GGUF_TYPES))
+    parser.add_argument(
+        "--folder", type=Path, help="where the files lie until the end; as large as the model"
+    )
     given = parser.parse_args()
     spec = compose_spec([f"model={given.model}"]).values
     model = plan_model(spec["model"], VOCAB_SIZE, SEQUENCE_LENGTH)
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory(dir=given.folder) as scratch:
         folder = Path(scratch)
         largest_bytes = _write_weights(model, folder / "model.safetensors")
         _write_tokenizer(model, folder)
@@ -80,19 +86,21 @@ def main() -> None:
 
 
 def _write_weights(model: ModelPlan, path: Path) -> int:
-    """Write random bf16 weights, one tensor at a time, and return the bytes of the largest."""
+    """Write random bf16 weights, the same block over and over, and return the bytes of the largest tensor."""
     shapes = stored_tensors(model)
     header, end = {}, 0
     for name, shape in shapes.items():
         begin, end = end, end + BF16_BYTES * math.prod(shape)
         header[name] = {"dtype": "BF16", "shape": list(shape), "data_offsets": [begin, end]}
     text = json.dumps(header).encode()
-    source = np.random.default_rng(0)
+    values = np.random.default_rng(0).standard_normal(BLOCK_VALUES, dtype=np.float32)
+    block = (values.view(np.uint32) >> 16).astype(np.uint16)
     with path.open("wb") as stream:
         stream.write(len(text).to_bytes(8, "little") + text)
         for shape in shapes.values():
-            values = source.standard_normal(math.prod(shape), dtype=np.float32)
-            stream.write((values.view(np.uint32) >> 16).astype(np.uint16).tobytes())
+            count = math.prod(shape)
+            for first in range(0, count, BLOCK_VALUES):
+                stream.write(block[: min(BLOCK_VALUES, count - first)].tobytes())
     return BF16_BYTES * max(map(math.prod, shapes.values()))
 
 

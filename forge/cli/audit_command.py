@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import sys
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
@@ -64,13 +63,10 @@ def audit(
 
 def _look(paths: list[str], asked: int | None) -> dict[str, Any]:
     from forge.data.audit.audit import audit as look
-    from forge.run.display import make_display
+    from forge.run.display import shown_alone
 
-    stage = make_display(sys.stderr, quiet=False).stage("audit")
-    try:
+    with shown_alone("audit") as stage:
         return look(paths, date.today(), asked, stage)
-    finally:
-        stage.close()
 
 
 def _parameters(text: str) -> int:

@@ -76,7 +76,9 @@ def compile_spec(spec: Spec, machine: Machine, needs_data: bool, shared: Shared 
         raise SpecError(*missing)
     try:
         values, initial = _initial(spec.values, lambda key: spec.origins[key][0].order >= 0)
-        plan = compile_plan(values, spec.choices["hardware"], machine, sources, initial)
+        plan = compile_plan(
+            values, spec.choices["hardware"], machine, sources, initial, _rival_sha256(values)
+        )
         hardware = resolve_hardware(spec.values["hardware"], spec.choices["hardware"], machine)
     except SpecError as error:
         raise SpecError(*(located(spec, line) for line in error.lines)) from None
@@ -104,7 +106,7 @@ def recompile(plan: Plan, machine: Machine, where: str) -> tuple[Plan, Hardware]
         raise SpecError(*(line.replace(_SET_ANOTHER, _PUT_IT_THERE) for line in missing))
     try:
         values, initial = _initial(plan.spec, lambda _: True)
-        now = compile_plan(values, plan.layout.hardware, machine, sources, initial)
+        now = compile_plan(values, plan.layout.hardware, machine, sources, initial, _rival_sha256(values))
         return now, resolve_hardware(plan.spec["hardware"], plan.layout.hardware, machine)
     except SpecError as error:
         raise SpecError(*(f"{where}: {line}" for line in error.lines)) from None
@@ -140,6 +142,17 @@ def _initial(
     source = SourcePlan(str(pretrained.folder), found.files, found.bytes, found.sha256)
     values = continue_from(values, pretrained, is_pinned)
     return values, InitialWeights(source, pretrained.vocab_size)
+
+
+def _rival_sha256(values: dict[str, Any]) -> str | None:
+    """Return the hash of the model that `evaluate.rival_folder` names; None where it is not there: a run says so."""
+    folder = values["evaluate"]["rival_folder"]
+    if folder is None:
+        return None
+    try:
+        return fingerprint_model(Path(folder), source_hashes()).sha256
+    except StageError:
+        return None
 
 
 def _sources(

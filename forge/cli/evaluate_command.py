@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -30,14 +29,11 @@ def evaluate(
         show_evaluation(make_console(), evaluation_of(run).summary)
         return
 
-    from forge.run.display import make_display
+    from forge.run.display import shown_alone
     from forge.run.evaluate_run import evaluate_run
 
-    stage = make_display(sys.stderr, quiet=False).stage("evaluate")
-    try:
+    with shown_alone("evaluate") as stage:
         found = evaluate_run(run, on, stage)
-    finally:
-        stage.close()
     console = make_console()
     show_given(console, found.content)
     console.print(f"written to {found.folder}", markup=False, soft_wrap=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -29,15 +28,12 @@ def export(
 
     from forge.cli.console import make_console
     from forge.cli.run_view import model_folder, show_use
-    from forge.run.display import make_display
+    from forge.run.display import shown_alone
     from forge.run.export_run import export_run
     from forge.run.headlines import headline
 
-    stage = make_display(sys.stderr, quiet=False).stage("export")
-    try:
+    with shown_alone("export") as stage:
         artifact = export_run(run, formats, stage)
-    finally:
-        stage.close()
     console = make_console()
     console.print(headline(artifact), markup=False, soft_wrap=True)
     console.print(f"model: {model_folder(artifact.folder)}", markup=False, soft_wrap=True)

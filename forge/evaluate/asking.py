@@ -44,7 +44,7 @@ def ask_model(model: TrainedModel, questions: Sequence[Question], progress: Prog
         model.network,
         prompts,
         lambda ids: str(tokenizer.decode(ids, skip_special_tokens=True)),
-        end_ids=_ends(model),
+        end_ids=reply_ends(model.tokenizer, model.is_chat),
         one_line=not model.is_chat,
         reply_tokens=model.reply_tokens,
         context_tokens=model.context_tokens,
@@ -92,8 +92,14 @@ def contrast(
     return found
 
 
-def _ends(model: TrainedModel) -> frozenset[int]:
-    ends: set[int | None] = {Encoder(model.tokenizer).special.eos}
-    if model.is_chat:
-        ends.add(load_tokenizer(model.tokenizer).token_to_id(ChatEncoder(model.tokenizer).answer_end()))
+def reply_ends(tokenizer: Path, is_chat: bool) -> frozenset[int]:
+    """Return the ids that end what a model writes: that of the end of a document, and where it chats, of a turn.
+
+    Args:
+        tokenizer: folder of its tokenizer.
+        is_chat: whether it was trained on conversations.
+    """
+    ends: set[int | None] = {Encoder(tokenizer).special.eos}
+    if is_chat:
+        ends.add(load_tokenizer(tokenizer).token_to_id(ChatEncoder(tokenizer).answer_end()))
     return frozenset(end for end in ends if end is not None)

@@ -10,19 +10,19 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from forge.data.shingles import runs
-from forge.data.word_codes import Uint64, WordCodes, word_codes
-from forge.progress import Progress
+from forge.data.word_codes import Uint64, word_codes
 
 LONGEST_RUN_WORDS = 13
 SHORTEST_RUN_WORDS = 5
-BATCH_DOCUMENTS = 256
+
+Held = dict[int, npt.NDArray[np.intp]]
+"""By width, the places in `Wanted.runs` of the runs that some documents hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,36 +40,52 @@ class Overlap:
         return self.runs_found > 0
 
 
-class Runs:
-    """The runs of words of some texts: what is held in memory, whatever the size of the training corpus."""
+class Wanted:
+    """The runs of words of sets of texts: what is held in memory, whatever the size of the training corpus."""
 
-    def __init__(self, texts: Sequence[str]) -> None:
+    def __init__(self, sets: Mapping[str, Sequence[str]]) -> None:
+        """Args: `sets`, texts by the name of their set."""
         by_width: defaultdict[int, list[Uint64]] = defaultdict(list)
-        self._own: list[tuple[int, Uint64]] = []
-        for words in word_codes(texts):
-            width = min(len(words), LONGEST_RUN_WORDS)
-            own = (
-                np.unique(runs(words.codes, width)) if width >= SHORTEST_RUN_WORDS else np.empty(0, np.uint64)
-            )
-            self._own.append((width, own))
-            by_width[width].append(own)
-        self._runs = {width: np.unique(np.concatenate(each)) for width, each in by_width.items()}
-        self._found = {width: np.zeros(len(each), np.bool_) for width, each in self._runs.items()}
+        self._own: dict[str, list[tuple[int, Uint64]]] = {}
+        for name, texts in sets.items():
+            own = self._own[name] = [_runs_of(words.codes) for words in word_codes(texts)]
+            for width, hashes in own:
+                by_width[width].append(hashes)
+        self.runs = {width: np.unique(np.concatenate(each)) for width, each in by_width.items()}
+        """By width, sorted."""
+        self._found = {width: np.zeros(len(each), np.bool_) for width, each in self.runs.items()}
 
-    def look_up(self, words: WordCodes) -> None:
-        """Note which runs the words of a training document hold."""
-        for width, wanted in self._runs.items():
-            if len(wanted) and len(words) >= width:
-                places, held = _places(wanted, runs(words.codes, width))
-                self._found[width][places[held]] = True
+    def note(self, held: Held) -> None:
+        """Note what `held_runs` found in some documents."""
+        for width, places in held.items():
+            self._found[width][places] = True
 
-    def overlaps(self) -> list[Overlap]:
-        """Return what was found of each text, in their order."""
-        found = []
-        for width, own in self._own:
-            places, _ = _places(self._runs[width], own)
-            found.append(Overlap(len(own), int(self._found[width][places].sum())))
-        return found
+    def overlaps(self) -> dict[str, list[Overlap]]:
+        """Return what was noted of each text of each set, in their order."""
+        return {
+            name: [
+                Overlap(len(hashes), int(self._found[width][_places(self.runs[width], hashes)[0]].sum()))
+                for width, hashes in own
+            ]
+            for name, own in self._own.items()
+        }
+
+
+def held_runs(wanted: Mapping[int, Uint64], documents: Iterable[str]) -> Held:
+    """Return the places of the runs in `wanted`, sorted and by width, that some of `documents` holds."""
+    held: defaultdict[int, list[npt.NDArray[np.intp]]] = defaultdict(list)
+    for words in word_codes(list(documents)):
+        for width, some in wanted.items():
+            if len(some) and len(words) >= width:
+                places, is_held = _places(some, runs(words.codes, width))
+                held[width].append(places[is_held])
+    return {width: np.unique(np.concatenate(each)) for width, each in held.items()}
+
+
+def _runs_of(codes: Uint64) -> tuple[int, Uint64]:
+    """Return the width of the runs of a text, and which they are; none of one that is too short to tell."""
+    width = min(len(codes), LONGEST_RUN_WORDS)
+    return width, np.unique(runs(codes, width)) if width >= SHORTEST_RUN_WORDS else np.empty(0, np.uint64)
 
 
 def _places(wanted: Uint64, hashes: Uint64) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
@@ -79,26 +95,6 @@ def _places(wanted: Uint64, hashes: Uint64) -> tuple[npt.NDArray[np.intp], npt.N
     places = np.searchsorted(wanted, hashes)
     places[places == len(wanted)] = 0
     return places, wanted[places] == hashes
-
-
-def find_overlaps(
-    sets: Mapping[str, Sequence[str]], training: Iterable[str], progress: Progress
-) -> dict[str, list[Overlap]]:
-    """Return for each text of each evaluation set what `training` has of it, in one pass over `training`.
-
-    Args:
-        sets: texts by the name of their set.
-        training: the documents trained on.
-        progress: told of bytes, of a phase that the caller began.
-    """
-    held = {name: Runs(texts) for name, texts in sets.items()}
-    documents = iter(training)
-    while some := list(islice(documents, BATCH_DOCUMENTS)):
-        for words in word_codes(some):
-            for one in held.values():
-                one.look_up(words)
-        progress.advance(sum(len(text.encode()) for text in some))
-    return {name: one.overlaps() for name, one in held.items()}
 
 
 def summarize(overlaps: Sequence[Overlap]) -> dict[str, Any]:

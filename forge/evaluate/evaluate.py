@@ -20,6 +20,7 @@ from forge.data.loading import TokenShard
 from forge.data.pairs import Reference
 from forge.errors import StageError
 from forge.evaluate import baselines
+from forge.evaluate.asking import reply_ends
 from forge.evaluate.by_document import write_losses
 from forge.evaluate.closed_book import ask_questions
 from forge.evaluate.examined import Examined, examine
@@ -103,7 +104,7 @@ def evaluate_model(
             progress,
         ),
         "sequence_length": plan.schedule.sequence_length,
-        "samples": _samples(plan, model, tokenizer, facts["eos_id"], progress),
+        "samples": _samples(plan, model, tokenizer, progress),
         "baselines": _baselines(tokens, corpus, examined, facts["vocab_size"], progress),
         "contamination": examined.contamination,
         "regurgitation": _regurgitation(plan, model, corpus, tokens, progress),
@@ -140,10 +141,11 @@ def load_model(train: Path, device: str) -> Any:
     return model.to(torch.device(device)).eval()
 
 
-def _samples(plan: Plan, model: Any, folder: Path, eos_id: int, progress: Progress) -> list[dict[str, str]]:
+def _samples(plan: Plan, model: Any, folder: Path, progress: Progress) -> list[dict[str, str]]:
     parameters = plan.stage("evaluate").parameters
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     chat = None if plan.schedule.task == "pretrain" else ChatEncoder(folder)
+    ends = reply_ends(folder, chat is not None)
     progress.start(len(parameters["prompts"]), "prompts")
     samples = []
     for prompt in parameters["prompts"]:
@@ -152,7 +154,7 @@ def _samples(plan: Plan, model: Any, folder: Path, eos_id: int, progress: Progre
             tokenizer,
             prompt,
             prompt_ids=None if chat is None else chat.opening([Message("user", prompt)]),
-            eos_id=eos_id,
+            end_ids=ends,
             context_tokens=plan.model.max_sequence_length,
             sample_tokens=parameters["sample_tokens"],
             temperature=parameters["sample_temperature"],

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from forge.data.corpus_rows import corpus_rows, split_bytes
 from forge.data.loading import TokenShard
 from forge.errors import StageError
-from forge.evaluate.contamination import LONGEST_RUN_WORDS, Overlap, find_overlaps, summarize
+from forge.evaluate.contamination import LONGEST_RUN_WORDS, Overlap, summarize
+from forge.evaluate.corpus_overlaps import overlaps_with_training
 from forge.evaluate.held_out import HeldOut, select_held_out, without_documents
 from forge.evaluate.question_set import choose, read_all
 from forge.evaluate.questions import SEEN, Question
-from forge.evaluate.texts import held_out_texts, message_texts
+from forge.evaluate.texts import held_out_texts
 from forge.plan.types import Task
 from forge.progress import Progress
 
@@ -86,16 +86,6 @@ def question_texts(questions: Sequence[Question]) -> dict[str, list[str]]:
         kind: [question.text for question in questions if question.kind == kind]
         for kind in dict.fromkeys(question.kind for question in questions)
     }
-
-
-def overlaps_with_training(
-    sets: Mapping[str, Sequence[str]], corpus: Path, task: Task, progress: Progress
-) -> dict[str, list[Overlap]]:
-    """Return what the training text has of each text of some sets; of conversations each message is a text."""
-    progress.note("looking for runs of words of the evaluation in the training text")
-    progress.start(split_bytes(corpus, "train"), "bytes")
-    training = (text for row in corpus_rows(corpus, "train") for text in message_texts(row.text, task))
-    return find_overlaps(sets, training, progress)
 
 
 def describe(overlaps: Mapping[str, Sequence[Overlap]]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from forge.data.corpus_rows import corpus_rows, split_bytes
 from forge.evaluate.questions import Question
 from forge.evaluate.retrieval import MOST_BYTES, Found, Retrieval
-from forge.evaluate.rivals import ask_endpoint, ask_folder, prompt_of
+from forge.evaluate.rivals import api_key_of, ask_endpoint, ask_folder, prompt_of
 from forge.progress import Progress
 
 RETRIEVAL, RIVAL, RIVAL_READING = OPPONENTS = ("retrieval", "rival", "rival_reading")
@@ -27,7 +27,8 @@ def ask_opponents(
 
     Args:
         questions: to be asked.
-        parameters: the evaluate stage's: retrieval, rival_endpoint, rival_model, rival_folder, answer_tokens.
+        parameters: the evaluate stage's: retrieval, rival_endpoint, rival_api_key_env,
+            rival_model, rival_folder, answer_tokens.
         corpus: whose training text is searched.
         device: of a general model in a folder.
         progress: told of passages and questions.
@@ -59,5 +60,7 @@ def ask_opponents(
 def _ask(parameters: Mapping[str, Any], prompts: list[str], device: str, progress: Progress) -> list[str]:
     address, tokens = parameters["rival_endpoint"], parameters["answer_tokens"]
     if address is not None:
-        return ask_endpoint(address, parameters["rival_model"], prompts, tokens, progress)
+        return ask_endpoint(
+            address, parameters["rival_model"], prompts, tokens, progress, api_key_of(parameters)
+        )
     return ask_folder(Path(parameters["rival_folder"]), device, prompts, tokens, progress)

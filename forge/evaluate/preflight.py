@@ -8,13 +8,15 @@ from typing import Any
 
 from forge.errors import StageError
 from forge.evaluate.question_set import read_all
+from forge.evaluate.rivals import api_key_of
 from forge.evaluate.tasks import require_lm_eval
 
 
 def check_evaluation(parameters: Mapping[str, Any]) -> None:
-    """Raise StageError where a file that the evaluate stage's `parameters` name cannot be used."""
+    """Raise StageError where a file or key that the evaluate stage's `parameters` name cannot be used."""
     read_all(parameters)
     require_lm_eval(parameters["tasks"])
+    api_key_of(parameters)
     folder = parameters["rival_folder"]
     if folder is not None and not (Path(folder) / "config.json").is_file():
         raise StageError(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,28 @@ _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """To the address that the user gave, whatever proxy the environment names."""
 
 
+def api_key_of(parameters: Mapping[str, Any]) -> str | None:
+    """Return the key in the environment variable that the evaluate stage's parameters name; None where they name none.
+
+    Raises:
+        StageError: the environment does not have it, or it holds what no header can.
+    """
+    name = parameters.get("rival_api_key_env")
+    if name is None:
+        return None
+    key = os.environ.get(name, "").strip()
+    if not key:
+        raise StageError(
+            f"evaluate.rival_api_key_env: {name}: is not set in this environment: export it, then give the same "
+            "command again"
+        )
+    if not (key.isascii() and key.isprintable()):
+        raise StageError(
+            f"evaluate.rival_api_key_env: {name}: holds characters that no key has: export the key alone"
+        )
+    return key
+
+
 def prompt_of(question: str, passages: Sequence[str]) -> str:
     """Return what a general model is asked, with what it may read before the question."""
     if not passages:
@@ -35,7 +58,12 @@ def prompt_of(question: str, passages: Sequence[str]) -> str:
 
 
 def ask_endpoint(
-    address: str, model: str, prompts: Sequence[str], reply_tokens: int, progress: Progress
+    address: str,
+    model: str,
+    prompts: Sequence[str],
+    reply_tokens: int,
+    progress: Progress,
+    api_key: str | None = None,
 ) -> list[str]:
     """Return the replies of a server to each prompt, one request each, at temperature 0.
 
@@ -45,6 +73,7 @@ def ask_endpoint(
         prompts: as the user's message, after INSTRUCTION as the system's.
         reply_tokens: most tokens of a reply.
         progress: told of questions.
+        api_key: sent as a bearer token, to that address alone; None sends none.
 
     Raises:
         StageError: no answer, or none that is one of a chat.
@@ -61,7 +90,7 @@ def ask_endpoint(
             "temperature": 0,
             "max_tokens": reply_tokens,
         }
-        replies.append(_post(f"{address.rstrip('/')}/chat/completions", content))
+        replies.append(_post(f"{address.rstrip('/')}/chat/completions", content, api_key))
         progress.advance()
     return replies
 
@@ -118,11 +147,14 @@ def ask_folder(
     )
 
 
-def _post(url: str, content: dict[str, Any]) -> str:
+def _post(url: str, content: dict[str, Any], api_key: str | None) -> str:
     where = "evaluate.rival_endpoint"
     request = urllib.request.Request(
         url, json.dumps(content).encode(), {"Content-Type": "application/json"}, method="POST"
     )
+    if api_key is not None:
+        # Not among those that follow a redirection to somebody else.
+        request.add_unredirected_header("Authorization", f"Bearer {api_key}")
     try:
         with _DIRECT.open(request, timeout=TIMEOUT_S) as response:
             answer = json.load(response)
@@ -130,6 +162,8 @@ def _post(url: str, content: dict[str, Any]) -> str:
     except urllib.error.HTTPError as error:
         with error:
             said = error.read(300).decode(errors="replace").replace("\n", " ")
+        if api_key is not None:
+            said = said.replace(api_key, "***")  # servers repeat what they refuse, and this goes into logs
         raise StageError(f"{where}: {url}: answers {error.code} ({said}): see that server's log") from None
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error

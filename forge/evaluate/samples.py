@@ -19,7 +19,7 @@ def continue_prompt(
     prompt: str,
     *,
     prompt_ids: list[int] | None = None,
-    eos_id: int,
+    end_ids: frozenset[int],
     context_tokens: int,
     sample_tokens: int,
     temperature: float,
@@ -27,14 +27,14 @@ def continue_prompt(
 ) -> str:
     """Return the text that follows `prompt`, without the prompt.
 
-    Stops at `eos_id`, after `sample_tokens` tokens, or when prompt and text fill the context.
+    Stops before one of `end_ids`, after `sample_tokens` tokens, or when prompt and text fill the context.
 
     Args:
         model: a causal language model of transformers.
         tokenizer: the trained tokenizer; its post-processor begins the prompt.
         prompt: any text.
         prompt_ids: how it is put to the model; None: as the beginning of a document.
-        eos_id: id of the token that ends a document.
+        end_ids: ids of the tokens that end a document, or a turn of a chat.
         context_tokens: longest sequence the model was trained on.
         sample_tokens: most tokens to write.
         temperature: 0 takes the likeliest token each time; else tokens are drawn from softmax(logits / temperature).
@@ -59,7 +59,7 @@ def continue_prompt(
     while len(written) < room_tokens:
         logits = model(input_ids=ids, use_cache=True, **cache).logits
         token = _choose(logits[0, -1].float().cpu(), temperature, generator)
-        if token == eos_id:
+        if token in end_ids:
             break
         written.append(token)
         ids = torch.tensor([[token]], device=device)

@@ -19,14 +19,18 @@ from typing import Any
 import safetensors
 
 import forge
+from forge.export.block_quantization import require_k_types
 from forge.export.checksums import write_checksums
-from forge.export.expressible import name_pre_tokenizer, read_chat_template, refuse_inexpressible
+from forge.export.expressible import find_pre_tokenizer, read_chat_template, refuse_inexpressible
 from forge.export.gguf_file import write_gguf
+from forge.export.gguf_tensors import gguf_tensors
+from forge.export.gguf_types import K_BLOCK_VALUES, K_TYPES, gguf_name
 from forge.export.hf_folder import open_to_readers, write_hf_folder, write_json
 from forge.export.llama_server import require_llama_cpp
 from forge.export.model_card import LICENSE, model_card
-from forge.export.modelfile import gguf_name, go_template, modelfile
+from forge.export.modelfile import go_template, modelfile
 from forge.export.proof import prove_gguf, prove_hf
+from forge.export.stored_tensors import stored_tensors
 from forge.plan.types import Plan
 from forge.progress import Progress
 
@@ -58,10 +62,13 @@ def export_model(plan: Plan, trained: Trained, out: Path, progress: Progress) ->
     parameters = plan.stage("export").parameters
     formats, dtype = parameters["formats"], parameters["dtype"]
     refuse_inexpressible(plan, _read(trained.train / "config.json"))
-    pre_tokenizer = name_pre_tokenizer(_read(trained.tokenizer / "tokenizer.json"), plan.model.vocab_size)
+    pre_tokenizer, unnamed = find_pre_tokenizer(
+        _read(trained.tokenizer / "tokenizer.json"), plan.model.vocab_size, formats
+    )
     read_chat_template(_read(trained.tokenizer / "tokenizer_config.json"))
     makes_gguf = "gguf" in formats or "ollama" in formats
     require_llama_cpp(formats)
+    require_k_types(parameters["gguf_types"] if makes_gguf else ())
     template = go_template(trained.tokenizer) if "ollama" in formats else None
     evaluation = _read(trained.evaluation / "evaluation.json") if trained.evaluation else None
 
@@ -70,11 +77,13 @@ def export_model(plan: Plan, trained: Trained, out: Path, progress: Progress) ->
     proof: dict[str, Any] = {}
     sums: dict[str, dict[str, str]] = {}
     versions = {"safetensors": safetensors.__version__}
+    if unnamed is not None:
+        progress.note(f"gguf and ollama would be refused: {unnamed}")
     if "hf" in formats:
         card = model_card(plan, dtype, evaluation, trained.steps)
         proof[HF_FOLDER] = _export_hf(plan, dtype, trained, card, out / HF_FOLDER, progress)
         sums[HF_FOLDER] = write_checksums(out / HF_FOLDER)
-    if makes_gguf:
+    if pre_tokenizer is not None and makes_gguf:
         hashes = _write_gguf_files(plan, kinds, pre_tokenizer, trained, out / GGUF_FOLDER, progress)
         if template is not None:
             text = modelfile(plan.model, kinds, trained.tokenizer, template, LICENSE)
@@ -132,6 +141,14 @@ def _write_gguf_files(
         progress.note(f"writing {gguf_name(kind)}")
         hashes[gguf_name(kind)] = _write(plan, kind, pre_tokenizer, trained, folder)
         progress.advance()
+    if named := [gguf_name(kind) for kind in kinds if kind in K_TYPES]:
+        shapes = [tensor.shape for tensor in gguf_tensors(plan.model, stored_tensors(trained.train))]
+        matrices = [shape for shape in shapes if len(shape) > 1]
+        if odd := sum(shape[-1] % K_BLOCK_VALUES > 0 for shape in matrices):
+            progress.note(
+                f"{', '.join(named)}: {odd} of {len(matrices)} matrices have rows of no multiple of {K_BLOCK_VALUES} "
+                "values: kept in larger types, as llama.cpp does"
+            )
     return hashes
 
 

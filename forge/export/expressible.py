@@ -7,12 +7,13 @@ drift), so a thing that cannot be said in every reader's words must not be expor
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from forge.data.tokenizer import PATTERNS
 from forge.errors import StageError
-from forge.export.gguf_tensors import GGUF_TYPES
+from forge.export.gguf_types import GGUF_TYPES
 from forge.plan.types import Plan
 
 DTYPES = ("bf16", "fp32")
@@ -93,7 +94,7 @@ def refuse_given_tokenizer(plan: Plan) -> None:
     """Check the tokenizer that a plan takes as it is, where it takes one: before a training and not after it.
 
     Raises:
-        StageError: as `name_pre_tokenizer`; what can't be read is left to the stage that takes it.
+        StageError: as `find_pre_tokenizer`; what can't be read is left to the stage that takes it.
     """
     given = plan.stage("tokenizer").parameters.get("path")
     if given is None:
@@ -102,14 +103,45 @@ def refuse_given_tokenizer(plan: Plan) -> None:
         content = json.loads((Path(given) / "tokenizer.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return
-    name_pre_tokenizer(content, plan.model.vocab_size)
+    find_pre_tokenizer(content, plan.model.vocab_size, plan.stage("export").parameters["formats"])
 
 
-def name_pre_tokenizer(tokenizer: dict[str, Any], vocab_size: int) -> str:
+def find_pre_tokenizer(
+    tokenizer: dict[str, Any], vocab_size: int, formats: Sequence[str]
+) -> tuple[str | None, str | None]:
+    """Return the name servers have for the pre-tokenizer of a parsed tokenizer.json, and why it has none.
+
+    A Hugging Face folder has the whole tokenizer.json, and needs no name.
+
+    Raises:
+        StageError: as `name_pre_tokenizer`, where one of `formats` needs the name, or the tokenizer has ids that the
+            model has no row for.
+    """
+    ids = [*((tokenizer.get("model") or {}).get("vocab") or {}).values()] if _has_ids(tokenizer) else []
+    ids += [token["id"] for token in tokenizer.get("added_tokens", [])]
+    if max(ids, default=0) >= vocab_size:
+        raise StageError(
+            f"export: tokenizer.json has id {max(ids)}, the model only {vocab_size} rows: "
+            "export with the tokenizer it was trained with"
+        )
+    try:
+        return name_pre_tokenizer(tokenizer), None
+    except StageError as refusal:
+        if set(formats) - {"hf"}:
+            raise
+        return None, str(refusal).removeprefix("export: ")
+
+
+def _has_ids(tokenizer: dict[str, Any]) -> bool:
+    """Return whether the vocabulary gives each token its id; that of a Unigram model is a list."""
+    return isinstance((tokenizer.get("model") or {}).get("vocab"), dict)
+
+
+def name_pre_tokenizer(tokenizer: dict[str, Any]) -> str:
     """Return the name servers have for the pre-tokenizer of a parsed tokenizer.json ('qwen2').
 
     Raises:
-        StageError: the tokenizer is not a byte-level BPE of that structure, or has ids the model has no row for.
+        StageError: the tokenizer is not a byte-level BPE of that structure.
     """
     model = tokenizer.get("model") or {}
     if model.get("type") != "BPE" or model.get("byte_fallback") or model.get("dropout"):
@@ -137,12 +169,6 @@ def name_pre_tokenizer(tokenizer: dict[str, Any], vocab_size: int) -> str:
     for added in tokenizer.get("added_tokens", []):
         if any(added.get(flag) for flag in ("lstrip", "rstrip", "single_word")):
             raise _unknown(f"added token {added.get('content')!r}", "matched with conditions", "as it is")
-    ids = [*model["vocab"].values(), *(token["id"] for token in tokenizer.get("added_tokens", []))]
-    if max(ids) >= vocab_size:
-        raise StageError(
-            f"export: tokenizer.json has id {max(ids)}, the model only {vocab_size} rows: "
-            "export with the tokenizer it was trained with"
-        )
     return name
 
 
@@ -160,5 +186,6 @@ def read_chat_template(config: dict[str, Any]) -> str | None:
 
 def _unknown(what: str, found: object, wanted: str) -> StageError:
     return StageError(
-        f"export: tokenizer.json: {what} is {found}, not {wanted}: train the tokenizer with forge"
+        f"export: tokenizer.json: {what} is {found}, not {wanted}: train the tokenizer with forge, or export to hf "
+        "alone"
     )

@@ -9,20 +9,15 @@ from typing import Any, BinaryIO
 
 import gguf
 import numpy as np
-from gguf import GGMLQuantizationType, GGUFWriter, LlamaFileType
+from gguf import GGMLQuantizationType, GGUFWriter
 from gguf.gguf_writer import WriterState
 
-from forge.export.gguf_tensors import ARCHITECTURES, GGUF_TYPES, GGUFTensor, gguf_tensors
+from forge.export.block_quantization import quantize_rows
+from forge.export.gguf_tensors import ARCHITECTURES, GGUFTensor, gguf_tensors
+from forge.export.gguf_types import GGUF_TYPES, stored_type
 from forge.export.gguf_vocabulary import Vocabulary, read_vocabulary
 from forge.export.stored_tensors import stored_tensors
 from forge.plan.types import ModelPlan
-
-FILE_TYPES = {
-    "f32": LlamaFileType.ALL_F32,
-    "f16": LlamaFileType.MOSTLY_F16,
-    "bf16": LlamaFileType.MOSTLY_BF16,
-    "q8_0": LlamaFileType.MOSTLY_Q8_0,
-}
 
 
 def write_gguf(
@@ -41,12 +36,12 @@ def write_gguf(
     """
     writer: Any = GGUFWriter(None, gguf.MODEL_ARCH_NAMES[ARCHITECTURES[model.family]])
     writer.add_name(name)
-    writer.add_file_type(FILE_TYPES[kind])
+    writer.add_file_type(GGUF_TYPES[kind].number)
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
     _add_shape(writer, model)
     _add_vocabulary(writer, read_vocabulary(tokenizer, model.vocab_size), pre_tokenizer)
     tensors = gguf_tensors(model, stored_tensors(train))
-    types = [tensor.stored_as(GGUF_TYPES[kind]) for tensor in tensors]
+    types = [stored_type(tensor.name, tensor.shape, kind, model) for tensor in tensors]
     for tensor, stored_as in zip(tensors, types, strict=True):
         writer.add_tensor_info(
             tensor.name, tensor.shape, np.float32, size_bytes(tensor, stored_as), raw_dtype=stored_as
@@ -61,7 +56,7 @@ def write_gguf(
         writer.write_padding(hashed, hashed.bytes)
         for tensor, stored_as in zip(tensors, types, strict=True):
             for rows in tensor.chunks():
-                hashed.write(gguf.quantize(rows, stored_as).tobytes())
+                hashed.write(quantize_rows(rows, stored_as).tobytes())
             writer.write_padding(hashed, size_bytes(tensor, stored_as))
     return hashed.sha256.hexdigest()
 

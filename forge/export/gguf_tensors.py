@@ -1,4 +1,4 @@
-"""The tensors of a GGUF file: their names, what they are made of, and in what type each is kept."""
+"""The tensors of a GGUF file: their names, and what they are made of."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import gguf
 import numpy as np
-from gguf import MODEL_ARCH, GGMLQuantizationType
+from gguf import MODEL_ARCH
 
 from forge.export.stored_tensors import Floats, StoredTensor
 from forge.plan.types import ModelPlan
@@ -22,13 +22,6 @@ ARCHITECTURES = {
     "qwen3_moe": MODEL_ARCH.QWEN3MOE,
 }
 """llama.cpp's word for each family; without a window Mistral is Llama, and Mixtral is Llama with experts."""
-
-GGUF_TYPES = {
-    "f32": GGMLQuantizationType.F32,
-    "f16": GGMLQuantizationType.F16,
-    "bf16": GGMLQuantizationType.BF16,
-    "q8_0": GGMLQuantizationType.Q8_0,
-}
 
 CHUNK_VALUES = 4_000_000
 """Read, converted and written at a time."""
@@ -58,17 +51,6 @@ class GGUFTensor:
             for first in range(0, source.rows, step):
                 rows = source.read_rows(first, min(step, source.rows - first))
                 yield interleave_halves(rows, self.head_rows) if self.head_rows else rows
-
-    def stored_as(self, kind: GGMLQuantizationType) -> GGMLQuantizationType:
-        """Return the type it has in a file of `kind`.
-
-        As llama.cpp's own converter does, vectors and the router of a mixture stay in fp32; a row that is no multiple
-        of a quantized block stays in fp16.
-        """
-        if len(self.shape) == 1 or self.name.endswith(".ffn_gate_inp.weight"):
-            return GGMLQuantizationType.F32
-        block_values, _ = gguf.GGML_QUANT_SIZES[kind]
-        return kind if self.shape[-1] % block_values == 0 else GGMLQuantizationType.F16
 
 
 def gguf_tensors(model: ModelPlan, stored: Mapping[str, StoredTensor]) -> list[GGUFTensor]:

@@ -6,10 +6,9 @@ from pathlib import Path
 
 from forge.errors import StageError
 from forge.export.chat_template import find_frames, load_chat_template
+from forge.export.gguf_types import GGUF_TYPES, gguf_name
 from forge.export.gguf_vocabulary import read_vocabulary
 from forge.plan.types import ModelPlan
-
-SMALLEST_FIRST = ("q8_0", "f16", "bf16", "f32")
 
 NO_CHAT = "{{ .Prompt }}"
 """For a model that only continues text; it is also Ollama's default."""
@@ -52,7 +51,7 @@ def modelfile(model: ModelPlan, kinds: list[str], tokenizer: Path, template: str
         raise StageError(
             "export.formats: ollama: a token that ends the text has a quote in it: leave ollama out"
         )
-    kind = next(kind for kind in SMALLEST_FIRST if kind in kinds)
+    kind = next(kind for kind in reversed(GGUF_TYPES) if kind in kinds)
     return MODELFILE.format(
         file=gguf_name(kind),
         template=template,
@@ -60,8 +59,3 @@ def modelfile(model: ModelPlan, kinds: list[str], tokenizer: Path, template: str
         context_tokens=model.max_sequence_length,
         license=license_text,
     )
-
-
-def gguf_name(kind: str) -> str:
-    """Return the name of the GGUF file of a type."""
-    return f"model-{kind}.gguf"

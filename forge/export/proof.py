@@ -1,17 +1,20 @@
-"""A proof in a fresh process, which has seen nothing of the export."""
+"""A proof in a fresh process, which has seen nothing of the export: starting it, and what it does when started."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import forge
 from forge.errors import StageError
+from forge.export.mismatch import Mismatch
 
 
 def prove_hf(train: Path, tokenizer: Path, hf: Path) -> dict[str, Any]:
@@ -56,3 +59,27 @@ def _prove(module: str, what: str, paths: dict[str, Path]) -> dict[str, Any]:
             f"export: the written {what} is not the trained model: {figures['mismatch']}: nothing was published"
         )
     return figures
+
+
+def main_of(verify: Callable[..., dict[str, Any]], description: str | None, paths: Mapping[str, str]) -> int:
+    """Run a proof on the folders and files that the command line names, write --report, and return the exit status.
+
+    0: proven, the report holds the figures. 1: it holds `mismatch`, one line.
+
+    Args:
+        verify: takes the paths in order.
+        description: of the module.
+        paths: name of each option -> what it names.
+    """
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    for name, meaning in (*paths.items(), ("report", "JSON file to write")):
+        parser.add_argument(f"--{name}", type=Path, required=True, help=meaning)
+    given = vars(parser.parse_args())
+    try:
+        report = verify(*(given[name] for name in paths))
+    except Mismatch as mismatch:
+        report = {"mismatch": str(mismatch)}
+    given["report"].write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    return 1 if "mismatch" in report else 0

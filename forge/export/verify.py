@@ -7,8 +7,6 @@ Exit status 0: proven, FILE holds the figures. 1: FILE holds `mismatch`, one lin
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from forge.export.compare_models import all_logits, compare_logits, compare_weig
 from forge.export.compare_tokenizers import compare_tokenizer_files, compare_tokenizers
 from forge.export.mismatch import Mismatch
 from forge.export.probe_sequences import probe_sequences
+from forge.export.proof import main_of
 from forge.export.reference import checkpoint_dtype, checkpoint_tensors, reference_model
 
 DEVIATION_BOUND = 0.1
@@ -88,21 +87,12 @@ def verify(train: Path, tokenizer: Path, hf: Path) -> dict[str, Any]:
 
 def main() -> int:
     """Run the proof that the command line asks for and return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m forge.export.verify", description=__doc__)
-    for name, meaning in (
-        ("train", "folder of the trained weights"),
-        ("tokenizer", "folder of the trained tokenizer"),
-        ("hf", "exported folder"),
-        ("report", "JSON file to write"),
-    ):
-        parser.add_argument(f"--{name}", type=Path, required=True, help=meaning)
-    arguments = parser.parse_args()
-    try:
-        report = verify(arguments.train, arguments.tokenizer, arguments.hf)
-    except Mismatch as mismatch:
-        report = {"mismatch": str(mismatch)}
-    arguments.report.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    return 1 if "mismatch" in report else 0
+    paths = {
+        "train": "folder of the trained weights",
+        "tokenizer": "folder of the trained tokenizer",
+        "hf": "exported folder",
+    }
+    return main_of(verify, __doc__, paths)
 
 
 if __name__ == "__main__":

@@ -68,6 +68,7 @@ def compile_plan(
     machine: Machine,
     sources: tuple[SourcePlan, ...],
     initial: InitialWeights | None = None,
+    rival_sha256: str | None = None,
 ) -> Plan:
     """Compile a valid spec.
 
@@ -77,13 +78,14 @@ def compile_plan(
         machine: this machine; it matters only where the hardware is `local`.
         sources: the data as it lies there now; empty where it is not at hand.
         initial: the model to start from, of which the spec has the shape; None starts from random weights.
+        rival_sha256: of the model in `evaluate.rival_folder`; None where there is none, or it is not at hand.
 
     Raises:
         SpecError: values contradict the hardware or each other, or forge's engine cannot run them.
         FitError: no layout fits; the lines after the first say what would.
     """
     try:
-        return _compile(spec, hardware_name, machine, sources, initial)
+        return _compile(spec, hardware_name, machine, sources, initial, rival_sha256)
     except FitError:
         pass
     raise FitError(*_misfit(spec, hardware_name, machine, sources, initial))
@@ -120,6 +122,7 @@ def _compile(
     machine: Machine,
     sources: tuple[SourcePlan, ...],
     initial: InitialWeights | None,
+    rival_sha256: str | None = None,
 ) -> Plan:
     check_task(spec)
     train, engine = spec["train"], spec["engine"]
@@ -147,7 +150,7 @@ def _compile(
         layout=layout,
         schedule=schedule,
         deepspeed=deepspeed,
-        stages=plan_stages(content, sources, weights, model, layout, schedule, deepspeed),
+        stages=plan_stages(content, sources, weights, model, layout, schedule, deepspeed, rival_sha256),
         estimates=_estimates(
             choice.winner,
             usable_memory_bytes(hardware, engine),

@@ -19,6 +19,11 @@ found, kept for the next time, are about 1.3 times as large again."""
 GGUF_WIDTH_BYTES = {"f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 34 / 32}
 """Bytes a parameter, by the type of a GGUF file."""
 
+GGUF_K_BLOCK_VALUES = 256
+GGUF_K_WIDTH_BYTES = 210 / 256
+"""Of the other types: that of Q6_K, the largest in their mixtures. Rows that are no multiple of a block have q8_0's at
+most."""
+
 SMALL_VOCABULARY = 65_535
 """Up to here a token is two bytes on disk, above four (forge.data.tokens)."""
 
@@ -50,7 +55,7 @@ def disk_items(
     checkpoint = checkpoint_bytes(model, layout.optimizer)
     exports = float(weights) if "hf" in export_formats else 0.0
     if "gguf" in export_formats or "ollama" in export_formats:
-        exports += sum(GGUF_WIDTH_BYTES[name] for name in {*gguf_types, "f32"}) * model.parameters
+        exports += sum(_gguf_width_bytes(name, model) for name in {*gguf_types, "f32"}) * model.parameters
     sizes = [
         ("lake", lake),
         ("corpus", CORPUS_FRACTION * lake),
@@ -60,3 +65,9 @@ def disk_items(
         ("export", exports),
     ]
     return tuple(MemoryItem(name, round(size)) for name, size in sizes if size)
+
+
+def _gguf_width_bytes(kind: str, model: ModelPlan) -> float:
+    rows = (model.hidden_size, model.intermediate_size, model.attention_heads * model.head_dim)
+    fits = not any(values % GGUF_K_BLOCK_VALUES for values in rows)
+    return GGUF_WIDTH_BYTES.get(kind, GGUF_K_WIDTH_BYTES if fits else GGUF_WIDTH_BYTES["q8_0"])

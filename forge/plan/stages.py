@@ -42,6 +42,9 @@ STAGES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "export": (("train", "tokenizer", "tokens", "evaluate"), ("export", "engine")),
 }
 
+RIVAL_WORDS = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json")
+"""Files beside the weights of a rival that its replies depend on."""
+
 REFERENCE = "reference"
 """Before `train`, where preferences are learnt: what the model that is started from says of each answer."""
 
@@ -72,8 +75,9 @@ def plan_stages(
     layout: LayoutPlan,
     schedule: SchedulePlan,
     deepspeed: dict[str, Any],
+    rival_sha256: str | None = None,
 ) -> tuple[StagePlan, ...]:
-    """Return the stages in the order they run."""
+    """Return the stages in the order they run; `rival_sha256` is that of the model in `evaluate.rival_folder`."""
     data, evaluate, export = spec["data"], spec["evaluate"], spec["export"]
     parameters: dict[str, dict[str, Any]] = {
         "lake": {
@@ -129,6 +133,10 @@ def plan_stages(
             "questions_sha256": _sha256_of_named(evaluate["questions"]),
             "facts_sha256": _sha256_of_named(evaluate["facts"]),
             "tasks_sha256": [_sha256(task) for task in evaluate["tasks"]],
+            "rival_sha256": rival_sha256,
+            "rival_words_sha256": None
+            if evaluate["rival_folder"] is None
+            else [_sha256(f"{evaluate['rival_folder']}/{name}") for name in RIVAL_WORDS],
             "seed": spec["seed"],
         },
         "export": {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from forge.progress import Progress
@@ -37,6 +39,16 @@ def make_display(stream: TextIO, quiet: bool) -> Display:
     if quiet or not stream.isatty():
         return LineDisplay(stream, quiet)
     return BarDisplay(stream)
+
+
+@contextmanager
+def shown_alone(name: str) -> Iterator[StageDisplay]:
+    """Give the display of one stage that a command carries out by itself, on standard error."""
+    stage = make_display(sys.stderr, quiet=False).stage(name)
+    try:
+        yield stage
+    finally:
+        stage.close()
 
 
 class LineDisplay:

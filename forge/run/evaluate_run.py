@@ -43,8 +43,9 @@ def evaluate_run(run_dir: Path, file: Path, progress: Progress) -> Evaluated:
         StageError: the file cannot be used, or the run has nothing to measure yet.
     """
     from forge.evaluate.closed_book import ask_questions
+    from forge.evaluate.corpus_overlaps import overlaps_with_training
     from forge.evaluate.evaluate import load_model
-    from forge.evaluate.examined import describe, overlaps_with_training, question_texts
+    from forge.evaluate.examined import describe, question_texts
     from forge.evaluate.given_file import kind_of, measure_text, read_documents, text_of
     from forge.evaluate.question_set import choose, read_all
 

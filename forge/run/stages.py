@@ -163,9 +163,16 @@ def _engine(
 
 
 def _evaluate(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
+    from forge.data.model_folder import fingerprint_model
     from forge.evaluate.evaluate import evaluate_model
 
-    artifacts = place.artifacts
+    artifacts, parameters = place.artifacts, place.plan.stage("evaluate").parameters
+    if (wanted := parameters["rival_sha256"]) is not None:
+        folder = Path(parameters["rival_folder"])
+        if fingerprint_model(folder, place.source_hashes, progress).sha256 != wanted:
+            raise StageError(
+                f"evaluate: {folder}: is not what it was when the plan was compiled: give the same command again"
+            )
     return evaluate_model(
         place.plan,
         artifacts["train"],

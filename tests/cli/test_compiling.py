@@ -40,6 +40,27 @@ def test_other_weights_are_another_plan(folder: Path) -> None:
     assert first.stage("tokens").key == second.stage("tokens").key
 
 
+@pytest.mark.parametrize("changed", ["weights", "words"])
+def test_another_rival_is_another_evaluation_of_the_same_training(folder: Path, changed: str) -> None:
+    overrides = ["hardware=cpu", f"evaluate.rival_folder={folder}"]
+    first = compile_overrides(overrides, LAPTOP, needs_data=False).plan
+    assert compile_overrides(overrides, LAPTOP, needs_data=False).plan.id == first.id
+    if changed == "weights":
+        write_model(folder, planned({"rope_theta": 50_000.0}).model, seed=3)
+    else:
+        (folder / "chat_template.jinja").write_text("{{ messages }}")
+    second = compile_overrides(overrides, LAPTOP, needs_data=False).plan
+    assert first.stage("evaluate").key != second.stage("evaluate").key
+    assert first.stage("train").key == second.stage("train").key
+
+
+def test_a_rival_that_is_not_at_hand_makes_a_plan_all_the_same(tmp_path: Path) -> None:
+    plan = compile_overrides(
+        ["hardware=cpu", f"evaluate.rival_folder={tmp_path / 'none'}"], LAPTOP, needs_data=False
+    ).plan
+    assert plan.stage("evaluate").parameters["rival_sha256"] is None
+
+
 def test_a_shape_set_beside_the_folder_names_both_and_who_set_it(folder: Path) -> None:
     with pytest.raises(SpecError) as caught:
         compile_overrides(

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from forge.evaluate.contamination import Overlap, find_overlaps, summarize
-from forge.progress import SilentProgress
+from forge.evaluate.contamination import Overlap, Wanted, held_runs, summarize
 from tests.data.builders import prose
 
 TRAINING = [prose(seed, 200) for seed in range(300)]
@@ -11,7 +10,14 @@ SPLIT = TRAINING[7].split()
 
 
 def overlaps(*texts: str, training: list[str] = TRAINING) -> list[Overlap]:
-    return find_overlaps({"questions": texts}, training, SilentProgress())["questions"]
+    return find({"questions": list(texts)}, training)["questions"]
+
+
+def find(sets: dict[str, list[str]], training: list[str]) -> dict[str, list[Overlap]]:
+    wanted = Wanted(sets)
+    for first in range(0, len(training), 64):
+        wanted.note(held_runs(wanted.runs, training[first : first + 64]))
+    return wanted.overlaps()
 
 
 @pytest.mark.parametrize("document", [0, 255, 256, 299])
@@ -49,10 +55,8 @@ def test_a_run_does_not_reach_from_one_document_into_the_next() -> None:
 
 
 def test_sets_are_told_apart() -> None:
-    found = find_overlaps(
-        {"held_out": [prose(900, 40)], "questions": [TRAINING[3], prose(901, 4)], "none": []},
-        iter(TRAINING),
-        SilentProgress(),
+    found = find(
+        {"held_out": [prose(900, 40)], "questions": [TRAINING[3], prose(901, 4)], "none": []}, TRAINING
     )
     assert [one.is_contaminated for one in found["held_out"]] == [False]
     assert summarize(found["questions"]) == {

@@ -12,23 +12,35 @@ from typing import Any
 import pytest
 
 from forge.errors import StageError
-from forge.evaluate.rivals import INSTRUCTION, ask_endpoint, ask_folder, prompt_of
+from forge.evaluate.preflight import check_evaluation
+from forge.evaluate.rivals import INSTRUCTION, api_key_of, ask_endpoint, ask_folder, prompt_of
 from forge.progress import SilentProgress
 from tests.export.artifacts import planned, write_model, write_tokenizer
+from tests.factories import evaluate_defaults
 
 
 class Server(BaseHTTPRequestHandler):
     """Answers chats in capitals; asked about errors it makes them."""
 
     seen: list[dict[str, Any]] = []  # noqa: RUF012
+    keys: list[str | None] = []  # noqa: RUF012
 
     def do_POST(self) -> None:
         content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.seen.append({"path": self.path, **content})
+        key = self.headers["Authorization"]
+        self.keys.append(key)
         said = content["messages"][-1]["content"]
         status, answer = 200, json.dumps({"choices": [{"message": {"content": f" {said.upper()}\n"}}]})
         if said == "fail":
             status, answer = 503, "model\nis loading"
+        if said == "refuse":
+            status, answer = 401, f"wrong key: {key}"
+        if said == "elsewhere":
+            self.send_response(302)
+            self.send_header("Location", f"http://{self.headers['Host']}/other")
+            self.end_headers()
+            return
         if said == "strange":
             answer = '{"choices": []}'
         if said == "html":
@@ -36,6 +48,11 @@ class Server(BaseHTTPRequestHandler):
         self.send_response(status)
         self.end_headers()
         self.wfile.write(answer.encode())
+
+    def do_GET(self) -> None:
+        self.keys.append(self.headers["Authorization"])
+        self.send_response(200)
+        self.end_headers()
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -64,6 +81,36 @@ def test_a_server_is_asked_each_question_once(address: str, monkeypatch: pytest.
         "max_tokens": 9,
     }
     assert len(Server.seen) == 2
+
+
+def test_a_key_is_sent_to_that_server_and_shown_to_nobody(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RIVAL", "sk-secret\n")
+    key = api_key_of({"rival_api_key_env": "RIVAL"})
+    assert key == "sk-secret"
+    Server.keys.clear()
+    assert ask_endpoint(address, "big", ["who?"], 9, SilentProgress(), key) == ["WHO?"]
+    with pytest.raises(StageError, match=r"answers 401 \(wrong key: Bearer \*\*\*\)"):
+        ask_endpoint(address, "big", ["refuse"], 9, SilentProgress(), key)
+    with pytest.raises(StageError):  # what it is redirected to is no chat
+        ask_endpoint(address, "big", ["elsewhere"], 9, SilentProgress(), key)
+    assert Server.keys == ["Bearer sk-secret"] * 3 + [None]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [(None, "is not set"), (" ", "is not set"), ("a\nb", "no key has"), ("é", "no key has")],
+)
+def test_a_key_that_is_not_there_is_one_line_before_the_training(
+    value: str | None, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RIVAL", raising=False)
+    if value is not None:
+        monkeypatch.setenv("RIVAL", value)
+    with pytest.raises(StageError, match=rf"^evaluate\.rival_api_key_env: RIVAL: .*{message}") as caught:
+        check_evaluation({**evaluate_defaults(), "rival_api_key_env": "RIVAL"})
+    assert len(str(caught.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ from forge.evaluate.samples import continue_prompt
 from tests.export.artifacts import planned, write_model, write_tokenizer
 
 PROMPT = "the licence grants"
-NO_EOS = -1
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +29,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def sample(model: Any, tokenizer: Tokenizer, prompt: str = PROMPT, **changes: Any) -> str:
     settings: dict[str, Any] = {
-        "eos_id": NO_EOS,
+        "end_ids": frozenset(),
         "context_tokens": 64,
         "sample_tokens": 20,
         "temperature": 0.0,
@@ -66,7 +65,7 @@ def test_stops_at_the_end_token_and_at_the_end_of_the_context(model: Any, tokeni
     ids = tokenizer.encode(PROMPT).ids
     with torch.inference_mode():
         likeliest = int(model(input_ids=torch.tensor([ids])).logits[0, -1].argmax())
-    assert sample(model, tokenizer, eos_id=likeliest) == ""
+    assert sample(model, tokenizer, end_ids=frozenset({1, likeliest})) == ""
     assert sample(model, tokenizer, context_tokens=len(ids) + 1) == tokenizer.decode([likeliest])
 
 

@@ -37,6 +37,9 @@ QWEN2 = {"family": "qwen2"}
 QWEN3 = {"family": "qwen3", "head_dim": 16}
 QWEN3_MOE = {"family": "qwen3_moe", "head_dim": 16, "experts": 4, "experts_per_token": 2}
 
+FITS_K_TYPES = {"hidden_size": 256, "intermediate_size": 256, "head_dim": 64, "initializer_std": 0.05}
+"""Rows of whole blocks of 256 values."""
+
 FAMILIES = [
     pytest.param(shape, id=str(shape.get("family", "llama")))
     for shape in ({}, MISTRAL, MIXTRAL, QWEN2, QWEN3, QWEN3_MOE)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -192,3 +193,18 @@ def test_a_folder_that_does_not_load_is_one_line(trained: Path, hf: Path) -> Non
         StageError, match=r"^export: the written folder cannot be checked: .*nothing was published$"
     ):
         prove_hf(trained / "train", trained / "tokenizer", hf)
+
+
+def test_a_given_tokenizer_that_rewrites_text_goes_to_hugging_face_alone(
+    trained: Path, tmp_path: Path
+) -> None:
+    given = tmp_path / "given"
+    shutil.copytree(trained, given)
+    path = given / "tokenizer" / "tokenizer.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"normalizer": {"type": "Lowercase"}}))
+    result = export(given, tmp_path / "out")
+    assert result["pre_tokenizer"] is None
+    assert result["proof"]["hf"]["tokenizer_strings_equal"] > 400
+    with pytest.raises(StageError, match=r"normalizer is Lowercase, not none: .* or export to hf alone$"):
+        export(given, tmp_path / "refused", formats=["hf", "gguf"])
+    assert list((tmp_path / "refused").iterdir()) == []

@@ -15,7 +15,7 @@ from gguf import GGUFReader
 from forge.cli import export_command
 from forge.engine.model import build_config
 from forge.errors import StageError
-from forge.export import llama_server
+from forge.export import block_quantization, llama_server
 from forge.export.chat_template import CHATS, load_chat_template
 from forge.export.export import Trained, export_model
 from forge.export.expressible import FORMATS, refuse_inexpressible
@@ -211,6 +211,34 @@ def test_several_chat_templates_are_refused_before_writing(chat: Trained, tmp_pa
             SilentProgress(),
         )
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_k_type_is_measured_and_what_does_not_fit_it_is_said(chat: Trained, tmp_path: Path) -> None:
+    notes = Notes()
+    export_model(
+        planned(export={"formats": ["ollama"], "gguf_types": ["f16", "q4_k_m"]}), chat, tmp_path, notes
+    )
+    assert "FROM ./model-q4_k_m.gguf" in (tmp_path / "gguf" / "Modelfile").read_text()
+    assert any(
+        line.startswith("model-q4_k_m.gguf: 15 of 15 matrices have rows of no multiple of 256 values")
+        for line in notes.lines
+    )
+    assert any(
+        line.startswith("model-q4_k_m.gguf: ") and "greedy choices equal" in line for line in notes.lines
+    )
+
+
+def test_without_the_function_that_rounds_nothing_is_written(
+    chat: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(block_quantization, "_ggml_quantize_chunk", lambda: None)
+    with pytest.raises(
+        StageError, match=r"^export\.gguf_types: q6_k: the installed xllamacpp does not export"
+    ):
+        export_model(
+            planned(export=ASKED | {"gguf_types": ["f16", "q6_k"]}), chat, tmp_path, SilentProgress()
+        )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_command_names_the_formats_there_are() -> None:

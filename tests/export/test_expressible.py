@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,12 @@ import pytest
 
 from forge.engine.model import build_config
 from forge.errors import StageError
-from forge.export.expressible import PRE_TOKENIZERS, name_pre_tokenizer, refuse_inexpressible
+from forge.export.expressible import (
+    PRE_TOKENIZERS,
+    find_pre_tokenizer,
+    name_pre_tokenizer,
+    refuse_inexpressible,
+)
 from tests.export.artifacts import FAMILIES, QWEN2_SPLIT, QWEN3_MOE, VOCAB_SIZE, planned
 
 
@@ -29,7 +35,7 @@ def tokenizer(trained: Path) -> dict[str, Any]:
 
 def test_what_forge_trains_is_expressible(config: dict[str, Any], tokenizer: dict[str, Any]) -> None:
     refuse_inexpressible(planned(), config)
-    assert name_pre_tokenizer(tokenizer, VOCAB_SIZE) == "qwen2"
+    assert name_pre_tokenizer(tokenizer) == "qwen2"
 
 
 @pytest.mark.parametrize("shape", FAMILIES)
@@ -83,7 +89,7 @@ def test_other_models_are_refused(config: dict[str, Any], change: dict[str, Any]
     ("parameters", "words"),
     [
         ({"formats": ["hf", "onnx"]}, "'onnx' is not known: choose from hf, gguf, ollama"),
-        ({"gguf_types": ["q4_k"]}, "'q4_k' is not known: choose from f32, f16, bf16, q8_0"),
+        ({"gguf_types": ["q4_k"]}, "'q4_k' is not known: choose from f32, f16, bf16, q8_0, q6_k"),
         ({"dtype": "fp16"}, "'fp16' is not known"),
     ],
 )
@@ -158,5 +164,9 @@ def test_other_tokenizers_are_refused(
     changed = copy.deepcopy(tokenizer)
     change(changed)
     with pytest.raises(StageError, match=words) as caught:
-        name_pre_tokenizer(changed, VOCAB_SIZE)
+        find_pre_tokenizer(changed, VOCAB_SIZE, ["hf", "gguf"])
     assert len(caught.value.lines) == 1
+    if change is not one_more:
+        name, reason = find_pre_tokenizer(changed, VOCAB_SIZE, ["hf"])
+        assert name is None
+        assert re.search(words, str(reason))

@@ -12,12 +12,14 @@ import pytest
 import torch
 from gguf import GGUFReader
 
-from forge.export import gguf_tensors, held_out_sequences, verify_gguf
+from forge.export import compare_gguf, gguf_file, gguf_tensors, held_out_sequences, verify_gguf
+from forge.export.block_quantization import quantize_rows
 from forge.export.checksums import write_checksums
 from forge.export.gguf_file import write_gguf
+from forge.export.llama_server import LlamaServer
 from forge.export.mismatch import Mismatch
 from forge.plan.types import ModelPlan
-from tests.export.artifacts import FAMILIES, planned, write_model
+from tests.export.artifacts import FAMILIES, FITS_K_TYPES, VOCAB_SIZE, planned, write_model
 
 
 @pytest.fixture(autouse=True)
@@ -121,6 +123,75 @@ def test_a_value_flipped_before_it_was_hashed(trained: Path, tmp_path: Path, f32
         Mismatch, match=rf"model-{kind}\.gguf: blk\.1\.ffn_up\.weight: 1 of 2048 values differ"
     ):
         check(f32, trained, folder=path.parent)
+
+
+@pytest.mark.parametrize("kind", ["q4_k_m", "q5_k_m", "q6_k"])
+def test_k_types_are_proven_and_a_wrong_step_in_them_is_seen(
+    trained: Path, tmp_path: Path, kind: str
+) -> None:
+    model = planned(FITS_K_TYPES).model
+    write_model(tmp_path / "train", model)
+    f32 = write(tmp_path / "f32", "f32", model, trained, tmp_path / "train")
+    path = write(tmp_path / "gguf", kind, model, trained, tmp_path / "train")
+    (file,) = check(f32, trained, tmp_path / "train", path.parent)["files"].values()
+    assert 0 < abs(file["held_out_nll_delta_nats_per_token"]) < verify_gguf.K_NLL_BOUND_NATS
+    assert 0 <= file["greedy_same_choice_fraction"] <= 1
+
+    content = bytearray(path.read_bytes())
+    wanted = next(t for t in GGUFReader(path).tensors if t.name == "blk.0.attn_q.weight")
+    content[int(wanted.data_offset) + 100] ^= 1
+    path.write_bytes(content)
+    write_checksums(path.parent)
+    with pytest.raises(Mismatch, match=rf"model-{kind}\.gguf: blk\.0\.attn_q\.weight: 256 of 65536 values"):
+        check(f32, trained, tmp_path / "train", path.parent)
+
+
+def test_a_rounding_that_is_none_is_seen(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What writes the file and what it is held against are one function: another reader must see that it is wrong."""
+    model = planned(FITS_K_TYPES).model
+    write_model(tmp_path / "train", model)
+    f32 = write(tmp_path / "f32", "f32", model, trained, tmp_path / "train")
+    right = quantize_rows
+
+    def wrong(rows: Any, kind: Any) -> Any:
+        return right(rows[:, ::-1] if kind.name == "Q4_K" else rows, kind)
+
+    monkeypatch.setattr(gguf_file, "quantize_rows", wrong)
+    monkeypatch.setattr(compare_gguf, "quantize_rows", wrong)
+    path = write(tmp_path / "gguf", "q4_k_m", model, trained, tmp_path / "train")
+    with pytest.raises(Mismatch, match=r"model-q4_k_m\.gguf: .* values differ"):
+        check(f32, trained, tmp_path / "train", path.parent)
+
+
+def test_a_large_vocabulary(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(held_out_sequences, "POSITIONS", 60)
+    model = planned({"vocab_size": 32_768, "initializer_std": 0.1}).model
+    write_model(tmp_path / "train", model)
+    f32 = write(tmp_path / "f32", "f32", model, trained, tmp_path / "train")
+    report = check(f32, trained, tmp_path / "train")
+    assert report["positions_compared"] > report["positions_compared_in_all_tokens"] == 6
+    assert report["likeliest_tokens_compared_elsewhere"] == 1_024
+    assert abs(report["files"]["model-f32.gguf"]["held_out_nll_delta_nats_per_token"]) < 1e-5
+
+    monkeypatch.setattr(gguf_tensors, "interleave_halves", lambda rows, head_rows: rows)
+    f32 = write(tmp_path / "f32", "f32", model, trained, tmp_path / "train")
+    monkeypatch.setattr(verify_gguf, "compare_gguf_tensors", lambda *_: 0)
+    monkeypatch.setattr(verify_gguf, "COMPARED_LOG_PROBABILITIES", 0)
+    monkeypatch.setattr(verify_gguf, "probe_sequences", lambda *_: [[5, 6, 7, 8], [0]])
+    with pytest.raises(Mismatch, match=r"log-probabilities after 4 tokens differ by"):
+        check(f32, trained, tmp_path / "train")
+
+
+def test_the_probability_of_any_token_is_asked_for_by_itself(f32: Path) -> None:
+    server, before = LlamaServer(f32, 32), [0, 5, 77, 300]
+    everything = server.next_log_probabilities(before, VOCAB_SIZE)
+    likeliest = max(everything, key=lambda number: everything[number])
+    for token in range(VOCAB_SIZE):  # among them the ends of a text, and bytes that are parts of characters
+        number, log_probability = server.likeliest_and(before, token, VOCAB_SIZE)
+        assert number == likeliest
+        assert log_probability == pytest.approx(everything[token], abs=1e-5)
 
 
 def test_another_rope_theta(trained: Path, tmp_path: Path) -> None:

@@ -76,6 +76,17 @@ def test_disk_holds_the_data_in_each_form_tokens_checkpoints_and_weights() -> No
     }
 
 
+@pytest.mark.parametrize(("hidden_size", "width_bytes"), [(256, 210 / 256), (192, 34 / 32)])
+def test_a_k_type_takes_its_largest_at_most(hidden_size: int, width_bytes: float) -> None:
+    network = model(hidden_size=hidden_size, intermediate_size=512, attention_heads=hidden_size // 64)
+
+    def export_bytes(kinds: list[str]) -> int:
+        items = disk_items(network, layout(), 0, 1000, 1, ["gguf"], kinds)
+        return next(item.bytes for item in items if item.name == "export")
+
+    assert export_bytes(["q4_k_m"]) - export_bytes([]) == round(width_bytes * network.parameters)
+
+
 def test_a_large_vocabulary_takes_four_bytes_a_token() -> None:
     def tokens(vocabulary: int) -> int:
         items = disk_items(model(vocab_size=vocabulary), layout(), 0, 1000, 1)
