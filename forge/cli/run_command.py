@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from forge.cli.compiling import Compiled, compile_overrides, source_hashes
+from forge.cli.ladder import climb, is_ladder, ladder_of
 from forge.cli.notes import show_notes
 from forge.cli.options import Overrides, overrides_of
 from forge.cli.reviewed import ready, reviewed_plan
@@ -19,7 +21,7 @@ from forge.plan.hardware import check_runnable
 from forge.plan.machine import probe_machine
 from forge.plan.types import Plan
 from forge.run.display import Display, make_display
-from forge.run.run import run_plan
+from forge.run.run import FinishedRun, run_plan
 from forge.spec.sweep import expand_sweep
 
 
@@ -55,13 +57,48 @@ def run(
         _carry_out(plan, reviewed.output_dir, display, quiet, cluster, drift)
         return
     points = [list(point) for point in expand_sweep(tokens)] if multirun else [tokens]
-    compiled = compile_points(points)
+    if multirun and len(points) == 1 and _climb(points[0], display, quiet):
+        return
+    _run_points(points, compile_points(points), display, quiet)
+
+
+def _run_points(
+    points: list[list[str]], compiled: list[Compiled], display: Display, quiet: bool
+) -> list[FinishedRun]:
+    finished = []
     for number, point in enumerate(compiled, 1):
         show_notes(point.notes)
         if len(compiled) > 1:
             display.line(f"run {number} of {len(compiled)}: {' '.join(points[number - 1])}")
         cluster = _cluster(point.plan, point.spec.values["hostfile"], point.spec.values["remote_shell"])
-        _carry_out(point.plan, Path(point.spec.values["output_dir"]), display, quiet, cluster)
+        finished.append(
+            _carry_out(point.plan, Path(point.spec.values["output_dir"]), display, quiet, cluster)
+        )
+    return finished
+
+
+def _climb(overrides: list[str], display: Display, quiet: bool) -> bool:
+    """Carry out the ladder of a command line that asks for one; return whether it does.
+
+    The ladder is shown on any machine; its runs need the hardware that the run is for.
+    """
+    machine = probe_machine()
+    run = compile_overrides(overrides, machine, needs_data=False)
+    if not is_ladder(run):
+        return False
+    from forge.cli.ladder_view import show_ladder, show_outcome
+
+    ladder = ladder_of(run, machine)
+    show_ladder(ladder, run.plan)
+
+    def run_points(points: Sequence[list[str]]) -> list[dict[str, Any]]:
+        lines = [list(point) for point in points]
+        return [done.summary for done in _run_points(lines, compile_points(lines), display, quiet)]
+
+    outcome, file = climb(overrides, run, ladder, run_points, Path(run.spec.values["output_dir"]))
+    show_outcome(outcome, run.plan)
+    display.line(f"written to {file}")
+    return True
 
 
 def compile_points(points: list[list[str]]) -> list[Compiled]:
@@ -103,9 +140,10 @@ def _carry_out(
     quiet: bool,
     cluster: Cluster | None,
     drift: tuple[str, ...] = (),
-) -> None:
+) -> FinishedRun:
     finished = run_plan(plan, output_dir.expanduser(), display, source_hashes(), drift, cluster)
     if finished.made or not quiet:
         from forge.cli.run_view import show_run
 
         show_run(plan, finished)
+    return finished

@@ -56,6 +56,9 @@ BYTES_PER_TOKEN = 4.0
 WHERE = ("output_dir", "hostfile", "remote_shell")
 """Keys of a spec about where its plan is carried out, which do not change what it is."""
 
+AROUND = (*WHERE, "launch", "sweep")
+"""Keys and groups of a spec that do not change what its plan is: also which other runs there are beside it."""
+
 ENDLESS_BYTES = 2**62
 
 
@@ -131,7 +134,7 @@ def _compile(
     deepspeed = deepspeed_config(
         choice.winner.layout, hardware, schedule.gradient_clip, model.hidden_size, engine["deepspeed"]
     )
-    content = {key: value for key, value in spec.items() if key not in WHERE}
+    content = {key: value for key, value in spec.items() if key not in AROUND}
     weights = (initial.source,) if initial else ()
     plan = Plan(
         id="",

@@ -108,7 +108,7 @@ _BUILT = [
         "a reference without end",
         "name: ${" + "a." * 30_000 + "a}\n",
         "1: name: ${" + "a." * 28 + "a...}: no such key: a key is GROUP.KEY, and the groups are data, "
-        "tokenizer, model, hardware, train, engine, evaluate, export",
+        "tokenizer, model, hardware, train, engine, evaluate, export, sweep, launch",
     ),
     _doubling(14),
     Case(

@@ -24,6 +24,8 @@ BASE_OPTIONS = {
     "engine": "auto",
     "evaluate": "held_out",
     "export": "hf",
+    "sweep": "grid",
+    "launch": "local",
 }
 
 
