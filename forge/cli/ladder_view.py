@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rich.table import Table
 
 from forge.cli.console import make_console
 from forge.plan.ladder import Ladder
 from forge.plan.types import Plan
-from forge.run.ladder import Outcome
 from forge.run.quantities import count, duration, figure, money
-from forge.run.scaling_law import INTERVAL
+
+if TYPE_CHECKING:
+    from forge.run.ladder import Outcome
 
 
 def show_ladder(ladder: Ladder, run: Plan) -> None:
@@ -63,6 +66,8 @@ def _rate(learning_rate: float) -> str:
 
 def show_outcome(outcome: Outcome, run: Plan) -> None:
     """Print the loss and the learning rate that a ladder predicts of the run."""
+    from forge.run.scaling_law import INTERVAL  # brings numpy, which a plan does without
+
     found = outcome.prediction
     law = found.law
     rate = run.schedule.learning_rate

@@ -10,16 +10,17 @@ from typing import Annotated, Any
 import typer
 
 from forge.cli.compiling import Compiled, compile_overrides, source_hashes
-from forge.cli.ladder import climb, is_ladder, ladder_of
+from forge.cli.ladder import is_ladder, ladder_of
 from forge.cli.notes import show_notes
 from forge.cli.options import Overrides, overrides_of
 from forge.cli.reviewed import ready, reviewed_plan
+from forge.cli.sending import SENT_OFF, hand_over, pack_parcel
 from forge.engine.hosts import Cluster, check_cluster, read_cluster
 from forge.errors import FitError, SpecError, UserError
 from forge.plan.engine_limits import check_carried_out
 from forge.plan.hardware import check_runnable
-from forge.plan.machine import probe_machine
-from forge.plan.types import Plan
+from forge.plan.machine import Machine, probe_machine
+from forge.plan.types import Plan, load_plan
 from forge.run.display import Display, make_display
 from forge.run.run import FinishedRun, run_plan
 from forge.spec.sweep import expand_sweep
@@ -32,6 +33,10 @@ def run(
         bool, typer.Option("--multirun", "-m", help="Run every combination of the values named.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only what came out.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="With launch=slurm or kubernetes: write what would be handed over."),
+    ] = False,
     accept_drift: Annotated[
         bool,
         typer.Option(
@@ -51,7 +56,11 @@ def run(
         raise SpecError("command line: --accept-drift: goes with plan=FILE: drop it, or name a plan")
     if reviewed is not None and multirun:
         raise SpecError("command line: --multirun: a plan is one run: drop it")
+    if reviewed is not None and reviewed.launch["target"] in SENT_OFF:
+        _send_off([load_plan(reviewed.file)], reviewed.launch, reviewed.output_dir, display, dry_run)
+        return
     if reviewed is not None:
+        _refuse_dry_run(dry_run)
         plan, drift = ready(reviewed.file, accept_drift)
         cluster = _cluster(plan, reviewed.hostfile, reviewed.remote_shell)
         _carry_out(plan, reviewed.output_dir, display, quiet, cluster, drift)
@@ -59,7 +68,13 @@ def run(
     points = [list(point) for point in expand_sweep(tokens)] if multirun else [tokens]
     if multirun and len(points) == 1 and _climb(points[0], display, quiet):
         return
-    _run_points(points, compile_points(points), display, quiet)
+    compiled = compile_points(points)
+    if launch := _sent_off(compiled):
+        output_dir = Path(compiled[0].spec.values["output_dir"])
+        _send_off([point.plan for point in compiled], launch, output_dir, display, dry_run)
+        return
+    _refuse_dry_run(dry_run)
+    _run_points(points, compiled, display, quiet)
 
 
 def _run_points(
@@ -86,10 +101,16 @@ def _climb(overrides: list[str], display: Display, quiet: bool) -> bool:
     run = compile_overrides(overrides, machine, needs_data=False)
     if not is_ladder(run):
         return False
+    from forge.cli.climbing import climb
     from forge.cli.ladder_view import show_ladder, show_outcome
 
     ladder = ladder_of(run, machine)
     show_ladder(ladder, run.plan)
+    if launch := _sent_off([run]):
+        raise SpecError(
+            f"sweep=ladder: the larger rungs wait for the smaller, which launch={launch['target']} does not: give this "
+            "command in a job, with launch=local"
+        )
 
     def run_points(points: Sequence[list[str]]) -> list[dict[str, Any]]:
         lines = [list(point) for point in points]
@@ -99,6 +120,30 @@ def _climb(overrides: list[str], display: Display, quiet: bool) -> bool:
     show_outcome(outcome, run.plan)
     display.line(f"written to {file}")
     return True
+
+
+def _refuse_dry_run(dry_run: bool) -> None:
+    if dry_run:
+        raise SpecError(
+            "command line: --dry-run: goes with launch=slurm or launch=kubernetes: drop it, or see `forge plan`"
+        )
+
+
+def _send_off(
+    plans: list[Plan], launch: dict[str, Any], output_dir: Path, display: Display, dry_run: bool
+) -> None:
+    """Write what carries out the plans elsewhere, and hand it over unless that is all that is asked."""
+    parcel = pack_parcel(plans, launch, output_dir)
+    display.line(f"written to {parcel.file}")
+    display.line(f"hand it over with {' '.join(parcel.command)}" if dry_run else hand_over(parcel))
+
+
+def _sent_off(compiled: list[Compiled]) -> dict[str, Any] | None:
+    """Return how runs are sent elsewhere; None where they are carried out here."""
+    launches = [point.spec.values["launch"] for point in compiled]
+    if any(launch != launches[0] for launch in launches):
+        raise SpecError("command line: launch: is not the same for all runs: give one")
+    return launches[0] if launches[0]["target"] in SENT_OFF else None
 
 
 def compile_points(points: list[list[str]]) -> list[Compiled]:
@@ -114,9 +159,8 @@ def compile_points(points: list[list[str]]) -> list[Compiled]:
     for point in points:
         try:
             one = compile_overrides(point, machine, needs_data=True)
-            check_runnable(one.hardware, machine)
             check_carried_out(one.plan.layout)
-            _cluster(one.plan, one.spec.values["hostfile"], one.spec.values["remote_shell"])
+            _check_place(one, machine)
             compiled.append(one)
         except (SpecError, FitError) as error:
             errors.append(error)
@@ -125,6 +169,25 @@ def compile_points(points: list[list[str]]) -> list[Compiled]:
         kind = SpecError if any(isinstance(error, SpecError) for error in errors) else FitError
         raise kind(*lines)
     return compiled
+
+
+def _check_place(point: Compiled, machine: Machine) -> None:
+    """Refuse a run that can't be carried out where it is to be: here, here and on other machines, or elsewhere."""
+    values = point.spec.values
+    target, hostfile = values["launch"]["target"], values["hostfile"]
+    if target in SENT_OFF:
+        if hostfile is not None:
+            raise SpecError(
+                f"{point.spec.where(('hostfile',))}: hostfile: launch={target} chooses the machines: leave it out"
+            )
+        return
+    if target == "ssh" and hostfile is None:
+        raise SpecError(
+            f"{point.spec.choice_origins['launch'][0].where}: launch=ssh: goes to the machines of a hostfile: name "
+            f"them with hostfile=FILE, one line each: HOST slots={point.plan.layout.processes_per_node}"
+        )
+    check_runnable(point.hardware, machine)
+    _cluster(point.plan, hostfile, values["remote_shell"])
 
 
 def _cluster(plan: Plan, hostfile: str | None, remote_shell: str) -> Cluster | None:

@@ -13,7 +13,7 @@ RUN = 6e21
 
 
 def on_a_curve(irreducible: float, reducible: float, exponent: float, flops: float) -> float:
-    return irreducible + reducible * (flops / FLOPS[-1]) ** -exponent
+    return float(irreducible + reducible * (flops / FLOPS[-1]) ** -exponent)
 
 
 @settings(max_examples=30)

@@ -1,0 +1,119 @@
+"""`launch=slurm` and `launch=kubernetes`: write what carries out the plans elsewhere, and hand it over."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from forge.errors import SpecError, StageError
+from forge.files import replace_text
+from forge.plan.types import Plan, content_hash, plan_to_json
+from forge.run.kubernetes import KubernetesOptions, kubernetes_manifests, manifest_text
+from forge.run.run import run_folder
+from forge.run.slurm import PlanFile, SlurmOptions, slurm_script
+
+SENT_OFF = ("slurm", "kubernetes")
+"""Targets of group `launch` that another machine carries out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A file that stands for one or more runs, and the command that hands it over."""
+
+    file: Path
+    command: tuple[str, ...]
+
+
+def pack_parcel(plans: Sequence[Plan], launch: dict[str, Any], output_dir: Path) -> Parcel:
+    """Write the plans and what carries them out into the runs' folders.
+
+    Args:
+        plans: what to carry out; several become one array of jobs, or one manifest each in one file.
+        launch: group `launch` of the spec.
+        output_dir: where runs/ is.
+
+    Raises:
+        SpecError: the plans can't be carried out there.
+    """
+    for plan in plans:
+        if plan.layout.hardware == "local":
+            raise SpecError(
+                f"hardware=local: is this machine, and launch={launch['target']} has others: name theirs, as "
+                "hardware=8xh100"
+            )
+    workdir, output_dir = Path.cwd(), Path.cwd() / output_dir.expanduser()
+    folders = [run_folder(plan, output_dir) for plan in plans]
+    if len(plans) == 1:
+        beside = folders[0]
+    else:
+        together = content_hash([plan.id for plan in plans])[:12]
+        beside = output_dir / "launches" / f"{plans[0].name}-{together}"
+    slurm = launch["target"] == "slurm"
+    file = beside / ("slurm.sh" if slurm else "jobset.yaml")
+    files = [PlanFile(plan, folder / "plan.json") for plan, folder in zip(plans, folders, strict=True)]
+    text = (
+        slurm_script(files, _slurm_options(launch), workdir, output_dir, beside)
+        if slurm
+        else _manifests(plans, launch, workdir, output_dir)
+    )
+    try:
+        for each in files:
+            each.path.parent.mkdir(parents=True, exist_ok=True)
+            replace_text(each.path, plan_to_json(each.plan))
+        beside.mkdir(parents=True, exist_ok=True)
+        replace_text(file, text)
+    except OSError as error:
+        raise StageError(
+            f"{error.filename or file}: cannot be written ({error.strerror}): set output_dir to a folder you may "
+            "write to"
+        ) from None
+    return Parcel(file, ("sbatch", str(file)) if slurm else ("kubectl", "apply", "-f", str(file)))
+
+
+def hand_over(parcel: Parcel) -> str:
+    """Submit a parcel; return what the scheduler said.
+
+    Raises:
+        StageError: its command is not here, or refuses it.
+    """
+    program = parcel.command[0]
+    if shutil.which(program) is None:
+        raise StageError(
+            f"{program}: is not on this machine: give `{' '.join(parcel.command)}` where it is, or use launch=local"
+        )
+    done = subprocess.run(parcel.command, capture_output=True, text=True)
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
+        raise StageError(*(f"{program}: {line}" for line in said))
+    return done.stdout.strip()
+
+
+def _slurm_options(launch: dict[str, Any]) -> SlurmOptions:
+    names = ("partition", "account", "qos", "time_limit_hours", "setup")
+    return SlurmOptions(**{name: launch[name] for name in names})
+
+
+def _manifests(plans: Sequence[Plan], launch: dict[str, Any], workdir: Path, output_dir: Path) -> str:
+    missing = [
+        f"launch.{key}: launch=kubernetes needs {what}: give it"
+        for key, what in (
+            ("image", "a container image with forge in it"),
+            ("volume_claim", "the claim of a volume that holds the documents"),
+        )
+        if launch[key] is None
+    ]
+    if missing:
+        raise SpecError(*missing)
+    if not output_dir.is_relative_to(workdir):
+        raise SpecError(
+            f"output_dir: {output_dir}: is not below {workdir}, where pods mount their volume: give a folder in it"
+        )
+    names = ("image", "volume_claim", "namespace", "ssh_secret")
+    options = KubernetesOptions(**{name: launch[name] for name in names})
+    return manifest_text(
+        [each for plan in plans for each in kubernetes_manifests(plan, options, workdir, output_dir)]
+    )
