@@ -25,6 +25,7 @@ class Parcel:
     """A file that stands for one or more runs, and the command that hands it over."""
 
     file: Path
+    """Relative to the working folder where it is in it."""
     command: tuple[str, ...]
 
 
@@ -71,7 +72,8 @@ def pack_parcel(plans: Sequence[Plan], launch: dict[str, Any], output_dir: Path)
             f"{error.filename or file}: cannot be written ({error.strerror}): set output_dir to a folder you may "
             "write to"
         ) from None
-    return Parcel(file, ("sbatch", str(file)) if slurm else ("kubectl", "apply", "-f", str(file)))
+    shown = file.relative_to(workdir) if file.is_relative_to(workdir) else file
+    return Parcel(shown, ("sbatch", str(shown)) if slurm else ("kubectl", "apply", "-f", str(shown)))
 
 
 def hand_over(parcel: Parcel) -> str:

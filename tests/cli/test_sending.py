@@ -39,13 +39,14 @@ def test_a_job_is_written_and_handed_to_slurm(tmp_path: Path) -> None:
     plan = load_plan(script.parent / "plan.json")
     assert script.parent.name == f"legal_7b-{plan.id}"
     assert f"plans=({script.parent / 'plan.json'})" in script.read_text()
-    assert done.stderr.splitlines()[-2:] == [f"written to {script}", "Submitted batch job 5 of slurm.sh"]
+    shown = script.relative_to(tmp_path)
+    assert done.stderr.splitlines()[-2:] == [f"written to {shown}", "Submitted batch job 5 of slurm.sh"]
     # A plan that was reviewed goes the same way, and becomes the same script.
     first = script.read_text()
     again = forge_run(tmp_path, f"plan={script.parent / 'plan.json'}", "launch=slurm", "--dry-run")
     assert again.returncode == 0, again.stderr
     assert script.read_text() == first
-    assert again.stderr.splitlines()[-1] == f"hand it over with sbatch {script}"
+    assert again.stderr.splitlines()[-1] == f"hand it over with sbatch {shown}"
 
 
 def test_a_sweep_is_one_array(tmp_path: Path) -> None:
@@ -63,7 +64,7 @@ def test_a_manifest_is_written(tmp_path: Path) -> None:
     (manifest,) = tmp_path.glob("runs/*/jobset.yaml")
     kinds = [each["kind"] for each in yaml.safe_load_all(manifest.read_text())]
     assert kinds == ["ConfigMap", "JobSet"]
-    assert done.stderr.splitlines()[-1] == f"hand it over with kubectl apply -f {manifest}"
+    assert done.stderr.splitlines()[-1] == f"hand it over with kubectl apply -f {manifest.relative_to(tmp_path)}"
 
 
 @pytest.mark.parametrize(
