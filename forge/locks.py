@@ -47,6 +47,18 @@ def take_lock(path: Path, patience_s: float, on_wait: Callable[[], None] | None 
         file.close()  # whoever held it before removed it: a lock that no one else can see guards nothing
 
 
+def is_held(path: Path) -> bool:
+    """True where another process holds the lock now. To look, it is shared for a moment."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
 @contextlib.contextmanager
 def temporary_lock(path: Path, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
     """Hold `path` for the length of a block, however long it takes to get it, and remove it after."""

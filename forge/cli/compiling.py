@@ -44,7 +44,11 @@ def compile_overrides(overrides: Sequence[str], machine: Machine, needs_data: bo
         SpecError: the spec is wrong, or its documents are not there and `needs_data`.
         FitError: nothing fits the hardware.
     """
-    spec = compose_spec(overrides)
+    return compile_spec(compose_spec(overrides), machine, needs_data)
+
+
+def compile_spec(spec: Spec, machine: Machine, needs_data: bool) -> Compiled:
+    """Compile what `compose_spec` returned; as `compile_overrides`."""
     sources, missing = _sources(spec.values["data"]["path"], spec.where(("data", "path")))
     if missing and needs_data:
         raise SpecError(*missing)

@@ -27,6 +27,8 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "export": {},
     "evaluate": {},
     "compare": {},
+    "track": {},
+    "doctor": {},
 }
 
 GROUPS: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {

@@ -73,15 +73,19 @@ def ready(file: Path, accepts_drift: bool) -> tuple[Plan, tuple[str, ...]]:
         SpecError: it is no plan, or its documents are not there.
         FitError: code, documents or hardware are no longer what the plan says, and that is not accepted.
     """
-    plan = load_plan(file)
+    return ready_plan(load_plan(file), str(file), accepts_drift)
+
+
+def ready_plan(plan: Plan, where: str, accepts_drift: bool) -> tuple[Plan, tuple[str, ...]]:
+    """Return `plan` ready to be carried out, as `ready`; `where` begins the lines of errors."""
     machine = probe_machine()
-    now, hardware = recompile(plan, machine, str(file))
+    now, hardware = recompile(plan, machine, where)
     check_runnable(hardware, machine)
     check_carried_out(plan.layout)
     drift = tuple(plan_drift(plan, now))
     if drift and not accepts_drift:
         raise FitError(
-            *(f"{file}: {line}" for line in drift),
-            f"{file}: compile it again, or carry it out all the same with --accept-drift",
+            *(f"{where}: {line}" for line in drift),
+            f"{where}: compile it again, or carry it out all the same with --accept-drift",
         )
     return (accept_drift(plan, now) if drift else plan), drift

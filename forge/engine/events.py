@@ -12,6 +12,31 @@ import time
 from pathlib import Path
 from typing import Any
 
+SHOWN = {
+    "step": (
+        "loss",
+        "smoothed_loss",
+        "learning_rate",
+        "gradient_norm",
+        "expert_load_max_over_mean",
+        "tokens_per_second",
+        "model_flops_utilization",
+        "peak_memory_bytes",
+        "epoch",
+        "loss_scale",
+        "reward_margin",
+        "preference_accuracy",
+    ),
+    "evaluation": ("held_out_loss", "held_out_reward_margin", "held_out_preference_accuracy"),
+}
+"""Fields that are curves over steps, by event: what TensorBoard and other trackers draw."""
+
+
+def shown_values(event: dict[str, Any]) -> dict[str, float]:
+    """Return what an event adds to curves, by name; nothing where it is of no step."""
+    names = SHOWN.get(event["event"], ())
+    return {name: event[name] for name in names if event.get(name) is not None}
+
 
 def append_event(path: Path, event: str, **fields: Any) -> None:
     """Append one event, in one write, on a line of its own even after a line that a killed process left unfinished."""

@@ -20,7 +20,7 @@ from forge.engine.checkpoint_folder import checkpoint_folder, writing_problem
 from forge.engine.compiled import compile_layers
 from forge.engine.distributed import Place, from_each_rank, from_rank_0, max_over_ranks
 from forge.engine.evaluation import HeldOut
-from forge.engine.events import append_event
+from forge.engine.events import append_event, shown_values
 from forge.engine.guard import Course
 from forge.engine.heartbeat import Heartbeat
 from forge.engine.loop import Training, train
@@ -39,25 +39,6 @@ from forge.engine.weights import save_weights
 from forge.errors import StageError
 from forge.plan.parametrization import scale_of
 from forge.plan.types import Plan
-
-SHOWN = {
-    "step": (
-        "loss",
-        "smoothed_loss",
-        "learning_rate",
-        "gradient_norm",
-        "expert_load_max_over_mean",
-        "tokens_per_second",
-        "model_flops_utilization",
-        "peak_memory_bytes",
-        "epoch",
-        "loss_scale",
-        "reward_margin",
-        "preference_accuracy",
-    ),
-    "evaluation": ("held_out_loss", "held_out_reward_margin", "held_out_preference_accuracy"),
-}
-"""Fields that TensorBoard draws, by event."""
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
@@ -97,8 +78,7 @@ def work(plan: Plan, tokens: Path, around: Surroundings, place: Place) -> None:
     def tell(event: str, **fields: Any) -> None:
         if place.rank == 0:
             append_event(events_path, event, **fields)
-            if board is not None and event in SHOWN:
-                shown = {tag: fields[tag] for tag in SHOWN[event] if fields[tag] is not None}
+            if board is not None and (shown := shown_values({"event": event, **fields})):
                 board.add(fields["step"], shown)
 
     facts = token_facts(tokens)

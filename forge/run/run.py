@@ -28,6 +28,9 @@ from forge.run.stages import WORK, Workplace
 from forge.run.summary import summarize_run, write_summary
 
 PROGRESS_EVENT_EVERY_S = 10.0
+RUN_LOCK = "run.lock"
+LOOK_S = 0.3
+"""Longer than anyone who only looks whether the run goes on has its lock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,7 @@ def run_plan(
     run_dir = run_folder(plan, output_dir)
     try:
         (run_dir / "logs").mkdir(parents=True, exist_ok=True)
-        lock = take_lock(run_dir / "run.lock", patience_s=0)
+        lock = take_lock(run_dir / RUN_LOCK, patience_s=LOOK_S)
     except Busy:
         raise StageError(f"{run_dir}: is being carried out by another forge-run: wait for it") from None
     except OSError as error:

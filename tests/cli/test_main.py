@@ -107,7 +107,7 @@ def test_a_reader_that_leaves_early_is_no_fault(tmp_path: Path) -> None:
         (("pln",), "command line: pln: no such command. did you mean plan?"),
         (
             ("zzz",),
-            "command line: zzz: no such command. there are: run, plan, audit, export, evaluate, compare, recipe",
+            f"command line: zzz: no such command. there are: {', '.join([*COMMANDS, *GROUPS])}",
         ),
         (
             ("+recipe=legal_7b", "hardware=cpu"),
