@@ -64,7 +64,9 @@ def test_a_manifest_is_written(tmp_path: Path) -> None:
     (manifest,) = tmp_path.glob("runs/*/jobset.yaml")
     kinds = [each["kind"] for each in yaml.safe_load_all(manifest.read_text())]
     assert kinds == ["ConfigMap", "JobSet"]
-    assert done.stderr.splitlines()[-1] == f"hand it over with kubectl apply -f {manifest.relative_to(tmp_path)}"
+    assert (
+        done.stderr.splitlines()[-1] == f"hand it over with kubectl apply -f {manifest.relative_to(tmp_path)}"
+    )
 
 
 @pytest.mark.parametrize(
