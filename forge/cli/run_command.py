@@ -23,6 +23,7 @@ from forge.plan.machine import Machine, probe_machine
 from forge.plan.types import Plan, load_plan
 from forge.run.display import Display, make_display
 from forge.run.run import FinishedRun, run_plan
+from forge.spec.locate import located
 from forge.spec.sweep import expand_sweep
 
 
@@ -56,6 +57,8 @@ def run(
         raise SpecError("command line: --accept-drift: goes with plan=FILE: drop it, or name a plan")
     if reviewed is not None and multirun:
         raise SpecError("command line: --multirun: a plan is one run: drop it")
+    if reviewed is not None:
+        _check_target(reviewed.launch["target"], reviewed.hostfile)
     if reviewed is not None and reviewed.launch["target"] in SENT_OFF:
         _send_off([load_plan(reviewed.file)], reviewed.launch, reviewed.output_dir, display, dry_run)
         return
@@ -70,8 +73,13 @@ def run(
         return
     compiled = compile_points(points)
     if launch := _sent_off(compiled):
-        output_dir = Path(compiled[0].spec.values["output_dir"])
-        _send_off([point.plan for point in compiled], launch, output_dir, display, dry_run)
+        spec = compiled[0].spec
+        try:
+            _send_off(
+                [point.plan for point in compiled], launch, Path(spec.values["output_dir"]), display, dry_run
+            )
+        except SpecError as error:
+            raise SpecError(*(located(spec, line) for line in error.lines)) from None
         return
     _refuse_dry_run(dry_run)
     _run_points(points, compiled, display, quiet)
@@ -175,19 +183,23 @@ def _check_place(point: Compiled, machine: Machine) -> None:
     """Refuse a run that can't be carried out where it is to be: here, here and on other machines, or elsewhere."""
     values = point.spec.values
     target, hostfile = values["launch"]["target"], values["hostfile"]
+    try:
+        _check_target(target, hostfile)
+    except SpecError as error:
+        raise SpecError(*(located(point.spec, line) for line in error.lines)) from None
     if target in SENT_OFF:
-        if hostfile is not None:
-            raise SpecError(
-                f"{point.spec.where(('hostfile',))}: hostfile: launch={target} chooses the machines: leave it out"
-            )
         return
-    if target == "ssh" and hostfile is None:
-        raise SpecError(
-            f"{point.spec.choice_origins['launch'][0].where}: launch=ssh: goes to the machines of a hostfile: name "
-            f"them with hostfile=FILE, one line each: HOST slots={point.plan.layout.processes_per_node}"
-        )
     check_runnable(point.hardware, machine)
     _cluster(point.plan, hostfile, values["remote_shell"])
+
+
+def _check_target(target: str, hostfile: str | None) -> None:
+    if target in SENT_OFF and hostfile is not None:
+        raise SpecError(f"hostfile: launch={target} chooses the machines: leave it out")
+    if target == "ssh" and hostfile is None:
+        raise SpecError(
+            "launch=ssh: goes to the machines of a hostfile: name them with hostfile=FILE, one line each: HOST slots=N"
+        )
 
 
 def _cluster(plan: Plan, hostfile: str | None, remote_shell: str) -> Cluster | None:

@@ -47,6 +47,9 @@ def test_a_job_is_written_and_handed_to_slurm(tmp_path: Path) -> None:
     assert again.returncode == 0, again.stderr
     assert script.read_text() == first
     assert again.stderr.splitlines()[-1] == f"hand it over with sbatch {shown}"
+    refused = forge_run(tmp_path, f"plan={script.parent / 'plan.json'}", "launch=ssh")
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1)
+    assert refused.stderr.startswith("launch=ssh: goes to the machines of a hostfile")
 
 
 def test_a_sweep_is_one_array(tmp_path: Path) -> None:
@@ -75,14 +78,19 @@ def test_a_manifest_is_written(tmp_path: Path) -> None:
         (
             ("launch=kubernetes", "--dry-run"),
             2,
-            "launch.image: launch=kubernetes needs a container image with forge in it: give it",
+            "conf/launch/local.yaml:9: launch.image: launch=kubernetes needs a container image with forge in it",
         ),
         (
             ("launch=kubernetes", *IMAGE, "output_dir=/elsewhere", "--dry-run"),
             2,
-            "output_dir: /elsewhere: is not below ",
+            "command line: output_dir: /elsewhere: is not below ",
         ),
         (("launch=slurm", "hostfile=h"), 2, "command line: hostfile: launch=slurm chooses the machines"),
+        (
+            ("hardware=local", "launch=slurm"),
+            2,
+            "command line: hardware=local: is this machine, and launch=slurm",
+        ),
         (("launch=ssh",), 2, "command line: launch=ssh: goes to the machines of a hostfile"),
         (("--dry-run",), 2, "command line: --dry-run: goes with launch=slurm or launch=kubernetes"),
         (
@@ -97,7 +105,11 @@ def test_a_manifest_is_written(tmp_path: Path) -> None:
 def test_what_cannot_be_sent_says_why(
     arguments: tuple[str, ...], status: int, line: str, tmp_path: Path
 ) -> None:
-    small = ("+recipe=legal_tiny", "hardware=cpu", "data.path=documents")
+    small = (
+        "+recipe=legal_tiny",
+        *(() if "hardware=local" in arguments else ("hardware=cpu",)),
+        "data.path=documents",
+    )
     done = forge_run(tmp_path, *small, *arguments)
     assert done.returncode == status, done.stderr
     assert any(each.startswith(line) for each in done.stderr.splitlines()), done.stderr
