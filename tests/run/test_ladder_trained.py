@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from forge.engine.distributed import Place
 
 RUN = (
-    *("+recipe=legal_tiny", "hardware=cpu", "tokenizer.vocab_size=512"),
+    *("+recipe=legal_tiny", "hardware=cpu", "hardware.threads_per_process=1", "tokenizer.vocab_size=512"),
     *("model.layers=8", "model.hidden_size=64", "model.attention_heads=8", "model.kv_heads=4"),
     *("model.intermediate_size=172", "train.tokens=400000"),
     *("train.evaluate_every_steps=1000000", "train.checkpoint_every_steps=1000000"),
@@ -66,6 +66,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     from forge.engine.distributed import join, leave
 
     meeting = tmp_path_factory.mktemp("store") / "store"
+    torch.set_num_threads(1)  # more wait for each other on a busy machine
     torch.distributed.init_process_group("gloo", init_method=meeting.as_uri(), rank=0, world_size=1)
     yield join(compiled(*RUN).layout)
     leave()
