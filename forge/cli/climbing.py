@@ -8,13 +8,38 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from forge.cli.compiling import Compiled
+from forge.cli.compiling import Compiled, compile_overrides
+from forge.cli.ladder import ladder_of
+from forge.cli.ladder_view import show_ladder, show_outcome
+from forge.cli.sending import sent_off
+from forge.errors import SpecError
 from forge.files import replace_text
 from forge.plan.ladder import Ladder, with_changes
+from forge.plan.machine import probe_machine
+from forge.run.display import Display
 from forge.run.ladder import Outcome, Point, changes_of, conclude, first_points, next_points
 
 RunPoints = Callable[[Sequence[list[str]]], Sequence[dict[str, Any]]]
 """Carries out command lines and returns the summary of each run."""
+
+
+def carry_out_ladder(overrides: list[str], run_points: RunPoints, display: Display) -> None:
+    """Show the ladder of a command line, carry it out, show what came of it.
+
+    It is shown on any machine; its runs need the hardware that the run is for.
+    """
+    machine = probe_machine()
+    run = compile_overrides(overrides, machine, needs_data=False)
+    ladder = ladder_of(run, machine)
+    show_ladder(ladder, run.plan)
+    if launch := sent_off([run]):
+        raise SpecError(
+            f"sweep=ladder: the larger rungs wait for the smaller, which launch={launch['target']} does not: give this "
+            "command in a job, with launch=local"
+        )
+    outcome, file = climb(overrides, run, ladder, run_points, Path(run.spec.values["output_dir"]))
+    show_outcome(outcome, run.plan)
+    display.line(f"written to {file}")
 
 
 def climb(

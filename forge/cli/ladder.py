@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from forge.cli.compiling import Compiled
 from forge.errors import SpecError
 from forge.plan.compile import compile_plan
 from forge.plan.ladder import Ladder, plan_ladder
 from forge.plan.machine import Machine
+from forge.spec.compose import compose_spec
 from forge.spec.locate import located
 
 
-def is_ladder(compiled: Compiled) -> bool:
-    """True where a spec asks for a ladder."""
-    return bool(compiled.spec.values["sweep"]["method"] == "ladder")
+def is_ladder(overrides: Sequence[str]) -> bool:
+    """True where a command line asks for a ladder; False where it is wrong, of which whoever compiles it speaks."""
+    try:
+        return bool(compose_spec(overrides).values["sweep"]["method"] == "ladder")
+    except SpecError:
+        return False
 
 
 def ladder_of(compiled: Compiled, machine: Machine) -> Ladder:

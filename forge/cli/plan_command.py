@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from forge.cli.compiling import compile_overrides
-from forge.cli.ladder import is_ladder, ladder_of
+from forge.cli.ladder import ladder_of
 from forge.cli.notes import show_notes
 from forge.cli.options import Overrides, overrides_of
 from forge.errors import SpecError
@@ -67,7 +67,7 @@ def plan(
     from forge.cli.plan_view import show_plan
 
     show_plan(compiled, output)
-    if is_ladder(compiled):
+    if compiled.spec.values["sweep"]["method"] == "ladder":
         from forge.cli.ladder_view import show_ladder
 
         print()

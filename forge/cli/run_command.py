@@ -10,11 +10,11 @@ from typing import Annotated, Any
 import typer
 
 from forge.cli.compiling import Compiled, compile_overrides, source_hashes
-from forge.cli.ladder import is_ladder, ladder_of
+from forge.cli.ladder import is_ladder
 from forge.cli.notes import show_notes
 from forge.cli.options import Overrides, overrides_of
 from forge.cli.reviewed import ready, reviewed_plan
-from forge.cli.sending import SENT_OFF, hand_over, pack_parcel
+from forge.cli.sending import SENT_OFF, check_target, refuse_dry_run, send_off, sent_off
 from forge.engine.hosts import Cluster, check_cluster, read_cluster
 from forge.errors import FitError, SpecError, UserError
 from forge.plan.engine_limits import check_carried_out
@@ -58,31 +58,39 @@ def run(
     if reviewed is not None and multirun:
         raise SpecError("command line: --multirun: a plan is one run: drop it")
     if reviewed is not None:
-        _check_target(reviewed.launch["target"], reviewed.hostfile)
+        check_target(reviewed.launch["target"], reviewed.hostfile)
     if reviewed is not None and reviewed.launch["target"] in SENT_OFF:
-        _send_off([load_plan(reviewed.file)], reviewed.launch, reviewed.output_dir, display, dry_run)
+        send_off([load_plan(reviewed.file)], reviewed.launch, reviewed.output_dir, display, dry_run)
         return
     if reviewed is not None:
-        _refuse_dry_run(dry_run)
+        refuse_dry_run(dry_run)
         plan, drift = ready(reviewed.file, accept_drift)
         cluster = _cluster(plan, reviewed.hostfile, reviewed.remote_shell)
         _carry_out(plan, reviewed.output_dir, display, quiet, cluster, drift)
         return
     points = [list(point) for point in expand_sweep(tokens)] if multirun else [tokens]
-    if multirun and len(points) == 1 and _climb(points[0], display, quiet):
+    if multirun and len(points) == 1 and is_ladder(points[0]):
+        from forge.cli.climbing import carry_out_ladder
+
+        carry_out_ladder(points[0], lambda lines: _summaries(lines, display, quiet), display)
         return
     compiled = compile_points(points)
-    if launch := _sent_off(compiled):
+    if launch := sent_off(compiled):
         spec = compiled[0].spec
         try:
-            _send_off(
+            send_off(
                 [point.plan for point in compiled], launch, Path(spec.values["output_dir"]), display, dry_run
             )
         except SpecError as error:
             raise SpecError(*(located(spec, line) for line in error.lines)) from None
         return
-    _refuse_dry_run(dry_run)
+    refuse_dry_run(dry_run)
     _run_points(points, compiled, display, quiet)
+
+
+def _summaries(points: Sequence[list[str]], display: Display, quiet: bool) -> list[dict[str, Any]]:
+    lines = list(points)
+    return [done.summary for done in _run_points(lines, compile_points(lines), display, quiet)]
 
 
 def _run_points(
@@ -98,60 +106,6 @@ def _run_points(
             _carry_out(point.plan, Path(point.spec.values["output_dir"]), display, quiet, cluster)
         )
     return finished
-
-
-def _climb(overrides: list[str], display: Display, quiet: bool) -> bool:
-    """Carry out the ladder of a command line that asks for one; return whether it does.
-
-    The ladder is shown on any machine; its runs need the hardware that the run is for.
-    """
-    machine = probe_machine()
-    run = compile_overrides(overrides, machine, needs_data=False)
-    if not is_ladder(run):
-        return False
-    from forge.cli.climbing import climb
-    from forge.cli.ladder_view import show_ladder, show_outcome
-
-    ladder = ladder_of(run, machine)
-    show_ladder(ladder, run.plan)
-    if launch := _sent_off([run]):
-        raise SpecError(
-            f"sweep=ladder: the larger rungs wait for the smaller, which launch={launch['target']} does not: give this "
-            "command in a job, with launch=local"
-        )
-
-    def run_points(points: Sequence[list[str]]) -> list[dict[str, Any]]:
-        lines = [list(point) for point in points]
-        return [done.summary for done in _run_points(lines, compile_points(lines), display, quiet)]
-
-    outcome, file = climb(overrides, run, ladder, run_points, Path(run.spec.values["output_dir"]))
-    show_outcome(outcome, run.plan)
-    display.line(f"written to {file}")
-    return True
-
-
-def _refuse_dry_run(dry_run: bool) -> None:
-    if dry_run:
-        raise SpecError(
-            "command line: --dry-run: goes with launch=slurm or launch=kubernetes: drop it, or see `forge plan`"
-        )
-
-
-def _send_off(
-    plans: list[Plan], launch: dict[str, Any], output_dir: Path, display: Display, dry_run: bool
-) -> None:
-    """Write what carries out the plans elsewhere, and hand it over unless that is all that is asked."""
-    parcel = pack_parcel(plans, launch, output_dir)
-    display.line(f"written to {parcel.file}")
-    display.line(f"hand it over with {' '.join(parcel.command)}" if dry_run else hand_over(parcel))
-
-
-def _sent_off(compiled: list[Compiled]) -> dict[str, Any] | None:
-    """Return how runs are sent elsewhere; None where they are carried out here."""
-    launches = [point.spec.values["launch"] for point in compiled]
-    if any(launch != launches[0] for launch in launches):
-        raise SpecError("command line: launch: is not the same for all runs: give one")
-    return launches[0] if launches[0]["target"] in SENT_OFF else None
 
 
 def compile_points(points: list[list[str]]) -> list[Compiled]:
@@ -184,22 +138,13 @@ def _check_place(point: Compiled, machine: Machine) -> None:
     values = point.spec.values
     target, hostfile = values["launch"]["target"], values["hostfile"]
     try:
-        _check_target(target, hostfile)
+        check_target(target, hostfile)
     except SpecError as error:
         raise SpecError(*(located(point.spec, line) for line in error.lines)) from None
     if target in SENT_OFF:
         return
     check_runnable(point.hardware, machine)
     _cluster(point.plan, hostfile, values["remote_shell"])
-
-
-def _check_target(target: str, hostfile: str | None) -> None:
-    if target in SENT_OFF and hostfile is not None:
-        raise SpecError(f"hostfile: launch={target} chooses the machines: leave it out")
-    if target == "ssh" and hostfile is None:
-        raise SpecError(
-            "launch=ssh: goes to the machines of a hostfile: name them with hostfile=FILE, one line each: HOST slots=N"
-        )
 
 
 def _cluster(plan: Plan, hostfile: str | None, remote_shell: str) -> Cluster | None:

@@ -9,15 +9,43 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from forge.cli.compiling import Compiled
 from forge.errors import SpecError, StageError
 from forge.files import replace_text
 from forge.plan.types import Plan, content_hash, plan_to_json
+from forge.run.display import Display
 from forge.run.kubernetes import KubernetesOptions, kubernetes_manifests, manifest_text
 from forge.run.run import run_folder
 from forge.run.slurm import PlanFile, SlurmOptions, slurm_script
 
 SENT_OFF = ("slurm", "kubernetes")
 """Targets of group `launch` that another machine carries out."""
+
+
+def sent_off(compiled: list[Compiled]) -> dict[str, Any] | None:
+    """Return how runs are sent elsewhere; None where they are carried out here."""
+    launches = [point.spec.values["launch"] for point in compiled]
+    if any(launch != launches[0] for launch in launches):
+        raise SpecError("command line: launch: is not the same for all runs: give one")
+    return launches[0] if launches[0]["target"] in SENT_OFF else None
+
+
+def check_target(target: str, hostfile: str | None) -> None:
+    """Refuse machines that are named beside a target that chooses them, and none beside one that needs them."""
+    if target in SENT_OFF and hostfile is not None:
+        raise SpecError(f"hostfile: launch={target} chooses the machines: leave it out")
+    if target == "ssh" and hostfile is None:
+        raise SpecError(
+            "launch=ssh: goes to the machines of a hostfile: name them with hostfile=FILE, one line each: HOST slots=N"
+        )
+
+
+def refuse_dry_run(dry_run: bool) -> None:
+    """Refuse --dry-run where nothing is handed over."""
+    if dry_run:
+        raise SpecError(
+            "command line: --dry-run: goes with launch=slurm or launch=kubernetes: drop it, or see `forge plan`"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +102,15 @@ def pack_parcel(plans: Sequence[Plan], launch: dict[str, Any], output_dir: Path)
         ) from None
     shown = file.relative_to(workdir) if file.is_relative_to(workdir) else file
     return Parcel(shown, ("sbatch", str(shown)) if slurm else ("kubectl", "apply", "-f", str(shown)))
+
+
+def send_off(
+    plans: list[Plan], launch: dict[str, Any], output_dir: Path, display: Display, dry_run: bool
+) -> None:
+    """Write what carries out the plans elsewhere, and hand it over unless that is all that is asked."""
+    parcel = pack_parcel(plans, launch, output_dir)
+    display.line(f"written to {parcel.file}")
+    display.line(f"hand it over with {' '.join(parcel.command)}" if dry_run else hand_over(parcel))
 
 
 def hand_over(parcel: Parcel) -> str:

@@ -24,7 +24,7 @@ BEST_RATE = 1.4
 
 def test_smaller_rungs_come_first_and_the_larger_are_trained_at_the_rate_they_find(tmp_path: Path) -> None:
     run = compile_overrides(BIG, LAPTOP, needs_data=False)
-    assert is_ladder(run)
+    assert is_ladder(BIG)
     ladder = ladder_of(run, LAPTOP)
     asked: list[list[str]] = []
 
@@ -56,4 +56,5 @@ def test_a_ladder_that_cannot_be_says_where_it_was_asked_for() -> None:
     tiny = compile_overrides(["+recipe=legal_tiny", "hardware=cpu", "sweep=ladder"], LAPTOP, needs_data=False)
     with pytest.raises(SpecError, match=r"conf/sweep/grid.yaml:3: sweep.share: 0.02 of the run's cost"):
         ladder_of(tiny, LAPTOP)
-    assert not is_ladder(compile_overrides(BIG[:2], LAPTOP, needs_data=False))
+    assert not is_ladder(BIG[:2])
+    assert not is_ladder([*BIG, "no.such=key"])

@@ -24,7 +24,7 @@ from forge.plan.types import Plan
 from forge.progress import SilentProgress
 from forge.run.ladder import Point, changes_of, conclude, first_points, next_points
 from forge.run.scaling_law import predict_loss
-from tests.engine.runs import events_of, make_run, train_here
+from tests.engine.runs import events_of, make_run, train_to_the_end
 from tests.plan.specs import LAPTOP, compiled, composed
 
 if TYPE_CHECKING:
@@ -34,7 +34,11 @@ RUN = (
     *("+recipe=legal_tiny", "hardware=cpu", "hardware.threads_per_process=1", "tokenizer.vocab_size=512"),
     *("model.layers=8", "model.hidden_size=64", "model.attention_heads=8", "model.kv_heads=4"),
     *("model.intermediate_size=172", "train.tokens=400000"),
-    *("train.evaluate_every_steps=1000000", "train.checkpoint_every_steps=1000000"),
+    *(
+        "train.evaluate_every_steps=1000000",
+        "train.checkpoint_every_steps=100",
+        "train.evaluate_tokens=40000",
+    ),
     *("sweep=ladder", "sweep.share=10", "sweep.rungs=4"),
 )
 """0.4M parameters, four hundred steps; its rungs have from 0.07M to 0.3M."""
@@ -84,7 +88,7 @@ def test_the_smaller_rungs_say_what_comes_of_the_larger_and_of_the_run(
         """Train a command line, and return the held-out loss at its end in nats a token."""
         plan = compiled(*overrides)
         run_dir = make_run(tmp_path / f"{plan.name}-{plan.id}", plan)
-        train_here(plan, tokens, run_dir, place)
+        train_to_the_end(plan, tokens, run_dir, place)
         loss: float = events_of(run_dir, "evaluation")[-1]["held_out_loss"]
         print(
             f"{plan.name}: {plan.model.parameters:,} parameters, {plan.schedule.tokens:,} tokens: {loss:.4f}"
