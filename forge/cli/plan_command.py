@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from forge.cli.compiling import compile_overrides
+from forge.cli.ladder import ladder_of
 from forge.cli.notes import show_notes
 from forge.cli.options import Overrides, overrides_of
 from forge.errors import SpecError
@@ -54,7 +55,8 @@ def plan(
     if diff:
         _show_diff(tokens)
         return
-    compiled = compile_overrides(tokens, probe_machine(), needs_data=False)
+    machine = probe_machine()
+    compiled = compile_overrides(tokens, machine, needs_data=False)
     text = plan_to_json(compiled.plan)
     if as_json:
         show_notes(compiled.spec.notes)
@@ -65,6 +67,11 @@ def plan(
     from forge.cli.plan_view import show_plan
 
     show_plan(compiled, output)
+    if compiled.spec.values["sweep"]["method"] == "ladder":
+        from forge.cli.ladder_view import show_ladder
+
+        print()
+        show_ladder(ladder_of(compiled, machine), compiled.plan)
 
 
 def _refuse_two(asked: list[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from forge.cli.compiling import recompile
 from forge.errors import FitError, SpecError
@@ -14,6 +15,7 @@ from forge.plan.engine_limits import check_carried_out
 from forge.plan.hardware import check_runnable
 from forge.plan.machine import probe_machine
 from forge.plan.types import Plan, load_plan
+from forge.spec.compose import compose_spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,8 @@ class Reviewed:
     output_dir: Path
     hostfile: str | None
     remote_shell: str
+    launch: dict[str, Any]
+    """Group `launch` of the spec."""
 
 
 def reviewed_plan(tokens: Sequence[str]) -> Reviewed | None:
@@ -39,7 +43,7 @@ def reviewed_plan(tokens: Sequence[str]) -> Reviewed | None:
     problems = [
         f"{token}: a plan is carried out as it is: compile another one"
         for token, key in zip(tokens, keys, strict=True)
-        if key not in ("plan", *WHERE)
+        if key not in ("plan", *WHERE) and not _is_launch(key)
     ]
     problems += [f"{key}: is given more than once: give one" for key in values if keys.count(key) > 1]
     if not values["plan"]:
@@ -52,7 +56,14 @@ def reviewed_plan(tokens: Sequence[str]) -> Reviewed | None:
         Path(values.get("output_dir", ".")),
         values.get("hostfile"),
         values.get("remote_shell", "ssh"),
+        compose_spec([token for token, key in zip(tokens, keys, strict=True) if _is_launch(key)]).values[
+            "launch"
+        ],
     )
+
+
+def _is_launch(key: str) -> bool:
+    return key.partition(".")[0] == "launch"
 
 
 def ready(file: Path, accepts_drift: bool) -> tuple[Plan, tuple[str, ...]]:

@@ -15,10 +15,11 @@ from forge.cli.options import Overrides, overrides_of
 from forge.cli.reported import reported
 from forge.cli.reviewed import ready, reviewed_plan
 from forge.cli.running import check_here, cluster_of
+from forge.cli.sending import SENT_OFF, check_target, refuse_dry_run, send_all_off, send_off
 from forge.engine.hosts import Cluster
 from forge.errors import SpecError
 from forge.plan.machine import probe_machine
-from forge.plan.types import Plan
+from forge.plan.types import Plan, load_plan
 from forge.run.display import Display, make_display
 from forge.run.origins import record_origins
 from forge.run.run import run_folder, run_plan
@@ -37,6 +38,10 @@ def run(
         ),
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only what came out.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="With launch=slurm or kubernetes: write what would be handed over."),
+    ] = False,
     accept_drift: Annotated[
         bool,
         typer.Option(
@@ -57,6 +62,11 @@ def run(
     if reviewed is not None and multirun:
         raise SpecError("command line: --multirun: a plan is one run: drop it")
     if reviewed is not None:
+        check_target(reviewed.launch["target"], reviewed.hostfile)
+        if reviewed.launch["target"] in SENT_OFF:
+            send_off([load_plan(reviewed.file)], reviewed.launch, reviewed.output_dir, display, dry_run)
+            return
+        refuse_dry_run(dry_run)
         plan, drift = ready(reviewed.file, accept_drift)
         cluster = cluster_of(plan, reviewed.hostfile, reviewed.remote_shell)
         _carry_out(plan, reviewed.output_dir, display, quiet, cluster, drift)
@@ -64,7 +74,7 @@ def run(
     if multirun:
         from forge.cli.sweeping import sweep
 
-        sweep(tokens, display, quiet)
+        sweep(tokens, display, quiet, dry_run)
         return
     about_sweeps = [token for token in tokens if re.match(r"\+{0,2}sweep[.=]", token)]
     if about_sweeps:
@@ -72,6 +82,8 @@ def run(
     machine = probe_machine()
     one = compile_overrides(tokens, machine, needs_data=True)
     check_here(one, machine)
+    if send_all_off([one], display, dry_run):
+        return
     show_notes(one.notes)
     cluster = cluster_of(one.plan, one.spec.values["hostfile"], one.spec.values["remote_shell"])
     output_dir = Path(one.spec.values["output_dir"])

@@ -1,27 +1,38 @@
-"""Whether what a command line compiles to can be carried out here."""
+"""Whether what a command line compiles to can be carried out where it says: here, or on machines that it names."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from forge.cli.compiling import Compiled
+from forge.cli.sending import SENT_OFF, check_target
 from forge.engine.hosts import Cluster, check_cluster, read_cluster
+from forge.errors import SpecError
 from forge.plan.engine_limits import check_carried_out
 from forge.plan.hardware import check_runnable
 from forge.plan.machine import Machine
 from forge.plan.types import Plan
+from forge.spec.locate import located
 
 
 def check_here(one: Compiled, machine: Machine) -> None:
-    """Refuse what this machine, forge's engine or the machines named cannot carry out.
+    """Refuse what forge's engine, this machine or the machines named cannot carry out; elsewhere is not looked at.
 
     Raises:
         SpecError: the machines named are not what the plan is for.
         FitError: this machine is not.
     """
-    check_runnable(one.hardware, machine)
     check_carried_out(one.plan.layout)
-    cluster_of(one.plan, one.spec.values["hostfile"], one.spec.values["remote_shell"])
+    values = one.spec.values
+    target, hostfile = values["launch"]["target"], values["hostfile"]
+    try:
+        check_target(target, hostfile)
+    except SpecError as error:
+        raise SpecError(*(located(one.spec, line) for line in error.lines)) from None
+    if target in SENT_OFF:
+        return
+    check_runnable(one.hardware, machine)
+    cluster_of(one.plan, hostfile, values["remote_shell"])
 
 
 def cluster_of(plan: Plan, hostfile: str | None, remote_shell: str) -> Cluster | None:

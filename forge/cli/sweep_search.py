@@ -8,6 +8,7 @@ from typing import Any
 
 from forge.cli.compiling import Compiled, Shared, compile_overrides
 from forge.cli.running import check_here
+from forge.cli.sending import refuse_sent_off
 from forge.cli.sweep_points import all_of, check_affordable, point_of, settings_of, show_points_notes
 from forge.cli.sweep_view import total_cost
 from forge.cli.sweep_work import ID_HEX_DIGITS, Work, carry_out_work
@@ -54,6 +55,7 @@ def search(
     settings = settings_of(probes)
     _check_halving(settings, axes, probes[0])
     base = probes[0]
+    refuse_sent_off(base, "sweep=optuna: a trial waits for those before it")
     trials = settings["trials"]
     dearest = max(
         (probe.plan.estimates for probe in probes), key=lambda each: (each.gpu_hours, each.wall_clock_s)

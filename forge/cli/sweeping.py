@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from typing import Any
 
 from forge.cli.compiling import Shared
+from forge.cli.sending import refuse_dry_run, send_all_off
 from forge.cli.sweep_points import (
     check_affordable,
     compile_all,
@@ -20,6 +23,7 @@ from forge.errors import SpecError
 from forge.plan.machine import Machine, probe_machine
 from forge.plan.types import content_hash
 from forge.run.display import Display
+from forge.run.summary import SUMMARY
 from forge.run.sweep.carry_out import State
 from forge.run.sweep.point import Infeasible, Point
 from forge.run.sweep.record import Sweep
@@ -27,11 +31,11 @@ from forge.spec.compose import compose_spec
 from forge.spec.search_space import Axis, read_search_space
 from forge.spec.sweep import expand_sweep
 
-ONE_PLACE = ("sweep", "output_dir", "hostfile", "remote_shell")
+ONE_PLACE = ("sweep", "launch", "output_dir", "hostfile", "remote_shell")
 """Of a whole sweep; none of its points has one of its own."""
 
 
-def sweep(tokens: Sequence[str], display: Display, quiet: bool) -> None:
+def sweep(tokens: Sequence[str], display: Display, quiet: bool, dry_run: bool = False) -> None:
     """Carry out the sweep of a command line.
 
     Raises:
@@ -43,11 +47,46 @@ def sweep(tokens: Sequence[str], display: Display, quiet: bool) -> None:
     machine, shared = probe_machine(), Shared()
     fixed, axes = read_search_space(tokens, shared.search_path)
     _check_axes(axes)
-    if _method(fixed, axes, shared) == "optuna":
+    method = _method(fixed, axes, shared)
+    if method == "ladder":
+        refuse_dry_run(dry_run)
+        _climb(fixed, axes, machine, shared, display, quiet)
+    elif method == "optuna":
+        refuse_dry_run(dry_run)
         search(fixed, axes, machine, shared, display, quiet)
     else:
         lines = expand_sweep(tokens, shared.search_path)
-        carry_out_lines(lines, [axis.key for axis in axes], machine, shared, display, quiet)
+        carry_out_lines(lines, [axis.key for axis in axes], machine, shared, display, quiet, dry_run)
+
+
+def _climb(
+    overrides: Sequence[str],
+    axes: Sequence[Axis],
+    machine: Machine,
+    shared: Shared,
+    display: Display,
+    quiet: bool,
+) -> None:
+    """Carry out the ladder of one run; its rungs are points of sweeps."""
+    if axes:
+        raise SpecError(
+            *(f"command line: {axis.key}: a ladder is of one run: give it one value" for axis in axes)
+        )
+    from forge.cli.climbing import carry_out_ladder
+
+    def run_rungs(lines: Sequence[list[str]]) -> list[dict[str, Any]]:
+        state = carry_out_lines(lines, _varying(lines), machine, shared, display, quiet)
+        folders = [point.run_dir for point in state.points if isinstance(point, Point)]
+        return [json.loads((folder / SUMMARY).read_text(encoding="utf-8")) for folder in folders]
+
+    carry_out_ladder(list(overrides), run_rungs, display)
+
+
+def _varying(lines: Sequence[Sequence[str]]) -> list[str]:
+    """Return the keys that command lines give different values, in the order they are first given."""
+    given = [dict(token.lstrip("+").partition("=")[::2] for token in line) for line in lines]
+    keys = dict.fromkeys(key for values in given for key in values)
+    return [key for key in keys if len({values.get(key) for values in given}) > 1]
 
 
 def _check_axes(axes: Sequence[Axis]) -> None:
@@ -77,6 +116,7 @@ def carry_out_lines(
     shared: Shared,
     display: Display,
     quiet: bool,
+    dry_run: bool = False,
 ) -> State:
     """Carry out command lines as the points of a grid, and return what became of them.
 
@@ -87,6 +127,7 @@ def carry_out_lines(
         shared: what was read for other command lines.
         display: shows the work.
         quiet: whether only what came out is said.
+        dry_run: where the runs are sent elsewhere, whether they are written only.
 
     Raises:
         SpecError, FitError, StageError, Interrupted: as `sweep`.
@@ -110,6 +151,8 @@ def carry_out_lines(
     cost = total_cost([point.plan.estimates for point in runs])
     check_affordable(compiled, cost, len(runs), settings, machine)
     show_points_notes(compiled, keys)
+    if send_all_off(compiled, display, dry_run):
+        return State(points)
     steps = sum(point.plan.schedule.steps for point in runs)
     work = Work(found, settings, machine, display, quiet, len(runs), steps, cost)
     state = State(points)

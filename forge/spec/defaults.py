@@ -90,6 +90,9 @@ def _unknown(file: SpecFile, entry: Entry, search_path: SearchPath) -> Problem |
     if entry.target not in groups:
         hint = did_you_mean(entry.target, groups) or f" there are: {', '.join(groups)}"
         return Problem(file.shown, entry.line, f"there is no group '{entry.target}'.{hint}")
+    if entry.target == "launch" and is_recipe(file):
+        what = "launch: is chosen on the command line or in one's own conf, not in a recipe: drop the line"
+        return Problem(file.shown, entry.line, what)
     found = search_path.find(f"{entry.target}/{entry.option}")
     if found is None or not _may_choose(file, entry.option, found):
         return Problem(file.shown, entry.line, no_such_option(entry.target, entry.option, search_path))

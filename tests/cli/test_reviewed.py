@@ -11,6 +11,7 @@ from forge.cli.reviewed import Reviewed, ready, reviewed_plan
 from forge.errors import FitError, SpecError
 from forge.plan.stages import plan_stages
 from forge.plan.types import load_plan, plan_id
+from forge.spec.compose import compose_spec
 from tests.cli.test_main import forge
 
 
@@ -85,9 +86,13 @@ def test_a_plan_that_was_edited_is_refused(planned: Path) -> None:
 
 def test_nothing_else_is_said_beside_a_plan() -> None:
     assert reviewed_plan(["train.steps=1"]) is None
+    here = compose_spec([]).values["launch"]
     assert reviewed_plan(["plan=p.json", "output_dir=/x"]) == Reviewed(
-        Path("p.json"), Path("/x"), None, "ssh"
+        Path("p.json"), Path("/x"), None, "ssh", here
     )
+    elsewhere = reviewed_plan(["plan=p.json", "launch=slurm", "launch.partition=gpu"])
+    assert elsewhere is not None
+    assert elsewhere.launch == here | {"target": "slurm", "partition": "gpu"}
     with pytest.raises(SpecError, match=r"train.steps=1: a plan is carried out as it is"):
         reviewed_plan(["plan=p.json", "train.steps=1"])
 

@@ -164,5 +164,5 @@ def test_what_no_file_can_hold(workspace: Workspace, token: str, shown: str, wha
 
 def test_a_newline_inside_a_value_stays_one_line_in_a_message(workspace: Workspace) -> None:
     assert workspace.complaints("seed=a\nb") == (
-        "command line: seed: 'a\\nb' is not a whole number (over conf/config.yaml:15)",
+        "command line: seed: 'a\\nb' is not a whole number (over conf/config.yaml:16)",
     )

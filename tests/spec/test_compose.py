@@ -28,6 +28,7 @@ def test_a_spec_without_overrides_is_what_conf_says(workspace: Workspace) -> Non
         "evaluate": "held_out",
         "export": "hf",
         "sweep": "grid",
+        "launch": "local",
     }
     assert spec.recipes == ()
     assert spec.notes == ()

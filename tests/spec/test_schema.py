@@ -47,6 +47,8 @@ def test_groups_and_keys_come_in_the_order_of_the_schema() -> None:
         "engine",
         "evaluate",
         "export",
+        "sweep",
+        "launch",
     )
     keys = SCHEMA.keys()
     assert keys[:3] == ["name", "seed", "output_dir"]
