@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from forge.cli.compiling import compile_overrides
+from forge.cli.compiling import compile_spec
 from forge.cli.console import make_console
 from forge.cli.notes import show_notes
 from forge.cli.options import Overrides, overrides_of, recipe_override
@@ -38,7 +38,7 @@ def recipe_show(
         console.print(file.document.comment, markup=False)
     sys.stdout.write(f"\n{spec_to_yaml(spec)}\n")
     sys.stdout.flush()
-    compiled = compile_overrides(tokens, probe_machine(), needs_data=False)
+    compiled = compile_spec(spec, probe_machine(), needs_data=False)
     show_notes((*compiled.notes, *compiled.plan.estimates.warnings))
     from forge.cli.plan_view import plan_screen
 
