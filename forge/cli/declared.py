@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 COMMANDS_FOLDER = Path(__file__).parent
+OVERRIDES = "Overrides"
+"""What `forge.cli.options` calls the words that are no options."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +37,17 @@ class Declared:
 
 def declared(name: str) -> Declared:
     """Return what the command of `forge.cli.NAME_command` takes."""
-    source = (COMMANDS_FOLDER / f"{name}_command.py").read_text(encoding="utf-8")
-    function = next(
-        node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef) and node.name == name
-    )
+    module = _module(f"{name}_command")
+    function = next(node for node in module.body if isinstance(node, ast.FunctionDef) and node.name == name)
+    shared = _shared(module)
     options, arguments = [], []
     for parameter in function.args.args:
-        if not isinstance(parameter.annotation, ast.Subscript):
-            continue  # the context; overrides, which are an alias
-        kind, call = _annotated(parameter.annotation)
+        annotation = parameter.annotation
+        if isinstance(annotation, ast.Name) and annotation.id != OVERRIDES:
+            annotation = shared.get(annotation.id)
+        if not isinstance(annotation, ast.Subscript):
+            continue  # the context, overrides
+        kind, call = _annotated(annotation)
         said = {word.arg: _text(word.value) for word in call.keywords}
         if _called(call) == "Argument":
             arguments.append(said.get("metavar", parameter.arg.upper()))
@@ -53,6 +57,22 @@ def declared(name: str) -> Declared:
         options.append(DeclaredOption(names, metavar, said.get("help", "")))
     summary = (ast.get_docstring(function) or "").partition("\n")[0].partition(": forge")[0]
     return Declared(summary, tuple(options), tuple(arguments))
+
+
+def _module(name: str) -> ast.Module:
+    return ast.parse((COMMANDS_FOLDER / f"{name}.py").read_text(encoding="utf-8"))
+
+
+def _shared(module: ast.Module) -> dict[str, ast.expr]:
+    """Return the options that a module names for several commands, its own and those of commands it imports from."""
+    found: dict[str, ast.expr] = {}
+    for node in module.body:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").endswith("_command"):
+            others = _shared(_module((node.module or "").rpartition(".")[2]))
+            found |= {alias.name: others[alias.name] for alias in node.names if alias.name in others}
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Subscript):
+            found |= {target.id: node.value for target in node.targets if isinstance(target, ast.Name)}
+    return found
 
 
 def _annotated(annotation: ast.Subscript) -> tuple[str, ast.Call]:

@@ -24,7 +24,7 @@ def plan_facts(plan: Plan) -> list[tuple[str, str]]:
         lines.append(("recipes from", f"{pack.name} {pack.version}, {whose}"))
     for source in plan.initial_weights:
         lines.append(("starts from", f"{source.path} ({size(source.bytes)}, {source.sha256[:12]})"))
-    if plan.spec["model"]["init_from"] and not plan.initial_weights:
+    if plan.spec.get("model", {}).get("init_from") and not plan.initial_weights:
         lines.append(("starts from", "a model that is not at hand; its shape is assumed"))
     if schedule.task == "sft":
         lines.append(("task", "sft: the answers in conversations are learnt"))

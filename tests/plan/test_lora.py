@@ -20,7 +20,8 @@ START = InitialWeights(SourcePlan("/a/model", 1, 1, "0" * 64), 32_000)
 
 
 def plan_of(*overrides: str, initial: InitialWeights | None = START) -> Plan:
-    spec = compose_spec(["model=llama_125m", "hardware=8xh100", *overrides])
+    base = [f"model.init_from={initial.source.path}"] if initial else []
+    spec = compose_spec(["model=llama_125m", "hardware=8xh100", *base, *overrides])
     return compile_plan(spec.values, "8xh100", LAPTOP, (), initial)
 
 

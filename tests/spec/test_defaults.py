@@ -110,7 +110,6 @@ def test_the_order_of_choices_and_bases_makes_no_difference(workspace: Workspace
     [
         "# @package _global_",
         "# @package: _global_",
-        "# @package train",
         "# yaml-language-server: $schema=x.json\n# @package _global_",
         "%YAML 1.2\n---",
     ],

@@ -32,6 +32,8 @@ START = [
     "engine/auto",
     "evaluate/held_out",
     "export/hf",
+    "sweep/grid",
+    "launch/local",
 ]
 
 
@@ -59,6 +61,8 @@ def test_options_come_first_then_conf_then_recipes_base_first(workspace: Workspa
         ("engine/auto", "engine"),
         ("evaluate/held_out", "evaluate"),
         ("export/hf", "export"),
+        ("sweep/grid", "sweep"),
+        ("launch/local", "launch"),
         ("config", ""),
         ("recipe/base", ""),
         ("recipe/x", ""),
