@@ -9,7 +9,7 @@ import typer
 
 from forge.errors import SpecError
 
-FORMATS = ("hf", "gguf", "ollama")
+FORMATS = ("hf", "gguf", "ollama", "megatron")
 
 
 def export(
@@ -20,7 +20,8 @@ def export(
 ) -> None:
     """Export a run's model, or the newest checkpoint of one in training: forge export runs/NAME --to hf,gguf,ollama
 
-    Nothing is published that is not proven equal to what was trained.
+    Nothing is published that is not proven equal to what was trained. `megatron` is the run's tokens, for other
+    trainers.
     """
     formats = _formats(to)
     if not (run / "plan.json").is_file():
@@ -30,11 +31,19 @@ def export(
     from forge.cli.run_view import model_folder, show_use
     from forge.run.display import shown_alone
     from forge.run.export_run import export_run
+    from forge.run.export_tokens import MEGATRON, export_tokens
     from forge.run.headlines import headline
 
+    console = make_console()
+    if MEGATRON in formats:
+        with shown_alone("export") as stage:
+            tokens = export_tokens(run, stage)
+        console.print(f"tokens: {tokens.folder}", markup=False, soft_wrap=True)
+        formats.remove(MEGATRON)
+    if not formats:
+        return
     with shown_alone("export") as stage:
         artifact = export_run(run, formats, stage)
-    console = make_console()
     console.print(headline(artifact), markup=False, soft_wrap=True)
     console.print(f"model: {model_folder(artifact.folder)}", markup=False, soft_wrap=True)
     show_use(console, artifact.folder)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from forge.engine.events import read_events
+
 LOG = "logs/report.log"
+REFUSED_BY_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
 
 @contextmanager
@@ -40,6 +44,11 @@ def write_missing_page(run_dir: Path) -> None:
         write_page(run_dir)
 
 
+def _failed(run_dir: Path) -> bool:
+    events, _ = read_events(run_dir / "events.jsonl")
+    return not events or events[-1]["event"] != "stage_end"
+
+
 def _size_bytes(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
@@ -58,6 +67,8 @@ def write_page(run_dir: Path) -> None:
                 traceback.print_exception(error, file=file)
         except OSError:
             pass
+        if isinstance(error, OSError) and error.errno in REFUSED_BY_THE_DISK and _failed(run_dir):
+            return  # of that disk the run's own end speaks
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         print(
             f"note: the report cannot be written: {reason}: see {log}; forge report {run_dir}",

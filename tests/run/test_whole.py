@@ -13,6 +13,8 @@ from pathlib import Path
 import pyarrow.parquet as parquet
 import pytest
 
+from forge.data.loading import TokenShard
+from forge.data.megatron import import_megatron
 from forge.plan.stages import STAGES
 from tests.run.small import command, forge_run, outcome, write_documents
 
@@ -132,6 +134,23 @@ def export(run: Path, formats: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, capture_output=True, text=True)
 
 
+def test_its_tokens_go_to_other_trainers(undisturbed: Path, tmp_path: Path) -> None:
+    shutil.copytree(undisturbed, tmp_path / "out", symlinks=True)
+    (run,) = (tmp_path / "out" / "runs").iterdir()
+    done = export(run, "megatron")
+    assert done.returncode == 0, done.stderr
+    (folder,) = (tmp_path / "out" / "artifacts").glob("megatron-*")
+    assert done.stdout == f"tokens: {folder}\n"
+    (tokens,) = (tmp_path / "out" / "artifacts").glob("tokens-*")
+    for split in ("train", "held_out"):
+        ids, lengths = import_megatron(folder / split)
+        shard = TokenShard.open(tokens, split)
+        assert ids.tolist() == shard.tokens[:].tolist()
+        assert lengths.sum() == len(shard)
+    assert (folder / "tokenizer.json").is_file()
+    assert not list((tmp_path / "out" / "artifacts").glob(".tmp-megatron*"))
+
+
 def test_a_finished_run_becomes_a_file_that_llama_cpp_serves(undisturbed: Path, tmp_path: Path) -> None:
     output_dir = shutil.copytree(undisturbed, tmp_path / "copy", symlinks=True)
     (run,) = (output_dir / "runs").iterdir()
@@ -178,7 +197,7 @@ def test_a_training_that_goes_on_is_exported_from_its_newest_checkpoint(
     ("words", "says"),
     [
         (["nowhere"], "nowhere: is no folder of a run (it has no plan.json): name one below runs/"),
-        (["nowhere", "--to", "onnx"], "command line: --to: 'onnx' is not one of hf, gguf, ollama"),
+        (["nowhere", "--to", "onnx"], "command line: --to: 'onnx' is not one of hf, gguf, ollama, megatron"),
         (["nowhere", "--to", "hf,hf"], "command line: --to: names hf twice: name it once"),
     ],
 )
