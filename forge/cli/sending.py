@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from forge.cli.compiling import Compiled
+from forge.cli.notes import show_notes
 from forge.errors import SpecError, StageError
 from forge.files import replace_text
 from forge.plan.types import Plan, content_hash, plan_to_json
 from forge.run.display import Display
 from forge.run.kubernetes import KubernetesOptions, kubernetes_manifests, manifest_text
+from forge.run.quantities import figure, money
 from forge.run.run import run_folder
 from forge.run.slurm import PlanFile, SlurmOptions, slurm_script
 from forge.spec.locate import located
@@ -134,6 +136,11 @@ def send_all_off(compiled: list[Compiled], display: Display, dry_run: bool) -> b
         refuse_dry_run(dry_run)
         return False
     spec = compiled[0].spec
+    show_notes(dict.fromkeys(note for one in compiled for note in one.notes))
+    estimates = [one.plan.estimates for one in compiled]
+    priced = [each.cost_usd for each in estimates if each.cost_usd is not None]
+    cost = f", {money(sum(priced))}" if len(priced) == len(estimates) else ""
+    display.line(f"predicted: {figure(sum(each.gpu_hours for each in estimates))} GPU-hours{cost}")
     try:
         send_off(
             [point.plan for point in compiled], launch, Path(spec.values["output_dir"]), display, dry_run

@@ -125,11 +125,6 @@ def check_affordable(
         raise all_of(errors)
 
 
-def show_points_notes(compiled: Sequence[Compiled], keys: Sequence[str]) -> None:
-    """Print what the user should know of points in which `keys` vary."""
+def show_points_notes(compiled: Sequence[Compiled]) -> None:
+    """Print what the user should know of points, each thing once."""
     show_notes(dict.fromkeys(note for one in compiled for note in one.notes))
-    if not keys:
-        show_notes(["command line: no override names several values: this sweep is one run"])
-
-
-# FIX

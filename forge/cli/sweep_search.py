@@ -71,7 +71,7 @@ def search(
         tuple(axis.key for axis in axes),
         point_of(1, [], [], base).output_dir,
     )
-    show_points_notes(probes, [axis.key for axis in axes])
+    show_points_notes(probes)
     search = Search(axes, base.plan.seed, settings["metric"] in HIGHER_IS_BETTER, settings["halving_factor"])
     devices = base.plan.layout.processes_per_node
     width = settings["parallel_runs"] or (

@@ -54,6 +54,10 @@ def sweep(tokens: Sequence[str], display: Display, quiet: bool, dry_run: bool = 
     elif method == "optuna":
         refuse_dry_run(dry_run)
         search(fixed, axes, machine, shared, display, quiet)
+    elif not axes:
+        raise SpecError(
+            "command line: -m: no key has several values: name some, as train.learning_rate=1e-3,3e-4, or drop -m"
+        )
     else:
         lines = expand_sweep(tokens, shared.search_path)
         carry_out_lines(lines, [axis.key for axis in axes], machine, shared, display, quiet, dry_run)
@@ -150,7 +154,7 @@ def carry_out_lines(
     )
     cost = total_cost([point.plan.estimates for point in runs])
     check_affordable(compiled, cost, len(runs), settings, machine)
-    show_points_notes(compiled, keys)
+    show_points_notes(compiled)
     if send_all_off(compiled, display, dry_run):
         return State(points)
     steps = sum(point.plan.schedule.steps for point in runs)

@@ -72,7 +72,9 @@ def verify_pack(content: bytes, where: str, trust: Trust, file_name: str = "") -
         raise PackError(f"{where}: holds {manifest.name} {manifest.version}: it is not what its name says")
     key = _key(members, trust, where)
     signer = known_signer(members[MANIFEST], members[SIGNATURE], trust.allowed_signers) if key else ""
-    if key is not None and not signer and key.fingerprint != trust.fingerprint:
+    if key is not None and trust.fingerprint and key.fingerprint != trust.fingerprint:
+        raise PackError(f"{where}: is signed by {key.fingerprint}, and --trust asks for another key: refused")
+    if key is not None and not signer and not trust.fingerprint:
         raise PackError(_unknown_key(key, trust, where))
     check_files(manifest, members, where)
     check_name(manifest.name, where)

@@ -89,6 +89,8 @@ def no_such_option(group: str, option: str, search_path: SearchPath) -> str:
         return f"there is no {noun} '{shown}': rename {misnamed} to {shown}.yaml"
     if folder:
         options = tuple(f"{folder}/{other}" for other in search_path.options(f"{group}/{folder}")) + options
+    if noun == RECIPE_GROUP and group != noun and search_path.find(f"{noun}/{option}") is not None:
+        return f"there is no {noun} '{shown}' in this pack: to extend that of forge write `- /{noun}/{shown}`"
     hint = did_you_mean(option, options) or did_you_mean(name, options)
     if not hint:
         hint = f" there are: {', '.join(options)}" if options else " there are none"

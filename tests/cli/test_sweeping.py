@@ -94,6 +94,12 @@ def test_a_bad_point_starts_nothing(tmp_path: Path) -> None:
     )
 
 
+def test_one_run_is_no_sweep(tmp_path: Path) -> None:
+    assert refused(tmp_path, SpecError, "train.learning_rate=1e-3") == (
+        "command line: -m: no key has several values: name some, as train.learning_rate=1e-3,3e-4, or drop -m",
+    )
+
+
 def test_equal_plans_are_said_and_run_once(tmp_path: Path) -> None:
     said = forge_run_m(tmp_path, "train.learning_rate=1e-3,0.001")
     assert said[0] == "run 2 (train.learning_rate=0.001): is the same as run 1: carried out once"
