@@ -252,6 +252,9 @@ def test_a_key_that_is_named_on_the_command_line_is_taken_for_that_pack(kit: Kit
         kit.install(file, trust=kit.fingerprint("other"))
     with pytest.raises(PackError):
         kit.install(file, allow_unsigned=True)  # it is signed
+    known = kit.write("acme-1.1.0.forge", kit.members(version="1.1.0", key="maker"))
+    with pytest.raises(PackError, match="--trust asks for another key"):
+        kit.install(known, trust=kit.fingerprint("stranger"))
     kit.install(file, trust=kit.fingerprint("stranger"))
     (use,) = compose_spec(["recipe=acme/legal"]).packs
     assert (use.signer, use.fingerprint) == ("", kit.fingerprint("stranger"))
