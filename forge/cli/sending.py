@@ -13,10 +13,10 @@ from forge.cli.compiling import Compiled
 from forge.cli.notes import show_notes
 from forge.errors import SpecError, StageError
 from forge.files import replace_text
-from forge.plan.types import Plan, content_hash, plan_to_json
+from forge.plan.types import Estimates, Plan, content_hash, plan_to_json
 from forge.run.display import Display
 from forge.run.kubernetes import KubernetesOptions, kubernetes_manifests, manifest_text
-from forge.run.quantities import figure, money
+from forge.run.quantities import duration, figure, money
 from forge.run.run import run_folder
 from forge.run.slurm import PlanFile, SlurmOptions, slurm_script
 from forge.spec.locate import located
@@ -137,10 +137,7 @@ def send_all_off(compiled: list[Compiled], display: Display, dry_run: bool) -> b
         return False
     spec = compiled[0].spec
     show_notes(dict.fromkeys(note for one in compiled for note in one.notes))
-    estimates = [one.plan.estimates for one in compiled]
-    priced = [each.cost_usd for each in estimates if each.cost_usd is not None]
-    cost = f", {money(sum(priced))}" if len(priced) == len(estimates) else ""
-    display.line(f"predicted: {figure(sum(each.gpu_hours for each in estimates))} GPU-hours{cost}")
+    display.line(_predicted([one.plan.estimates for one in compiled]))
     try:
         send_off(
             [point.plan for point in compiled], launch, Path(spec.values["output_dir"]), display, dry_run
@@ -148,6 +145,15 @@ def send_all_off(compiled: list[Compiled], display: Display, dry_run: bool) -> b
     except SpecError as error:
         raise SpecError(*(located(spec, line) for line in error.lines)) from None
     return True
+
+
+def _predicted(estimates: Sequence[Estimates]) -> str:
+    parts = [f"predicted: {duration(sum(each.wall_clock_s for each in estimates))} of training"]
+    if gpu_hours := sum(each.gpu_hours for each in estimates):
+        parts.append(f"{figure(gpu_hours)} GPU-hours")
+    if costs := [each.cost_usd for each in estimates if each.cost_usd]:
+        parts.append(money(sum(costs)))
+    return ", ".join(parts)
 
 
 def hand_over(parcel: Parcel) -> str:
