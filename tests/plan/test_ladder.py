@@ -88,7 +88,9 @@ def test_rates_and_batches_follow_the_compute() -> None:
 def test_under_mup_the_rate_is_that_of_the_base_width() -> None:
     found = ladder(*BIG, "train.parametrization=mup", "train.mup_base_hidden_size=512")
     # But for what rounding the batch is off.
-    assert [rung.changes["train.learning_rate"] for rung in found.rungs] == pytest.approx([3e-4] * 5, rel=0.04)
+    assert [rung.changes["train.learning_rate"] for rung in found.rungs] == pytest.approx(
+        [3e-4] * 5, rel=0.04
+    )
 
 
 TOY = (
@@ -152,7 +154,7 @@ def test_phases_in_tokens_become_the_same_shares() -> None:
     ("overrides", "says"),
     [
         (
-            ("+recipe=legal_tiny", "hardware=cpu"),
+            ("+recipe=legal_tiny", "hardware=cpu", "train.tokens=20000000"),
             r"sweep.share: 0.02 of the run's cost does not pay for 3 rungs: at least 0\.\d+ does",
         ),
         (
