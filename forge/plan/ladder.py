@@ -35,7 +35,7 @@ RUNGS_WITH_RATES = 2
 """So many of the smallest rungs are trained with each of RATE_FACTORS."""
 
 MIN_STEPS = 1000
-"""Of a rung, a rule of thumb: a warm-up of a fiftieth is then 1/(1 - beta2) steps at the usual beta2 of 0.95, over which
+"""Of a rung, a rule of thumb: a warm-up of a fiftieth is then the 1/(1 - beta2) steps, 20 at a beta2 of 0.95, over which
 Adam's second moment averages (Ma and Yarats 2021 advise twice that). A rung of fewer steps is all beginning: its loss
 says how many updates there were, and not what its compute is worth."""
 
@@ -281,7 +281,7 @@ def _least_batch_sequences(values: dict[str, Any], run: Plan) -> int:
 
     A batch is a whole number of these, and no other where micro-batch and accumulation are both pinned.
     """
-    pinned = [values["engine"][key] for key in _SHARES if values["engine"][key] != "auto"]
+    pinned: list[int] = [values["engine"][key] for key in _SHARES if values["engine"][key] != "auto"]
     return run.layout.world_size // run.layout.sequence_parallel_degree * math.prod(pinned)
 
 
@@ -290,7 +290,7 @@ def _batch_sequences(expected: float, most: float, least: int) -> int:
 
     A smaller batch than expected costs no more tokens (McCandlish et al. 2018, §2.2): steps take longer, no worse.
     """
-    step = least * 2 ** max(0, math.floor(math.log2(min(expected, most) / least)) - BATCH_BITS + 1)
+    step: int = least * 2 ** max(0, math.floor(math.log2(min(expected, most) / least)) - BATCH_BITS + 1)
     return max(least, min(round(expected / step), math.floor(most / step)) * step)
 
 
