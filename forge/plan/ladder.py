@@ -35,9 +35,9 @@ RUNGS_WITH_RATES = 2
 """So many of the smallest rungs are trained with each of RATE_FACTORS."""
 
 MIN_STEPS = 1000
-"""Of a rung, a rule of thumb: a warm-up of a fiftieth is then the 1/(1 - beta2) steps, 20 at a beta2 of 0.95, over which
-Adam's second moment averages (Ma and Yarats 2021 advise twice that). A rung of fewer steps is all beginning: its loss
-says how many updates there were, and not what its compute is worth."""
+"""Of a rung, a rule of thumb: a warm-up of a fiftieth is then the 1/(1 - beta2) steps, 20 at a beta2 of 0.95, that
+Adam's second moment averages over (Ma and Yarats 2021 advise twice that). A rung of fewer steps is all beginning: its
+loss says how many updates there were, and not what its compute is worth."""
 
 BATCH_BITS = 4
 """A batch is rounded to so many significant bits, by 6 % at most; the zeros below leave most micro-batches open."""
