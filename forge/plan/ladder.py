@@ -34,6 +34,14 @@ RATE_FACTORS = (0.5, 1.0, 2.0)
 RUNGS_WITH_RATES = 2
 """So many of the smallest rungs are trained with each of RATE_FACTORS."""
 
+MIN_STEPS = 1000
+"""Of a rung, a rule of thumb: a warm-up of a fiftieth is then the 1/(1 - beta2) steps, 20 at a beta2 of 0.95, that
+Adam's second moment averages over (Ma and Yarats 2021 advise twice that). A rung of fewer steps is all beginning: its
+loss says how many updates there were, and not what its compute is worth."""
+
+BATCH_BITS = 4
+"""A batch is rounded to so many significant bits, by 6 % at most; the zeros below leave most micro-batches open."""
+
 BATCH_EXPONENT = 0.3271
 RATE_EXPONENT = -0.1250
 """Of the compute, in the best batch and the best learning rate: DeepSeek-AI 2024 (DeepSeek LLM, arXiv:2401.02954),
@@ -115,7 +123,9 @@ def plan_ladder(
     _check(values)
     share, wanted = values["sweep"]["share"], values["sweep"]["rungs"]
     run_flops, run_hours = _compute_flops(run), _device_hours(run)
-    shapes = _smaller_shapes(values, run)
+    smaller = _smaller_shapes(values, run)
+    least_batch = _least_batch_sequences(values, run) * run.schedule.sequence_length
+    shapes = [shape for shape in smaller if shape.tokens >= MIN_STEPS * least_batch]
     rungs: dict[int, Rung] = {}
     cheapest: Ladder | None = None
     for top in reversed(range(MIN_RUNGS - 1, len(shapes))):
@@ -138,6 +148,12 @@ def plan_ladder(
         if ladder.share <= share:
             return ladder
         cheapest = ladder
+    if cheapest is None and len(smaller) >= MIN_RUNGS:
+        raise SpecError(
+            f"sweep.method: a ladder needs {MIN_RUNGS} smaller models that train for {MIN_STEPS:,} steps, of "
+            f"{least_batch:,} tokens at least, and {len(shapes)} of {len(smaller)} do: train on more tokens, or use "
+            "fewer devices or shorter sequences"
+        )
     if cheapest is None:
         raise SpecError(
             f"sweep.method: a ladder needs {MIN_RUNGS} smaller models of the same head size, and a model of "
@@ -233,11 +249,13 @@ def _training(values: dict[str, Any], run: Plan, shape: _Shape) -> Changes:
     """Return batch, tokens and learning rate of a rung; what the run has in tokens is scaled with its tokens."""
     train, schedule = values["train"], run.schedule
     scale = shape.compute_flops / _compute_flops(run)
-    ways = run.layout.world_size // run.layout.sequence_parallel_degree
-    # Each process gets as many sequences as the others, and a power of two leaves every micro-batch open.
-    sequences = schedule.global_batch_sequences * scale**BATCH_EXPONENT / ways
-    batch = schedule.sequence_length * ways * 2 ** max(0, round(math.log2(sequences)))
-    tokens = batch * max(1, round(shape.tokens / batch))
+    expected = schedule.global_batch_sequences * scale**BATCH_EXPONENT
+    most = shape.tokens / schedule.sequence_length / MIN_STEPS
+    sequences = _batch_sequences(expected, most, _least_batch_sequences(values, run))
+    batch = sequences * schedule.sequence_length
+    # Noise of a gradient goes with the root of the batch, and so does Adam's best rate (Malladi et al. 2022).
+    rate_factor = scale ** _rate_exponent(values) * math.sqrt(sequences / expected)
+    tokens = batch * max(MIN_STEPS, round(shape.tokens / batch))
     changes: Changes = {
         "train.global_batch_tokens": batch,
         "train.tokens": tokens,
@@ -245,7 +263,7 @@ def _training(values: dict[str, Any], run: Plan, shape: _Shape) -> Changes:
     }
     for key in _RATES if train["optimizer"] == "muon" else _RATES[:1]:
         rate = train[key.removeprefix("train.")]
-        changes[key] = _three_digits(rate * scale ** _rate_exponent(values))
+        changes[key] = _three_digits(rate * rate_factor)
     for key in ("warmup_tokens", "decay_tokens"):
         if train[key] is not None:
             changes[f"train.{key}"] = max(1, round(train[key] * tokens / schedule.tokens))
@@ -256,6 +274,24 @@ def _training(values: dict[str, Any], run: Plan, shape: _Shape) -> Changes:
             for phase in train["phases"]
         ]
     return changes
+
+
+def _least_batch_sequences(values: dict[str, Any], run: Plan) -> int:
+    """Return the sequences of the smallest batch: one for each process, or as many as the spec pins.
+
+    A batch is a whole number of these, and no other where micro-batch and accumulation are both pinned.
+    """
+    pinned: list[int] = [values["engine"][key] for key in _SHARES if values["engine"][key] != "auto"]
+    return run.layout.world_size // run.layout.sequence_parallel_degree * math.prod(pinned)
+
+
+def _batch_sequences(expected: float, most: float, least: int) -> int:
+    """Return the multiple of `least` that is nearest to `expected` in BATCH_BITS, of those that are not above `most`.
+
+    A smaller batch than expected costs no more tokens (McCandlish et al. 2018, §2.2): steps take longer, no worse.
+    """
+    step: int = least * 2 ** max(0, math.floor(math.log2(min(expected, most) / least)) - BATCH_BITS + 1)
+    return max(least, min(round(expected / step), math.floor(most / step)) * step)
 
 
 def _left_out(values: dict[str, Any]) -> Changes:
@@ -271,6 +307,9 @@ def _left_out(values: dict[str, Any]) -> Changes:
         changes["export.formats"] = ["hf"]
     return changes
 
+
+_SHARES = ("micro_batch_sequences", "gradient_accumulation_steps")
+"""Keys of group `engine` whose product is what a process takes of a batch."""
 
 _RATES = ("train.learning_rate", "train.muon_learning_rate")
 

@@ -53,7 +53,8 @@ def test_smaller_rungs_come_first_and_the_larger_are_trained_at_the_rate_they_fi
 
 
 def test_a_ladder_that_cannot_be_says_where_it_was_asked_for() -> None:
-    tiny = compile_overrides(["+recipe=legal_tiny", "hardware=cpu", "sweep=ladder"], LAPTOP, needs_data=False)
+    overrides = ["+recipe=legal_tiny", "hardware=cpu", "sweep=ladder", "train.tokens=20000000"]
+    tiny = compile_overrides(overrides, LAPTOP, needs_data=False)
     with pytest.raises(SpecError, match=r"conf/sweep/grid.yaml:8: sweep.share: 0.02 of the run's cost"):
         ladder_of(tiny, LAPTOP)
     assert not is_ladder(BIG[:2])

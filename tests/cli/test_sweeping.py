@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from forge.cli.run_command import run
-from forge.cli.sweeping import sweep
+from forge.cli.sweeping import _varying, sweep
 from forge.errors import FitError, SpecError, StageError
 from forge.locks import take_lock
 from forge.run.display import LineDisplay
@@ -209,6 +209,57 @@ def test_a_search_without_optuna_says_what_to_install(
     assert refused(tmp_path, SpecError, "sweep=optuna", "seed=1,2") == (
         "sweep.method: optuna is not installed: pip install 'forge-run[optuna]', or use sweep.method=grid",
     )
+
+
+LADDER = (
+    *("sweep=ladder", "sweep.share=10", "sweep.rungs=3", "train.parametrization=mup", "train.steps=null"),
+    *("train.mup_base_hidden_size=32", "train.learning_rate=2e-3", "train.tokens=8000000"),
+    *(
+        "train.global_batch_tokens=4096",
+        "model.attention_heads=8",
+        "model.kv_heads=4",
+        "model.hidden_size=64",
+    ),
+)
+
+
+def test_a_ladder_is_climbed_and_the_same_command_trains_none_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = forge_run_m(tmp_path, *LADDER)
+    (file,) = (tmp_path / "ladders").iterdir()
+    assert said[-1] == f"written to {file}"
+    assert [line.partition(": ")[2].partition(";")[0] for line in said if line.startswith("sweep ")] == [
+        "6 runs",
+        "1 run",
+    ]
+    kept = json.loads(file.read_text())
+    assert len(kept["runs"]) == len(list((tmp_path / "runs").iterdir())) == 7
+    tokens = [rung["tokens"] for rung in kept["ladder"]["rungs"]]
+    # What the quick runs lose, each in its place.
+    assert kept["outcome"]["losses_nats"] == pytest.approx(
+        [2 + 3 * (each / 1e5) ** -0.3 for each in tokens], abs=0.01
+    )
+    assert kept["outcome"]["rate_factor"] == pytest.approx(1, abs=0.1)
+    shown = capsys.readouterr().out
+    assert "the run, predicted: held-out loss " in shown
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*") if path.is_file()}
+    again = forge_run_m(tmp_path, *LADDER)
+    assert [line for line in again if "started" in line] == []
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert json.loads(file.read_text()) == kept
+
+
+def test_a_ladder_is_of_one_run(tmp_path: Path) -> None:
+    assert refused(tmp_path, SpecError, *LADDER, "seed=1,2", "tokenizer.vocab_size=320,384") == (
+        "command line: seed: a ladder is of one run: give it one value",
+        "command line: tokenizer.vocab_size: a ladder is of one run: give it one value",
+    )
+
+
+def test_what_varies_is_what_lines_say_differently_or_only_some_say() -> None:
+    lines = [["seed=1", "+a.b=x=1", "c=2"], ["seed=1", "a.b=x=2"]]
+    assert _varying(lines) == ["a.b", "c"]
 
 
 class TestSearch:

@@ -2,11 +2,13 @@
 
 `{"stage": NAME, "do": ...}`: `fail` unless the file `until` is there, `die`, or `wait` for it; `file` gets a line
 when it begins. `held_out` has what training measures, by step, and `value` the bits per byte that are found, which
-else rise with the learning rate. A plan whose seed is $QUICK_FAILS fails.
+else rise with the learning rate; the loss falls with the tokens, and is lowest at RATE. A plan whose seed is
+$QUICK_FAILS fails.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
@@ -21,6 +23,8 @@ from forge.progress import Progress
 from forge.run import stages
 from forge.run.stages import Workplace
 from forge.run.sweep import child
+
+RATE = 2e-3
 
 SUMMARIES: dict[str, dict[str, Any]] = {
     "lake": {"documents": 2, "bytes": 10, "files_set_aside": 0, "set_aside": {}},
@@ -61,7 +65,12 @@ def work(name: str) -> Callable[[Workplace, Path, Progress], dict[str, Any]]:
             _behave(quick)
         if name == "evaluate":
             value = quick.get("value", 1 + 100 * place.plan.schedule.learning_rate)
-            return SUMMARIES[name] | {"held_out_bits_per_byte": value}
+            loss = 2 + 3 * (place.plan.schedule.tokens / 1e5) ** -0.3
+            off = math.log(place.plan.schedule.learning_rate / RATE)
+            return SUMMARIES[name] | {
+                "held_out_bits_per_byte": value,
+                "held_out_loss_nats_per_token": loss + 0.05 * off**2,
+            }
         return SUMMARIES[name]
 
     return do
