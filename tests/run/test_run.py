@@ -222,12 +222,8 @@ def test_a_given_tokenizer_that_no_export_can_express_is_refused_before_anything
 ) -> None:
     given = {"model": {"type": "BPE", "vocab": {}}, "normalizer": {"type": "NFC"}}
     (tmp_path / "tokenizer.json").write_text(json.dumps(given))
-    taken = [
-        replace(stage, parameters=stage.parameters | {"path": str(tmp_path)})
-        if stage.name == "tokenizer"
-        else stage
-        for stage in PLAN.stages
-    ]
+    asked = {"tokenizer": {"path": str(tmp_path)}, "export": {"formats": ["hf", "gguf"]}}
+    taken = [replace(stage, parameters=stage.parameters | asked.get(stage.name, {})) for stage in PLAN.stages]
     with pytest.raises(StageError, match="normalizer"):
         run_plan(
             replace(PLAN, stages=tuple(taken)), tmp_path / "out", LineDisplay(io.StringIO(), quiet=False)
