@@ -222,7 +222,10 @@ def test_a_given_tokenizer_that_no_export_can_express_is_refused_before_anything
 ) -> None:
     given = {"model": {"type": "BPE", "vocab": {}}, "normalizer": {"type": "NFC"}}
     (tmp_path / "tokenizer.json").write_text(json.dumps(given))
-    asked = {"tokenizer": {"path": str(tmp_path)}, "export": {"formats": ["hf", "gguf"]}}
+    asked: dict[str, dict[str, Any]] = {
+        "tokenizer": {"path": str(tmp_path)},
+        "export": {"formats": ["hf", "gguf"]},
+    }
     taken = [replace(stage, parameters=stage.parameters | asked.get(stage.name, {})) for stage in PLAN.stages]
     with pytest.raises(StageError, match="normalizer"):
         run_plan(
