@@ -89,6 +89,7 @@ def test_another_learning_rate_reuses_the_data(documents: Path, undisturbed: Pat
     }
 
 
+@pytest.mark.soak
 def test_killed_in_every_stage_it_ends_the_same(documents: Path, undisturbed: Path, tmp_path: Path) -> None:
     for stage in STAGES:
         steps = "15" if stage == "train" else "1"
