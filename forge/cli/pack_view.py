@@ -61,8 +61,8 @@ def show_installed(packs: Sequence[InstalledPack]) -> None:
     for pack in packs:
         use = pack.use
         signed = f"signed by {use.signer or 'a key without a name here'}, {use.fingerprint}"
-        print(f"{use.name} {use.version}  {signed if use.fingerprint else f'{pack.kind}, not signed'}")
-        if pack.problem:
-            print(f"  cannot be used: {pack.problem}")
+        whose = signed if use.fingerprint else f"{pack.kind}, not signed"
+        # Whose it was is no word on what it is now.
+        print(f"{use.name} {use.version}  {f'cannot be used: {pack.problem}' if pack.problem else whose}")
         for recipe in pack.recipes:
             print(f"  {recipe}")

@@ -170,7 +170,8 @@ def _element(key: str, text: str) -> Any:
     override = parse_value(key, text)
     if override.is_sweep_override():
         raise WrongOverride(
-            "names several values: add -m to run each, write one list as [a,b], or put text with a comma in quotes"
+            "names several values: run each with forge-run -m, write one list as [a,b], or put text with a comma in "
+            "quotes"
         )
     value = override.value()
     check_plain(value)
