@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import sys
 import traceback
 from collections.abc import Iterator
@@ -10,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from forge.engine.events import read_events
+from forge.run.run import DISK_ERRORS
 
 LOG = "logs/report.log"
-REFUSED_BY_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
 
 @contextmanager
@@ -67,7 +66,7 @@ def write_page(run_dir: Path) -> None:
                 traceback.print_exception(error, file=file)
         except OSError:
             pass
-        if isinstance(error, OSError) and error.errno in REFUSED_BY_THE_DISK and _failed(run_dir):
+        if isinstance(error, OSError) and error.errno in DISK_ERRORS and _failed(run_dir):
             return  # of that disk the run's own end speaks
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         print(

@@ -178,7 +178,7 @@ def _failure(error: Exception, stage: StagePlan, run_dir: Path, output_dir: Path
     log = run_dir / "logs" / f"{stage.name}.log"
     with log.open("a", encoding="utf-8") as file:
         traceback.print_exception(error, file=file)
-    if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+    if isinstance(error, OSError) and error.errno in DISK_ERRORS:
         return StageError(disk_line(stage.name, error, output_dir))
     if isinstance(error, MemoryError):
         return StageError(f"{stage.name}: this machine's memory is not enough: see {log}; use less data")
@@ -186,7 +186,8 @@ def _failure(error: Exception, stage: StagePlan, run_dir: Path, output_dir: Path
     return error
 
 
-_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+"""What a disk refuses with."""
 
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
