@@ -39,7 +39,7 @@ ELSEWHERE = {
     ),
     "forge-run -m +recipe=legal_tiny sweep=optuna sweep.trials=20 "
     "'train.learning_rate=tag(log,interval(1e-4,1e-2))' train.weight_decay=0,0.1": "tests/cli/test_sweeping.py",
-    "forge export runs/legal_tiny-876003c6257b --to gguf,ollama": "tests/run/test_whole.py",
+    "forge export runs/legal_tiny-ed4c76a4b3bf --to gguf,ollama": "tests/run/test_whole.py",
 }
 
 PLAN_ID = re.compile(r"\b[0-9a-f]{12}\b")

@@ -11,6 +11,7 @@ from forge.cli.compare_view import show_changes
 from forge.cli.console import make_console
 from forge.cli.evaluation_view import show_evaluation, show_sample
 from forge.plan.types import Plan
+from forge.report.plan_part import error_text
 from forge.report.run_page import REPORT
 from forge.run.evaluations import compare_runs, previous_run
 from forge.run.quantities import duration, figure, size
@@ -99,5 +100,5 @@ def _prediction(console: Console, pairs: dict[str, list[float]]) -> None:
     }
     for key, (name, text) in shown.items():
         predicted, measured = pairs[key]
-        table.add_row(name, text(predicted), text(measured), f"{(predicted / measured - 1) * 100:+.0f} %")
+        table.add_row(name, text(predicted), text(measured), error_text(pairs[key]))
     console.print(table)

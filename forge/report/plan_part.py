@@ -30,6 +30,8 @@ QUANTITIES: dict[str, tuple[str, Callable[[float], str]]] = {
     "peak_memory_bytes": ("peak memory", size),
     "cost_usd": ("cost", money),
 }
+RATES = frozenset({"tokens_per_second", "model_flops_utilization"})
+"""Quantities that are so much a second: their band is that of the time, else one step would be in and out of it."""
 _LIMIT = "<!--limit-->"
 MOST_ROOM = 4
 """Where a device has more than so many times what is used, the bars are of what is used."""
@@ -59,8 +61,8 @@ def measured_part(record: RunRecord) -> str:
             continue
         expected, found = pairs[key]
         band = _band(record.plan, key)
-        # The band is around the prediction; the error is of the prediction, as in the figures of the README.
-        inside = expected * (1 - band) <= found <= expected * (1 + band)
+        # The error is of the prediction, as in the figures of the README.
+        inside = is_within(key, expected, found, band)
         shown = f'<span class="{"good" if inside else "warn"}">{"within" if inside else "outside"} ± {band:.0%}</span>'
         rows.append((text(name), text(form(expected)), text(form(found)), error_text(pairs[key]), shown))
     if not rows:
@@ -78,6 +80,13 @@ def measured_part(record: RunRecord) -> str:
     return table(("", "predicted", "measured", "error", "band"), rows, raw=True, numbers={1, 2, 3}) + "".join(
         f'<p class="quiet small">{text(line)}</p>' for line in remarks
     )
+
+
+def is_within(key: str, predicted: float, measured: float, band: float) -> bool:
+    """True where what was measured lies in the band around the prediction; of a rate, where its time does."""
+    if key in RATES:
+        predicted, measured = 1 / predicted, 1 / measured
+    return predicted * (1 - band) <= measured <= predicted * (1 + band)
 
 
 def error_text(pair: Sequence[float]) -> str:
