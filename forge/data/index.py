@@ -17,7 +17,7 @@ import functools
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO
 
 import numpy as np
 
@@ -28,8 +28,6 @@ INDEX, ENTRIES, BORDERS = "index.u64", "entries.i64", "borders.npy"
 SIZES = "sizes.npy"
 PLACE = 0xFFFFFFFF
 
-Order = TypeVar("Order")
-Made = TypeVar("Made")
 Each = Callable[[Callable[[int], Ints], Iterable[int]], Iterator[Ints]]
 """`map`, or what does the same on several processes."""
 
@@ -119,10 +117,10 @@ def _merge_range(folder: Path, offsets: Ints, ranges: list[tuple[int, int]], num
     return np.bincount(rows[0] - first, minlength=last - first)
 
 
-def _move(path: Path, file: object) -> int:
+def _move(path: Path, file: BinaryIO) -> int:
     """Append a file to another one; return its bytes."""
     with path.open("rb") as part:
-        shutil.copyfileobj(part, file, 1 << 22)  # type: ignore[misc]
+        shutil.copyfileobj(part, file, 1 << 22)
         size_bytes = part.tell()
     path.unlink()
     return size_bytes

@@ -75,7 +75,7 @@ def _met_again(sets: Sets, flat: Uint64) -> npt.NDArray[np.uint8]:
     for first in range(0, len(flat), stores.BLOCK_ELEMENTS):
         cells = cells_of(flat[first : first + stores.BLOCK_ELEMENTS], bits)
         met, times = _runs(np.sort(cells.astype(np.uint32)))
-        places, masks = met >> 3, np.uint8(1) << (met & 7).astype(np.uint8)
+        places, masks = met >> np.uint32(3), np.uint8(1) << (met & np.uint32(7)).astype(np.uint8)
         again = (times > 1) | ((once[places] & masks) != 0)
         _set_bits(several, places[again], masks[again])
         _set_bits(once, places, masks)
