@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
-from forge.data.prefixes import SLACK, prefix_lengths
-from forge.data.sets import Ints, chunks, stable_order, within
-from forge.data.word_codes import Uint64
+from forge.data import sets as stores
+from forge.data.index import BORDERS, ENTRIES, INDEX, PLACE
+from forge.data.prefixes import SLACK
+from forge.data.sets import Ints, chunks, within
 
 BLOCK_SETS = 64
 """Sets probed at once: one bit each of a 64-bit word."""
@@ -18,36 +21,22 @@ MOST_STEPS = 24
 
 
 class Postings:
-    """Which sets have an element among their first, and where."""
+    """Which sets have an element among their first, and where: the index that `forge.data.index` makes."""
 
-    def __init__(self, elements: Uint64, owners: Ints, places: Ints, sizes: Ints, threshold: float) -> None:
+    def __init__(self, folder: Path, sizes: Ints, threshold: float) -> None:
+        """Args: `folder` has the index of sets of `sizes`; it is read as needed."""
         self._sizes, self._threshold = sizes, threshold
-        order = np.argsort(elements)
-        elements = elements[order]
-        same = elements[1:] == elements[:-1]
-        several = np.zeros(len(elements), np.bool_)
-        several[1:] = same
-        several[:-1] |= same
-        order, elements = order[several], elements[several]
-        runs = np.cumsum(np.r_[True, elements[1:] != elements[:-1]][: len(elements)]) - 1
-        keys, places = runs * len(sizes) + owners[order], places[order]
-        by_key = np.argsort(keys)
-        keys, places = keys[by_key], places[by_key]
-        # A set that meets only sets at least as large may be indexed by fewer of its elements.
-        owners = keys % len(sizes)
-        indexed = places < prefix_lengths(sizes, 2 * threshold / (1 + threshold))[owners]
-        self._keys, self._places = keys[indexed], places[indexed]
+        self._index = _mapped(folder / INDEX)
+        self._entries = _mapped(folder / ENTRIES).reshape(-1, 2)
+        self._borders = np.load(folder / BORDERS)
+        self._listed_since = 0
         self.forget()
-        by_owner = stable_order(owners)
-        self._probe_keys, self._probe_places = keys[by_owner], places[by_owner]
-        self._borders = np.searchsorted(owners[by_owner], np.arange(len(sizes) + 1))
-        self._smallest = np.searchsorted(sizes, threshold * sizes - SLACK)
 
     def forget(self) -> None:
         """Start anew with what hangs together."""
-        # Where an entry leads: to the one before it in its run, or past some; -1 is before the first.
-        begins_run = np.diff(self._keys // len(self._sizes), prepend=-1) != 0
-        self._leads = np.where(begins_run, -1, np.arange(len(self._keys)) - 1)
+        # An entry leads to the one before it, or past some more, which hang together with it. Those of the element
+        # before are none to stop at: whoever looks for sets knows where theirs begin.
+        self._past = np.zeros(len(self._index), np.int32)
 
     def candidates(self, first: int, last: int) -> Ints:
         """Return the distinct keys `probe * n + other`, other before probe, that no filter rules out, sorted."""
@@ -79,10 +68,10 @@ class Postings:
             if not len(walking):
                 break
             hits = at[walking]
-            same = roots(self._keys[hits] % len(self._sizes)) == own[walking]
+            same = roots(self._owners(hits)) == own[walking]
             met, here = walking[~same], hits[~same]
             found.append(self._listed(probes[met], places[met], here, here + 1))
-            at[walking] = np.where(same, self._leads[hits], hits - 1)
+            at[walking] = hits - 1 - np.where(same, self._past[hits], 0)
             walking = walking[at[walking] >= begins[walking]]
         rest = self._listed(probes[walking], places[walking], begins[walking], at[walking] + 1)
         ones, others = np.divmod(rest, len(self._sizes))
@@ -90,27 +79,28 @@ class Postings:
 
     def _lead_on(self, probes: Ints, ends: Ints, roots: Callable[[Ints], Ints]) -> None:
         """Lead from the entries of probes past those before them that hang together with them."""
-        if not len(self._keys):
+        if not len(self._index):
             return
-        mine = np.minimum(ends, len(self._keys) - 1)
-        is_mine = self._keys[mine] % len(self._sizes) == probes
+        mine = np.minimum(ends, len(self._index) - 1)
+        is_mine = self._owners(mine) == probes
         mine, own = mine[is_mine], roots(probes[is_mine])
         for _ in range(BLOCK_SETS.bit_length()):
-            leads = self._leads[mine]
+            leads = mine - 1 - self._past[mine]
             same = leads >= 0
-            same[same] = roots(self._keys[leads[same]] % len(self._sizes)) == own[same]
+            same[same] = roots(self._owners(leads[same])) == own[same]
             if not same.any():
                 break
-            self._leads[mine[same]] = self._leads[leads[same]]
+            self._past[mine[same]] += 1 + self._past[leads[same]]
+
+    def _owners(self, at: Ints) -> Ints:
+        return self._index[at] >> 32
 
     def _looked_up(self, first: int, last: int) -> tuple[Ints, Ints, Ints, Ints]:
         """Return for each first element of some probes: the probe, its place, and the entries of sets before it."""
-        count = len(self._sizes)
-        own = slice(self._borders[first], self._borders[last])
-        keys, places = self._probe_keys[own], self._probe_places[own]
-        runs, probes = np.divmod(keys, count)
-        begins = np.searchsorted(self._keys, runs * count + self._smallest[probes])
-        return probes, places, begins, np.maximum(np.searchsorted(self._keys, keys), begins)
+        rows = self._entries[self._borders[first] : self._borders[last]]
+        probes = np.repeat(np.arange(first, last), np.diff(self._borders[first : last + 1]))
+        begins = rows[:, 1]
+        return probes, rows[:, 0] & PLACE, begins, begins + (rows[:, 0] >> 32)
 
     def _listed(self, probes: Ints, places: Ints, begins: Ints, ends: Ints) -> Ints:
         """Return the distinct keys of entries from `begins` to `ends` that no filter rules out, sorted."""
@@ -121,11 +111,26 @@ class Postings:
             rows = np.repeat(np.arange(one, end), lengths[one:end])
             hits = begins[rows] + within(lengths[one:end])
             probe = probes[rows]
-            other = self._keys[hits] % count
+            other, other_places = np.divmod(self._index[hits], PLACE + 1)
             # The rest of either set after this element bounds what they can still share.
-            rest = np.minimum(sizes[probe] - places[rows], sizes[other] - self._places[hits])
+            rest = np.minimum(sizes[probe] - places[rows], sizes[other] - other_places)
             needed = self._threshold / (1 + self._threshold) * (sizes[probe] + sizes[other]) - SLACK
             good = rest >= needed
             # Merged at once: near copies share most of their prefix, and would be found anew by each element.
             found = np.unique(np.concatenate([found, probe[good] * count + other[good]]))
+        self._release(int(lengths.sum()))
         return found
+
+    def _release(self, listed: int) -> None:
+        """Give back the memory of what was read of the files, once that is much; it is read again when needed."""
+        self._listed_since += listed
+        if self._listed_since > stores.BLOCK_ELEMENTS:
+            self._listed_since = 0
+            for mapped in (self._index, self._entries.base):
+                if isinstance(mapped, np.memmap):
+                    mapped._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
+
+
+def _mapped(path: Path) -> Ints:
+    # An empty file cannot be mapped.
+    return np.memmap(path, np.int64, "r") if path.stat().st_size else np.empty(0, np.int64)

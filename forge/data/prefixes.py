@@ -1,7 +1,7 @@
 """The first elements of sets, rarest first: two sets that overlap enough share one of them.
 
-How rare an element is comes from a table of counters that elements are hashed into: elements that share a counter seem
-more frequent than they are, which costs time and never a pair.
+How rare an element is comes from tables that elements are hashed into: elements that share a cell seem more frequent
+than they are, which costs time and never a pair.
 """
 
 from __future__ import annotations
@@ -17,63 +17,113 @@ from forge.data.sets import Ints, Sets, chunks, stable_order, within
 from forge.data.word_codes import Uint64
 
 PART_POSTINGS = 2_000_000
-"""Most first elements joined at once: each process takes about 80 bytes for each of them while it sorts them."""
+"""Most first elements sorted at once: each process takes about 80 bytes for each of them meanwhile."""
+CELL_BITS = (12, 32)
+"""Least and most: a bit for each of twice to four times as many cells as there are elements, up to 512 MB."""
 COUNTER_BITS = (12, 25)
 """Least and most: 2^25 counters are 64 MB."""
 MOST_COUNTED = 65_535
 SLACK = 1e-9
 """Bounds are loosened by it, so that floating point never filters out a pair that the final, exact test takes."""
+SECOND_HASH = np.uint64(0xD6E8FEB86659FD93)
+"""Odd: elements that share a cell share no counter for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """How often elements are in some sets, or more often, in a table that they are hashed into."""
+    """How often elements are in some sets, or more often: elements that share a cell seem to be one.
 
+    Most elements are in one set alone. A bit each tells that, in a table that grows with them; counters are left for
+    those that may be in several, so that the rarest are still told apart where there are many times more elements than
+    counters.
+    """
+
+    several: npt.NDArray[np.uint8]
+    """A bit for each cell: an element was met there more than once."""
     table: npt.NDArray[np.uint16]
-    bits: int
+    """How often the elements of such cells were met, in cells of another hash."""
 
     def of(self, elements: Uint64) -> Ints:
         """Return how often each element is counted, at most MOST_COUNTED."""
-        return self.table[cells_of(elements, self.bits)].astype(np.int64)
+        counts = np.ones(len(elements), np.int64)
+        again = np.flatnonzero(_may_be_in_several(self.several, elements))
+        counts[again] = self.table[_counter_of(elements[again], self.table)]
+        return counts
 
 
 def count_elements(sets: Sets) -> Counters:
     """Count the elements of `sets` and of all sets that lie with them: good for any choice of those."""
     flat = np.asarray(sets.flat)
-    bits = min(max(len(flat).bit_length() + 1, COUNTER_BITS[0]), COUNTER_BITS[1])
+    several = _met_again(sets, flat)
+    bits = min(max(len(flat).bit_length(), COUNTER_BITS[0]), COUNTER_BITS[1])
     counters = np.zeros(1 << bits, np.uint16)
     for first in range(0, len(flat), stores.BLOCK_ELEMENTS):
+        block = flat[first : first + stores.BLOCK_ELEMENTS]
         # Sorted, they go through the table from its begin to its end: several times as fast as here and there.
-        cells = np.sort(cells_of(flat[first : first + stores.BLOCK_ELEMENTS], bits).astype(np.uint32))
-        begins = np.flatnonzero(np.r_[True, cells[1:] != cells[:-1]])
-        met = cells[begins]
-        counters[met] = np.minimum(counters[met] + np.diff(begins, append=len(cells)), MOST_COUNTED)
+        again = block[_may_be_in_several(several, block)]
+        met, times = _runs(np.sort(_counter_of(again, counters).astype(np.uint32)))
+        counters[met] = np.minimum(counters[met] + times, MOST_COUNTED)
         sets.release()
-    return Counters(counters, bits)
+    return Counters(several, counters)
+
+
+def _met_again(sets: Sets, flat: Uint64) -> npt.NDArray[np.uint8]:
+    """Return a bit for each cell: an element was met there more than once."""
+    bits = min(max(len(flat).bit_length() + 1, CELL_BITS[0]), CELL_BITS[1])
+    once = np.zeros(1 << (bits - 3), np.uint8)
+    several = np.zeros(1 << (bits - 3), np.uint8)
+    for first in range(0, len(flat), stores.BLOCK_ELEMENTS):
+        cells = cells_of(flat[first : first + stores.BLOCK_ELEMENTS], bits)
+        met, times = _runs(np.sort(cells.astype(np.uint32)))
+        places, masks = met >> np.uint32(3), np.uint8(1) << (met & np.uint32(7)).astype(np.uint8)
+        again = (times > 1) | ((once[places] & masks) != 0)
+        _set_bits(several, places[again], masks[again])
+        _set_bits(once, places, masks)
+        sets.release()
+    return several
+
+
+def _set_bits(
+    bitmap: npt.NDArray[np.uint8], places: npt.NDArray[np.uint32], masks: npt.NDArray[np.uint8]
+) -> None:
+    """Set bits of a bitmap; `places` are sorted."""
+    if len(places):
+        begins = np.flatnonzero(np.r_[True, places[1:] != places[:-1]])
+        bitmap[places[begins]] |= np.bitwise_or.reduceat(masks, begins)
+
+
+def _runs(cells: npt.NDArray[np.uint32]) -> tuple[npt.NDArray[np.uint32], Ints]:
+    """Return the distinct ones of sorted cells, and how often each is there."""
+    begins = np.flatnonzero(np.r_[True, cells[1:] != cells[:-1]][: len(cells)])
+    return cells[begins], np.diff(begins, append=len(cells))
+
+
+def _may_be_in_several(several: npt.NDArray[np.uint8], elements: Uint64) -> npt.NDArray[np.bool_]:
+    cells = cells_of(elements, (8 * len(several)).bit_length() - 1)
+    return np.asarray((several[cells >> 3] >> (cells & 7).astype(np.uint8)) & 1 != 0)
+
+
+def _counter_of(elements: Uint64, table: npt.NDArray[np.uint16]) -> Ints:
+    return cells_of(elements * SECOND_HASH, len(table).bit_length() - 1)
 
 
 class Part:
     """First elements of sets: (element, set, place of the element in the set's order), sets ascending."""
 
     def __init__(self, *paths: Path) -> None:
-        """Args: `paths` are where they wait, in order; without, they are kept in memory, to be read once."""
+        """Args: `paths` are the files where they wait, in order."""
         self._paths = paths
-        self._pieces: list[npt.NDArray[np.uint64]] = []
 
     def append(self, elements: Uint64, owners: Ints, places: Ints) -> None:
         """Add first elements, to the last file."""
         piece = np.stack([elements, (owners << 32 | places).astype(np.uint64)], axis=1)
-        if not self._paths:
-            self._pieces.append(piece)
-        else:
-            with self._paths[-1].open("ab") as file:
-                file.write(piece.tobytes())
+        with self._paths[-1].open("ab") as file:
+            file.write(piece.tobytes())
 
     def read(self) -> tuple[Uint64, Ints, Ints]:
         """Return them all."""
         waiting = [np.fromfile(path, np.uint64).reshape(-1, 2) for path in self._paths if path.exists()]
-        rows = np.concatenate([*waiting, *self._pieces, np.empty((0, 2), np.uint64)])
-        self._pieces = []
+        rows = np.concatenate([*waiting, np.empty((0, 2), np.uint64)])
         packed = rows[:, 1].astype(np.int64)
         return rows[:, 0].copy(), packed >> 32, packed & 0xFFFFFFFF
 
@@ -107,10 +157,14 @@ def fill_parts(
         places = within(own) + unique[owners[kept]]
         chosen = places < lengths[first:last][owners[kept]]
         kept, places = kept[chosen], places[chosen]
+        # In order of their parts, and still of their sets: looking for each part's anew would take time that grows with
+        # the square of the data.
         part_of = cells_of(elements[kept], 32) % len(parts)
+        by_part = stable_order(part_of)
+        borders = np.searchsorted(part_of[by_part], np.arange(len(parts) + 1))
         for number, part in enumerate(parts):
-            mine = part_of == number if len(parts) > 1 else slice(None)
-            part.append(elements[kept][mine], first + owners[kept][mine], places[mine])
+            mine = by_part[borders[number] : borders[number + 1]]
+            part.append(elements[kept[mine]], first + owners[kept[mine]], places[mine])
 
 
 def prefix_lengths(sizes: Ints, share: float) -> Ints:

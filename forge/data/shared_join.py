@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import itertools
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from forge.data.components import Components
+from forge.data.index import build_index, part_file
 from forge.data.nearest import Nearest
 from forge.data.postings import Postings
 from forge.data.prefixes import Counters, Part, fill_parts, part_count
@@ -51,15 +52,11 @@ class Order:
     """What a process is to probe."""
 
     folder: Path
-    """Where the sets' places and the parts are."""
+    """Where the sets' places and the index are."""
     flat: Path
     """The elements."""
     threshold: float
     closest_wanted: bool
-    part: int
-    parts: int
-    shares: int
-    """In which the first elements lie."""
     share: tuple[int, int]
 
 
@@ -74,8 +71,6 @@ class Found:
     closest: Ints
     """The set of the share's pairs that is most like each of `ones`."""
     jaccards: npt.NDArray[np.float64]
-    seen: Ints
-    """Keys of the pairs, where another part must not find them again."""
     probed: int
 
 
@@ -110,6 +105,7 @@ def join_in_shares(
     with tempfile.TemporaryDirectory(prefix="joining-", dir=parent) as place:
         folder = Path(place).resolve()
         np.save(folder / "sets.npy", np.stack([ordered.starts, ordered.counts, ranks[numbers]]))
+        np.save(folder / "several.npy", counters.several)
         np.save(folder / "counters.npy", counters.table)
         count = part_count(ordered.counts, threshold)
         shares = SHARES * pool_width(pool)
@@ -121,62 +117,54 @@ def join_in_shares(
         )
         for _ in map_in_order(pool, fill_share, fills, lambda fill: (fill,)):
             pass
-        (folder / "counters.npy").unlink()
-        for number in range(count):
-            orders = (
-                Order(folder, flat.resolve(), threshold, closest_wanted, number, count, shares, (one, shares))
-                for one in range(shares)
+        for name in ("several.npy", "counters.npy"):
+            (folder / name).unlink()
+        build_index(folder, count, shares, ordered.counts, threshold, functools.partial(_each, pool))
+        orders = (
+            Order(folder, flat.resolve(), threshold, closest_wanted, (one, shares)) for one in range(shares)
+        )
+        for _, found in map_in_order(pool, probe_share, orders, lambda order: (order,)):
+            yield Found(
+                numbers[found.members],
+                numbers[found.heads],
+                numbers[found.ones],
+                numbers[found.closest],
+                found.jaccards,
+                found.probed,
             )
-            seen = []
-            for _, found in map_in_order(pool, probe_share, orders, lambda order: (order,)):
-                seen.append(found.seen)
-                yield Found(
-                    numbers[found.members],
-                    numbers[found.heads],
-                    numbers[found.ones],
-                    numbers[found.closest],
-                    found.jaccards,
-                    found.seen,
-                    found.probed,
-                )
-            # Whoever probes the next part leaves out what this one or an earlier one found.
-            np.save(folder / f"{number}.npy", np.concatenate(seen))
+
+
+def _each(pool: Executor, work: Callable[[int], Ints], items: Iterable[int]) -> Iterator[Ints]:
+    """Do as `map` does, on the processes of a pool."""
+    return (made for _, made in map_in_order(pool, work, items, lambda item: (item,)))
 
 
 def fill_share(fill: Fill) -> None:
     """Find the first elements of a share. In a worker."""
     ordered, _ = _sets(fill.folder, fill.flat)
-    table = np.asarray(np.load(fill.folder / "counters.npy", mmap_mode="r"))
-    counters = Counters(table, len(table).bit_length() - 1)
-    parts = [Part(_part_file(fill.folder, part, fill.share)) for part in range(fill.parts)]
+    several, table = (
+        np.asarray(np.load(fill.folder / name, mmap_mode="r")) for name in ("several.npy", "counters.npy")
+    )
+    counters = Counters(several, table)
+    parts = [Part(part_file(fill.folder, part, fill.share)) for part in range(fill.parts)]
     fill_parts(ordered, fill.threshold, counters, parts, fill.begin, fill.end)
 
 
-def _part_file(folder: Path, part: int, share: int) -> Path:
-    return folder / f"{part}-{share}.part"
-
-
 def probe_share(order: Order) -> Found:
-    """Probe a share of a part; numbers are places in the order of probing. In a worker."""
+    """Probe a share of the sets; numbers are places in the order of probing. In a worker."""
     ordered, ranks = _sets(order.folder, order.flat)
-    postings = _postings(order.folder, order.flat, order.part, order.shares, order.threshold)
+    postings = _postings(order.folder, order.flat, order.threshold)
     postings.forget()
-    earlier = [np.load(order.folder / f"{part}.npy") for part in range(order.part)]
-    seen = np.sort(np.concatenate([np.empty(0, np.int64), *earlier]))
     components, nearest = Components(len(ordered)), Nearest(ranks)
     together = None if order.closest_wanted else components
-    keys_of, done_all = [np.empty(0, np.int64)], 0
+    probed = 0
     numbers = np.arange(len(ordered))
-    for keys, jaccards, done in probe(
-        ordered, postings, order.threshold, seen, numbers, together, order.parts, order.share
-    ):
+    for keys, jaccards, done in probe(ordered, postings, order.threshold, numbers, together, order.share):
         ones, others = np.divmod(keys, len(ordered))
         components.join(ones, others)
         if order.closest_wanted:
             nearest.note_pairs(ones, others, jaccards)
-        if order.part < order.parts - 1:
-            keys_of.append(keys)
-        done_all += done
+        probed += done
     members = np.flatnonzero(components.names() != numbers)
     with_closest = np.flatnonzero(nearest.jaccards)
     return Found(
@@ -185,8 +173,7 @@ def probe_share(order: Order) -> Found:
         with_closest,
         nearest.closest[with_closest],
         nearest.jaccards[with_closest],
-        np.concatenate(keys_of),
-        done_all if order.part == order.parts - 1 else 0,
+        probed,
     )
 
 
@@ -197,7 +184,6 @@ def _sets(folder: Path, flat: Path) -> tuple[Sets, Ints]:
 
 
 @functools.lru_cache(maxsize=1)
-def _postings(folder: Path, flat: Path, part: int, shares: int, threshold: float) -> Postings:
+def _postings(folder: Path, flat: Path, threshold: float) -> Postings:
     ordered, _ = _sets(folder, flat)
-    files = Part(*(_part_file(folder, part, share) for share in range(shares)))
-    return Postings(*files.read(), ordered.counts, threshold)
+    return Postings(folder, ordered.counts, threshold)

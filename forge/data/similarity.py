@@ -4,14 +4,14 @@ Bayardo, Ma, Srikant, "Scaling up all pairs similarity search" (WWW 2007), with 
 of Xiao et al., "Efficient similarity joins for near duplicate detection" (WWW 2008). Elements are ordered rarest first;
 two sets that overlap enough share one of their first few elements. Each candidate is then counted exactly.
 
-The first elements of all sets are joined a part of the elements at a time; parts wait in files.
+The first elements of all sets are indexed a part of the elements at a time, in files. All that follows takes the sets
+in their order and finds each pair once, so that it grows with the sets and what they share.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from forge.data import sets as stores
 from forge.data.components import Components
+from forge.data.index import build_index, part_file
 from forge.data.occurrences import first_elements, occurrences
 from forge.data.overlaps import verified
 from forge.data.postings import BLOCK_SETS, Postings
@@ -34,8 +35,8 @@ from forge.data.prefixes import (
 from forge.data.sets import Ints, Sets, chunks, within
 from forge.data.word_codes import Uint64
 
-MOST_WIDE = 64
-"""Most blocks of probes looked up at once."""
+WIDE = 8
+"""Blocks of probes that are looked up at once where they have few candidates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,23 +73,16 @@ def similar_pairs(
     if not len(numbers):
         return
     ordered = store.take(numbers)
-    with ExitStack() as cleanup:
-        count = part_count(ordered.counts, threshold)
-        folder = None
-        if count > 1:
-            folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="forge-near-")))
-        parts = [Part(*([folder / str(number)] if folder else [])) for number in range(count)]
+    count = part_count(ordered.counts, threshold)
+    with tempfile.TemporaryDirectory(prefix="forge-near-") as name:
+        folder = Path(name)
+        parts = [Part(part_file(folder, part, 0)) for part in range(count)]
         fill_parts(ordered, threshold, counters or count_elements(store), parts)
-        seen = np.empty(0, np.int64)
-        for place, part in enumerate(parts):
-            postings = Postings(*part.read(), ordered.counts, threshold)
-            found = [seen]
-            for keys, jaccards, done in probe(ordered, postings, threshold, seen, numbers, together, count):
-                if len(parts) > 1:
-                    found.append(keys)
-                ones, others = np.divmod(keys, len(ordered))
-                yield Pairs(numbers[ones], numbers[others], jaccards, done if place == len(parts) - 1 else 0)
-            seen = np.sort(np.concatenate(found))
+        build_index(folder, count, 1, ordered.counts, threshold)
+        postings = Postings(folder, ordered.counts, threshold)
+        for keys, jaccards, done in probe(ordered, postings, threshold, numbers, together):
+            ones, others = np.divmod(keys, len(ordered))
+            yield Pairs(numbers[ones], numbers[others], jaccards, done)
 
 
 def probing_order(sets: Sets) -> Ints:
@@ -101,10 +95,8 @@ def probe(
     ordered: Sets,
     postings: Postings,
     threshold: float,
-    seen: Ints,
     numbers: Ints,
     together: Components | None,
-    parts: int,
     share: tuple[int, int] = (0, 1),
 ) -> Iterator[tuple[Ints, npt.NDArray[np.float64], int]]:
     """Yield the keys `probe * n + other` of similar pairs, their Jaccards, and how many probes are done with them.
@@ -113,17 +105,11 @@ def probe(
         ordered: sets, the smallest first.
         postings: of them.
         threshold: Jaccard.
-        seen: sorted keys that are not wanted again.
         numbers: what each set is called in `together`.
         together: as `similar_pairs` has it.
-        parts: how many there are of `postings`, each of other elements.
         share: (k, n): of n shares of the probes, the one that is meant.
     """
-    for candidates, probed in _blocks(postings, ordered.counts, numbers, together, share, parts):
-        if len(seen):
-            # Looked up: whatever sorts both anew for each block takes time that grows with the square of the data.
-            at = np.minimum(np.searchsorted(seen, candidates), len(seen) - 1)
-            candidates = candidates[seen[at] != candidates]
+    for candidates, probed in _blocks(postings, ordered.counts, numbers, together, share):
         for keys, last in _rounds(candidates, numbers, together):
             yield *verified(ordered, keys, threshold), probed if last else 0
 
@@ -134,7 +120,6 @@ def _blocks(
     numbers: Ints,
     together: Components | None,
     share: tuple[int, int],
-    parts: int,
 ) -> Iterator[tuple[Ints, int]]:
     """Yield candidates, sorted keys of at most BLOCK_SETS different probes, and how many sets are done with them.
 
@@ -142,7 +127,7 @@ def _blocks(
     """
     waiting: list[Ints] = []
     probes = elements = probed = 0
-    for first, last, crowded in _ranges(postings, len(sizes), share, parts, together is not None):
+    for first, last, crowded in _ranges(postings, len(sizes), share, together is not None):
         keys = np.empty(0, np.int64) if crowded else postings.candidates(first, last)
         own, begins = np.unique(keys // len(sizes), return_index=True)
         for place in range(0, max(1, len(own)), BLOCK_SETS):
@@ -167,16 +152,13 @@ def _blocks(
 
 
 def _ranges(
-    postings: Postings, count: int, share: tuple[int, int], parts: int, may_crowd: bool
+    postings: Postings, count: int, share: tuple[int, int], may_crowd: bool
 ) -> Iterator[tuple[int, int, bool]]:
-    """Yield ranges of probes that are looked up together, and whether that is in another way: they are crowded.
-
-    Of many parts each has few elements of a probe: the more probes are looked up at a time.
-    """
-    wide = BLOCK_SETS * min(parts, MOST_WIDE)
+    """Yield ranges of probes that are looked up together, and whether that is in another way: they are crowded."""
+    wide = BLOCK_SETS * WIDE
     for start in range(share[0] * wide, count, share[1] * wide):
         stop = min(start + wide, count)
-        if wide > BLOCK_SETS and not postings.crowded(start, stop):
+        if not postings.crowded(start, stop):
             yield start, stop, False
             continue
         for first in range(start, stop, BLOCK_SETS):

@@ -123,6 +123,7 @@ def test_parts_in_files_find_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = by_join(sets, 0.6)
     monkeypatch.setattr(prefixes, "PART_POSTINGS", 700)
     monkeypatch.setattr(prefixes, "COUNTER_BITS", (4, 4))
+    monkeypatch.setattr(prefixes, "CELL_BITS", (4, 4))
     monkeypatch.setattr(overlaps, "MARK_BITS", 3)
     assert by_join(sets, 0.6) == whole == by_force(sets, 0.6)
 
@@ -216,4 +217,5 @@ def test_pairs_with_new_sets_come_in_small_blocks_too(monkeypatch: pytest.Monkey
     monkeypatch.setattr(sets_module, "BLOCK_ELEMENTS", 50)
     monkeypatch.setattr(overlaps, "MARK_BITS", 3)
     monkeypatch.setattr(prefixes, "COUNTER_BITS", (4, 4))
+    monkeypatch.setattr(prefixes, "CELL_BITS", (4, 4))
     assert with_new(sets, new, 0.6) == expected
