@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from forge.data.components import clusters
-from forge.data.draft import Draft
 from forge.data.duplicates import Pair
 from forge.data.naming import Name, in_old_folder, parse_name
 from forge.data.statements import Stated
@@ -72,11 +71,11 @@ def is_talk(mime: str) -> bool:
     return any(word in mime for word in ("slack", "message", "mbox", "rfc822"))
 
 
-def dated(draft: Draft, stated: Stated) -> Dated:
-    """Return what is known of a document on its way through curation, whose text says `stated`."""
-    given = date.fromisoformat(draft.date[: len("2024-01-05")]) if draft.date else None
+def dated(source: str, path: str, part: int, title: str, date_given: str, mime: str, stated: Stated) -> Dated:
+    """Return what is known of a document in curation, whose text says `stated`; `date_given` is '' or ISO 8601."""
+    given = date.fromisoformat(date_given[: len("2024-01-05")]) if date_given else None
     day = stated.reviewed or stated.dated or given
-    return Dated(draft.source, draft.path, draft.part, draft.title, stated.version, day, is_talk(draft.mime))
+    return Dated(source, path, part, title, stated.version, day, is_talk(mime))
 
 
 class Kinship:

@@ -1,6 +1,6 @@
-from collections import Counter
+import numpy as np
 
-from forge.data.boilerplate import LEAST_DOCUMENTS, edge_hashes, group_of, remove, repeated
+from forge.data.boilerplate import LEAST_DOCUMENTS, edge_hashes, group_of, packed, remove, repeated
 from forge.data.draft import Draft
 from tests.data.builders import CORPUS, prose
 
@@ -14,11 +14,10 @@ def page(number: int) -> str:
 
 
 def cleaned(drafts: list[Draft], fraction: float = 0.5) -> list[Draft]:
-    group = group_of(drafts[0])
-    counts: Counter[bytes] = Counter()
-    for one in drafts:
-        counts.update(edge_hashes(one.text))
-    lines = repeated({group: counts}, {group: len(drafts)}, fraction)
+    groups = [group_of(one.source, one.path, one.mime) for one in drafts]
+    edges = [packed(edge_hashes(one.text)) for one in drafts]
+    borders = np.cumsum([0, *map(len, edges)])
+    lines = repeated(groups, np.concatenate(edges), borders, fraction)
     for one in drafts:
         remove(one, lines, CORPUS)
     return drafts
