@@ -29,6 +29,7 @@ from forge.data.roster import Roster, gather
 from forge.data.signatures import INDEX, Known, keep, write_index
 from forge.data.split import held_out_groups
 from forge.data.tasks import (
+    Edits,
     Piece,
     Task,
     bucket_count,
@@ -236,7 +237,7 @@ class _Curation:
             spend_texts(self._last[0])
         self._records.take(notes)
         # What the roster takes over is not to stay here as well.
-        names = ("source", "path", "mime", "lines") if "lines" in noted else ()
+        names = ("document_id", "source", "path", "mime", "lines") if "lines" in noted else ()
         left = [Notes(part.number, part.documents.select(names), offsets=part.offsets) for part in notes]
         self._last = folder, left
         if "shingles" not in noted:
@@ -301,17 +302,20 @@ class _Curation:
 
     def _keep(self, number: int, one: Pass, decided: Decided, notes: list[Notes]) -> None:
         """Write down what the next pass is to do."""
-        self._edits = self._work / f"edits-{number}"
-        write_edits(self._edits, self._buckets, decided.removed, decided.paragraphs)
         self._lines = None
+        lined: list[str] = []
         if "boilerplate" in one.corpus_steps:
             table = pa.concat_tables([some.documents for some in notes])
             columns = (table[name].to_pylist() for name in ("source", "path", "mime"))
-            groups = [boilerplate.group_of(*one) for one in zip(*columns, strict=True)]
+            groups = [boilerplate.group_of(*values) for values in zip(*columns, strict=True)]
             fraction = self._parameters["boilerplate_fraction"]
-            found = boilerplate.repeated(groups, *flat_lists(table["lines"]), fraction)
+            found, bearers = boilerplate.repeated(groups, *flat_lists(table["lines"]), fraction)
+            lined = table["document_id"].take(pa.array(bearers)).to_pylist()
             self._lines = self._work / f"lines-{number}"
             write_lines(self._lines, found)
+        self._edits = self._work / f"edits-{number}"
+        edits = Edits(frozenset(decided.removed), decided.paragraphs, frozenset(lined))
+        write_edits(self._edits, self._buckets, edits)
 
 
 def _summary(

@@ -58,7 +58,7 @@ def known_of(folders: Sequence[Path], lake: Path, how: str) -> Known:
     for _, folder in sorted(dated, reverse=True)[:MOST_CORPORA]:
         try:
             own, its = (
-                parquet.read_table(path, columns=["document_id"])["document_id"]
+                parquet.ParquetFile(path).read(columns=["document_id"])["document_id"]
                 for path in (lake / "lake.parquet", folder / "corpus.parquet")
             )
         except (OSError, KeyError, pa.ArrowException):

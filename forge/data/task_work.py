@@ -121,7 +121,7 @@ def _edited(documents: pa.Table, task: Task) -> tuple[pa.Table, dict[int, list[C
         documents = documents.filter(pc.invert(gone))
     places = set()
     if lines is not None:
-        places.update(boilerplate.candidates(documents, lines).tolist())
+        places.update(boilerplate.candidates(documents, lines, edits.lined).tolist())
     if edits.paragraphs:
         ids = enumerate(documents["document_id"].to_pylist())
         places.update(place for place, document_id in ids if document_id in edits.paragraphs)
