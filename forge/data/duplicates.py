@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from forge.data.joins import Joins
+from forge.data.kindred import kindred_pairs
 from forge.data.sets import Sets as StoredSets
 from forge.data.sets import set_digest
 from forge.data.similarity import similar_pairs
@@ -149,6 +150,19 @@ def related_pairs(sets: Sets, threshold: float, wanted: Wanted, progress: Progre
         ends = zip(ones[kept].tolist(), others[kept].tolist(), pairs.jaccard[kept].tolist(), strict=True)
         found += [Pair(min(one, two), max(one, two), jaccard) for one, two, jaccard in ends]
         progress.advance(pairs.probed)
+    return sorted(found, key=lambda pair: (pair.first, pair.second))
+
+
+def related_by_name(sets: StoredSets, codes: Sequence[Ints], threshold: float) -> list[Pair]:
+    """Return what `related_pairs` does of pairs that share a code (`versions.Kinship`): without a join of all sets."""
+    alike = _alike(sets)
+    distinct, first_alike = alike.firsts, alike.firsts[alike.numbers]
+    found = [Pair(first, place, 1.0) for place, first in enumerate(first_alike.tolist()) if first != place]
+    own = [column[distinct] for column in codes]
+    found += [
+        Pair(int(distinct[one]), int(distinct[other]), jaccard)
+        for one, other, jaccard in kindred_pairs(sets.take(distinct), own, threshold)
+    ]
     return sorted(found, key=lambda pair: (pair.first, pair.second))
 
 
