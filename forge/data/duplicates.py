@@ -47,11 +47,15 @@ def levelled(texts: Sequence[str]) -> list[bytes]:
     plain = [place for place, text in enumerate(texts) if text.isascii()]
     found: list[bytes] = [b""] * len(texts)
     for place, content in zip(plain, _levelled_ascii([texts[place] for place in plain]), strict=True):
-        found[place] = hashlib.sha256(content).digest()
+        found[place] = _hash(content)
     for place, text in enumerate(texts):
         if not found[place]:
-            found[place] = hashlib.sha256(" ".join(text.casefold().split()).encode()).digest()
+            found[place] = _hash(" ".join(text.casefold().split()).encode())
     return found
+
+
+def _hash(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=32).digest()
 
 
 LEVELS = bytes.maketrans(
@@ -71,13 +75,12 @@ def _levelled_ascii(texts: Sequence[str]) -> Iterator[bytes]:
     np.logical_not(kept[1:], out=kept[1:])
     content = characters[kept].tobytes()
     # Where texts end, a run of white space goes over the border: each is stripped of its part.
-    ends = np.cumsum([len(text) + 1 for text in texts]) - 1
-    passed = np.concatenate([[0], np.cumsum(kept)])
-    begin = 0
-    for end in ends.tolist():
-        stop = int(passed[end])
+    begin = start = 0
+    for text in texts:
+        end = start + len(text)
+        stop = begin + int(np.count_nonzero(kept[start:end]))
         yield content[begin:stop].strip(b" ")
-        begin = stop
+        begin, start = stop + int(kept[end]) if end < len(kept) else stop, end + 1
 
 
 def exact_duplicates(hashes: Sequence[bytes], preference: Sequence[int]) -> list[Duplicate]:
