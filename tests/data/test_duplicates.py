@@ -1,5 +1,4 @@
 import hashlib
-import hashlib
 import itertools
 from typing import Any
 
