@@ -81,9 +81,14 @@ def _children(process: psutil.Process) -> list[psutil.Process]:
 
 
 def run_forge(source: Path, work: Path, tokenizer: Path, filters: str) -> dict[str, Any]:
-    """Lake, corpus and tokens, in this process; return the seconds of each and what was kept."""
+    """Lake, corpus and tokens, in this process; return the seconds of each and what was kept.
+
+    As in a run of forge all is remembered that the next run can use.
+    """
     from forge.data.corpus import build_corpus
+    from forge.data.known_tokens import Earlier
     from forge.data.lake import build_lake
+    from forge.data.signatures import Known
     from forge.data.tokens import build_tokens
     from forge.plan.stages import NOT_OF_CORPUS
     from forge.progress import SilentProgress
@@ -110,8 +115,12 @@ def run_forge(source: Path, work: Path, tokenizer: Path, filters: str) -> dict[s
     progress = SilentProgress()
     stages: dict[str, Callable[[Path], dict[str, Any]]] = {
         "lake": lambda out: build_lake([str(source)], lake, out, progress),
-        "corpus": lambda out: build_corpus(work / "lake", corpus, out, progress),
-        "tokens": lambda out: build_tokens(work / "corpus", tokenizer, tokens, out, progress),
+        "corpus": lambda out: build_corpus(
+            work / "lake", corpus, out, progress, known=Known("benchmark", None)
+        ),
+        "tokens": lambda out: build_tokens(
+            work / "corpus", tokenizer, tokens, out, progress, earlier=Earlier("benchmark", None)
+        ),
     }
     for name, make in stages.items():
         (work / name).mkdir(parents=True)
