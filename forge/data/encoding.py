@@ -24,7 +24,8 @@ from tokenizers import Tokenizer
 
 from forge.errors import StageError
 
-LONG_SPACE = re.compile(r"\s{20000}")
+LONG_SPACE_CHARACTERS = 20_000
+LONG_SPACE = re.compile(rf"\s{{{LONG_SPACE_CHARACTERS}}}")
 """tiktoken 0.14 panics at a run of white space somewhere above 100,000 characters."""
 
 
@@ -69,7 +70,7 @@ class Encoder:
         return [self._encode(text) for text in texts]
 
     def _encode(self, text: str) -> npt.NDArray[np.uint32]:
-        if self._quick is None or LONG_SPACE.search(text):
+        if self._quick is None or (len(text) >= LONG_SPACE_CHARACTERS and LONG_SPACE.search(text)):
             return np.array(self._tokenizer.encode(text, add_special_tokens=False).ids, np.uint32)
         # An array takes numbers out of a list in half the time that NumPy does.
         return np.frombuffer(array("I", self._quick.encode_ordinary(text)), np.uint32)
