@@ -30,6 +30,7 @@ import numpy as np
 import psutil
 
 from benchmarks.documentation import fetch
+from forge.data.without_pandas import hide_pandas_from_arrow
 
 SAMPLE_EVERY_S = 0.1
 SHINGLE_WORDS = 5
@@ -81,9 +82,14 @@ def _children(process: psutil.Process) -> list[psutil.Process]:
 
 
 def run_forge(source: Path, work: Path, tokenizer: Path, filters: str) -> dict[str, Any]:
-    """Lake, corpus and tokens, in this process; return the seconds of each and what was kept."""
+    """Lake, corpus and tokens, in this process; return the seconds of each and what was kept.
+
+    As in a run of forge all is remembered that the next run can use.
+    """
     from forge.data.corpus import build_corpus
+    from forge.data.known_tokens import Earlier
     from forge.data.lake import build_lake
+    from forge.data.signatures import Known
     from forge.data.tokens import build_tokens
     from forge.plan.stages import NOT_OF_CORPUS
     from forge.progress import SilentProgress
@@ -110,8 +116,12 @@ def run_forge(source: Path, work: Path, tokenizer: Path, filters: str) -> dict[s
     progress = SilentProgress()
     stages: dict[str, Callable[[Path], dict[str, Any]]] = {
         "lake": lambda out: build_lake([str(source)], lake, out, progress),
-        "corpus": lambda out: build_corpus(work / "lake", corpus, out, progress),
-        "tokens": lambda out: build_tokens(work / "corpus", tokenizer, tokens, out, progress),
+        "corpus": lambda out: build_corpus(
+            work / "lake", corpus, out, progress, known=Known("benchmark", None)
+        ),
+        "tokens": lambda out: build_tokens(
+            work / "corpus", tokenizer, tokens, out, progress, earlier=Earlier("benchmark", None)
+        ),
     }
     for name, make in stages.items():
         (work / name).mkdir(parents=True)
@@ -256,6 +266,7 @@ def main() -> None:
     source = given.folder / "documents"
     work = given.folder / "forge"
     if given.inside:
+        hide_pandas_from_arrow()
         print(json.dumps(run_forge(given.folder / "input", work, given.folder / "tokenizer", given.filters)))
         return
     fetch(source)

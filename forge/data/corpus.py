@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 
 from forge.data import boilerplate
+from forge.data.columns import flat_lists
 from forge.data.corpus_tables import write_corpus, write_records
 from forge.data.decisions import Decided, Records, decide, reasons
 from forge.data.duplicates import families
@@ -28,6 +29,7 @@ from forge.data.roster import Roster, gather
 from forge.data.signatures import INDEX, Known, keep, write_index
 from forge.data.split import held_out_groups
 from forge.data.tasks import (
+    Edits,
     Piece,
     Task,
     bucket_count,
@@ -235,17 +237,15 @@ class _Curation:
             spend_texts(self._last[0])
         self._records.take(notes)
         # What the roster takes over is not to stay here as well.
-        left = [
-            Notes(one.number, offsets=one.offsets, lines=one.lines, line_documents=one.line_documents)
-            for one in notes
-        ]
+        names = ("document_id", "source", "path", "mime", "lines") if "lines" in noted else ()
+        left = [Notes(part.number, part.documents.select(names), offsets=part.offsets) for part in notes]
         self._last = folder, left
         if "shingles" not in noted:
             return gather(notes, [], joined_shingles(folder)), left
         self.shingles = joined_shingles(folder)
         if self._known is not None:
             count = sum(part.shingled for part in notes)
-            self._progress.note(f"{count:,} of {sum(len(part.texts) for part in notes):,} texts are new")
+            self._progress.note(f"{count:,} of {sum(len(part.documents) for part in notes):,} texts are new")
         write_index(self._work / INDEX, notes)
         return gather(notes, [folder / f"{part.number:06}.u64" for part in notes], self.shingles), left
 
@@ -302,19 +302,20 @@ class _Curation:
 
     def _keep(self, number: int, one: Pass, decided: Decided, notes: list[Notes]) -> None:
         """Write down what the next pass is to do."""
-        self._edits = self._work / f"edits-{number}"
-        write_edits(self._edits, self._buckets, decided.removed, decided.paragraphs)
         self._lines = None
+        lined: list[str] = []
         if "boilerplate" in one.corpus_steps:
-            counts: dict[str, Counter[bytes]] = {}
-            documents: Counter[str] = Counter()
-            for some in notes:
-                documents.update(some.line_documents)
-                for group, lines in some.lines.items():
-                    counts.setdefault(group, Counter()).update(lines)
-            found = boilerplate.repeated(counts, documents, self._parameters["boilerplate_fraction"])
+            table = pa.concat_tables([some.documents for some in notes])
+            columns = (table[name].to_pylist() for name in ("source", "path", "mime"))
+            groups = [boilerplate.group_of(*values) for values in zip(*columns, strict=True)]
+            fraction = self._parameters["boilerplate_fraction"]
+            found, bearers = boilerplate.repeated(groups, *flat_lists(table["lines"]), fraction)
+            lined = table["document_id"].take(pa.array(bearers)).to_pylist()
             self._lines = self._work / f"lines-{number}"
             write_lines(self._lines, found)
+        self._edits = self._work / f"edits-{number}"
+        edits = Edits(frozenset(decided.removed), decided.paragraphs, frozenset(lined))
+        write_edits(self._edits, self._buckets, edits)
 
 
 def _summary(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from forge.data.duplicates import Duplicate, Pair, exact_duplicates, near_duplicates, related_pairs
+from forge.data.duplicates import Duplicate, exact_duplicates, near_duplicates, related_by_name
 from forge.data.joins import Joins
 from forge.data.notes import Notes
 from forge.data.paragraphs import repeated
@@ -150,14 +150,9 @@ def _superseded(table: _Table) -> None:
         shared = len(np.intersect1d(sets[one], sets[two], assume_unique=True))
         return shared / max(1, int(sets.counts[one] + sets.counts[two]) - shared)
 
-    documents = table.pick(table.roster.versions)
-    candidates = Kinship(documents).places()
-    kin = Kinship([documents[place] for place in candidates.tolist()])
-    related = related_pairs(
-        sets.take(candidates), RELATED_JACCARD, lambda one, two, _: kin(one, two), table.progress
-    )
-    pairs = [Pair(int(candidates[one.first]), int(candidates[one.second]), one.jaccard) for one in related]
-    families = find_families(documents, pairs, (), jaccard, table.parameters["superseded_jaccard"])
+    kin = Kinship(table.pick(table.roster.versions))
+    pairs = related_by_name(sets, kin.codes, RELATED_JACCARD)
+    families = find_families(kin, pairs, (), jaccard, table.parameters["superseded_jaccard"])
     rows: list[tuple[int, str, str, str, float, int | None]] = []
     for family in families:
         for older in family.members[:-1]:

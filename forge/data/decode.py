@@ -80,6 +80,8 @@ def file_text(content: bytes, declared: str | None = None) -> tuple[str, dict[st
 
 def encodable(text: str) -> str:
     """Return `text` with surrogate pairs joined and lone surrogates replaced, so that it has a UTF-8 form."""
+    if text.isascii():  # told without looking at it
+        return text
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from forge.data.joins import Joins
+from forge.data.kindred import kindred_pairs
 from forge.data.sets import Sets as StoredSets
 from forge.data.sets import set_digest
 from forge.data.similarity import similar_pairs
@@ -46,11 +47,15 @@ def levelled(texts: Sequence[str]) -> list[bytes]:
     plain = [place for place, text in enumerate(texts) if text.isascii()]
     found: list[bytes] = [b""] * len(texts)
     for place, content in zip(plain, _levelled_ascii([texts[place] for place in plain]), strict=True):
-        found[place] = hashlib.sha256(content).digest()
+        found[place] = _hash(content)
     for place, text in enumerate(texts):
         if not found[place]:
-            found[place] = hashlib.sha256(" ".join(text.casefold().split()).encode()).digest()
+            found[place] = _hash(" ".join(text.casefold().split()).encode())
     return found
+
+
+def _hash(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=32).digest()
 
 
 LEVELS = bytes.maketrans(
@@ -70,13 +75,12 @@ def _levelled_ascii(texts: Sequence[str]) -> Iterator[bytes]:
     np.logical_not(kept[1:], out=kept[1:])
     content = characters[kept].tobytes()
     # Where texts end, a run of white space goes over the border: each is stripped of its part.
-    ends = np.cumsum([len(text) + 1 for text in texts]) - 1
-    passed = np.concatenate([[0], np.cumsum(kept)])
-    begin = 0
-    for end in ends.tolist():
-        stop = int(passed[end])
+    begin = start = 0
+    for text in texts:
+        end = start + len(text)
+        stop = begin + int(np.count_nonzero(kept[start:end]))
         yield content[begin:stop].strip(b" ")
-        begin = stop
+        begin, start = stop + int(kept[end]) if end < len(kept) else stop, end + 1
 
 
 def exact_duplicates(hashes: Sequence[bytes], preference: Sequence[int]) -> list[Duplicate]:
@@ -149,6 +153,19 @@ def related_pairs(sets: Sets, threshold: float, wanted: Wanted, progress: Progre
         ends = zip(ones[kept].tolist(), others[kept].tolist(), pairs.jaccard[kept].tolist(), strict=True)
         found += [Pair(min(one, two), max(one, two), jaccard) for one, two, jaccard in ends]
         progress.advance(pairs.probed)
+    return sorted(found, key=lambda pair: (pair.first, pair.second))
+
+
+def related_by_name(sets: StoredSets, codes: Sequence[Ints], threshold: float) -> list[Pair]:
+    """Return what `related_pairs` does of pairs that share a code (`versions.Kinship`): without a join of all sets."""
+    alike = _alike(sets)
+    distinct, first_alike = alike.firsts, alike.firsts[alike.numbers]
+    found = [Pair(first, place, 1.0) for place, first in enumerate(first_alike.tolist()) if first != place]
+    own = [column[distinct] for column in codes]
+    found += [
+        Pair(int(distinct[one]), int(distinct[other]), jaccard)
+        for one, other, jaccard in kindred_pairs(sets.take(distinct), own, threshold)
+    ]
     return sorted(found, key=lambda pair: (pair.first, pair.second))
 
 

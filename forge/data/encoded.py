@@ -15,7 +15,7 @@ import numpy.typing as npt
 from forge.data.chat_template import ChatEncoder
 from forge.data.chat_tokens import Note, encode_conversations, encode_preferences
 from forge.data.corpus_rows import CorpusBlock, block_texts, corpus_blocks
-from forge.data.encoding import Encoder
+from forge.data.encoding import Encoder, SpecialIds
 from forge.data.journal import JournalledFile
 from forge.data.known_tokens import known_tokens, text_digest
 from forge.data.workers import map_in_order
@@ -67,6 +67,7 @@ class How:
     longest_tokens: int | None
     """Of a conversation, or of a preference; None for documents."""
     preferences: bool
+    special: SpecialIds
     known: Path | None = None
     """Earlier tokens of documents, whose ids are used."""
 
@@ -111,7 +112,8 @@ def encode_block(how: How, texts: list[str]) -> tuple[bytes, list[Note]]:
     """Return the tokens of `texts` and a note of each; in a worker, which keeps the tokenizer loaded."""
     if how not in _LOADED:
         _LOADED.clear()
-        _LOADED[how] = Encoder(how.tokenizer) if how.longest_tokens is None else ChatEncoder(how.tokenizer)
+        chat = how.longest_tokens is not None
+        _LOADED[how] = ChatEncoder(how.tokenizer) if chat else Encoder(how.tokenizer, how.special)
     encoder = _LOADED[how]
     if isinstance(encoder, ChatEncoder):
         assert how.longest_tokens is not None

@@ -21,6 +21,11 @@ RACY_NS = 2_000_000_000
 """A file changed this shortly ago (ns) may change again within one tick of its clock: its hash is not remembered."""
 
 HASH_BLOCK_BYTES = 1024 * 1024
+AHEAD_FILES = 256
+"""Hashes read from the cache at once."""
+MOST_AHEAD_FILES = 1_024
+"""Hashes in memory at once."""
+PAST_ALL_PATHS = b"\xff" * 8
 COMMIT_FILES = 10_000
 """Hashes kept from one commit to the next: what an interruption loses."""
 
@@ -82,25 +87,42 @@ def _file_sha256(file: SourceFile) -> str:
 
 
 class Hashes:
-    """Hashes remembered by path, size and time of change. It only saves time: whatever fails, nothing is remembered."""
+    """Hashes remembered by path, size and time of change. It only saves time: whatever fails, nothing is remembered.
+
+    Files are asked for in the order of their paths, as a rule: what follows one is read together with it.
+    """
 
     def __init__(self, database: sqlite3.Connection | None) -> None:
         self._database = database
         self._fresh = 0
+        self._ahead: dict[bytes, tuple[int, int, str]] = {}
+        self._first, self._last = b"", b""
+        """Between these two paths all that is remembered is in `_ahead`; nothing where they are the same."""
 
     def get(self, file: SourceFile) -> str | None:
         """Return what is remembered of a file as it is now, or None."""
         if self._database is None:
             return None
+        path = os.fsencode(file.location)
         try:
-            found = self._database.execute(
-                "SELECT sha256 FROM hashes WHERE path = ? AND bytes = ? AND mtime_ns = ?",
-                (os.fsencode(file.location), file.bytes, file.mtime_ns),
-            ).fetchone()
+            if not self._first <= path < self._last:
+                self._read_ahead(self._database, path)
         except sqlite3.Error:
             return None
-        sha256 = found[0] if found else None
+        size_bytes, mtime_ns, sha256 = self._ahead.get(path, (-1, 0, ""))
+        if (size_bytes, mtime_ns) != (file.bytes, file.mtime_ns):
+            return None
         return sha256 if isinstance(sha256, str) and len(sha256) == 64 else None
+
+    def _read_ahead(self, database: sqlite3.Connection, path: bytes) -> None:
+        # A path before the last one is out of order, and says nothing of the next.
+        count = AHEAD_FILES if path >= self._last else 1
+        rows = database.execute(
+            "SELECT path, bytes, mtime_ns, sha256 FROM hashes WHERE path >= ? ORDER BY path LIMIT ?",
+            (path, count),
+        ).fetchall()
+        self._ahead = {row[0]: row[1:] for row in rows}
+        self._first, self._last = path, rows[-1][0] + b"\0" if len(rows) == count else PAST_ALL_PATHS
 
     def put(self, file: SourceFile, sha256: str) -> None:
         """Remember the hash of a file."""
@@ -109,8 +131,11 @@ class Hashes:
         try:
             self._database.execute(
                 "INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?)",
-                (os.fsencode(file.location), file.bytes, file.mtime_ns, sha256),
+                (path := os.fsencode(file.location), file.bytes, file.mtime_ns, sha256),
             )
+            self._ahead[path] = file.bytes, file.mtime_ns, sha256
+            if len(self._ahead) > MOST_AHEAD_FILES:
+                self._ahead, self._first, self._last = {}, b"", b""
             self._fresh += 1
             if self._fresh % COMMIT_FILES == 0:
                 self._database.commit()

@@ -75,7 +75,7 @@ def _is_whole(folder: Path) -> bool:
 
 def text_digest(content: bytes) -> bytes:
     """Return what a text of these UTF-8 bytes is known by, 16 bytes."""
-    return hashlib.sha256(content).digest()[:16]
+    return hashlib.blake2b(content, digest_size=16).digest()
 
 
 class KnownTokens:

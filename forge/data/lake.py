@@ -80,7 +80,7 @@ def build_lake(
     def left() -> Iterator[Batch]:
         for batch in _batches(sources, listings):
             keys: list[Key] = readings.identify(batch) if readings else [None] * len(units_of(batch))
-            known = [readings.find(key) if readings else None for key in keys]
+            known: list[Reading | None] = readings.find(keys) if readings else [None] * len(keys)
             waiting.append((batch, keys, known))
             yield left_of(batch, known)
 

@@ -182,7 +182,7 @@ def _opened(listing: Listing, shown: str, real: str, base: str) -> _Opened:
 
 def _shown(name: str) -> str:
     """Return a name that fits in a table: bytes that are not UTF-8 are written out."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    return name if name.isascii() else os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _apart(names: list[str], odd_names: list[tuple[str, str]]) -> dict[str, str]:

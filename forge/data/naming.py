@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from datetime import date
@@ -73,6 +74,7 @@ class Name:
         return self.numbers, self.rank
 
 
+@functools.lru_cache(maxsize=4_096)
 def parse_name(name: str, old_folder: bool = False) -> Name:
     """Take apart a file name without its extension, or a title."""
     text = name.lower().strip()
@@ -100,7 +102,12 @@ def parse_name(name: str, old_folder: bool = False) -> Name:
 
 def in_old_folder(path: str) -> bool:
     """Return whether a folder on the way says that what it holds is old."""
-    return any(OLD_FOLDERS.search(folder) for folder in path.lower().split("/")[:-1])
+    return _is_old(path.rpartition("/")[0])
+
+
+@functools.lru_cache(maxsize=4_096)
+def _is_old(folders: str) -> bool:
+    return any(OLD_FOLDERS.search(folder) for folder in folders.lower().split("/"))
 
 
 def _last(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:

@@ -18,6 +18,8 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow.compute as pc
+
 from forge.data.document_steps import DOCUMENT_STEPS
 from forge.data.notes import Notes, read_notes
 from forge.data.task_work import run_task
@@ -100,7 +102,7 @@ def _notes_of_done(task: Task) -> Notes | None:
         return notes
     whole = _size_bytes(task.texts) == notes.offsets[-1]
     if "shingles" in task.notes and not joined_shingles(task.out).exists():
-        whole &= _size_bytes(task.shingles) == 8 * sum(notes.shingle_counts)
+        whole &= _size_bytes(task.shingles) == 8 * (pc.sum(notes.documents["shingle_count"]).as_py() or 0)
     if task.key is not None:
         whole &= task.outcomes.exists()
     return notes if whole else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 
 from forge.data import word_codes
-from forge.data.worker import shut_out_pandas
+from forge.data.without_pandas import shut_out_pandas
 
 shut_out_pandas()
 for _module in ("forge.data.task_work", "forge.data.shared_join", "forge.data.tokens"):

@@ -230,7 +230,7 @@ class FileReader:
         if item.mime != WANTED_MIME.get(self._records, item.mime):
             kept_in = f"it is {item.mime}, {self._records}s are JSON Lines, JSON, Parquet or Arrow"
             return Skipped(item.part, f"no {self._records}", kept_in)
-        if not item.text.strip():
+        if not item.text or item.text.isspace():
             return Skipped(item.part, "empty", "no text but white space")
         found = refusal(item.metadata, self._allow)
         return item if found is None else Skipped(item.part, *found)

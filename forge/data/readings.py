@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
 from forge.data.batches import Batch, BatchFile, UnitCounts
+from forge.data.columns import digest_keys
 from forge.data.fingerprint import Hashes
+from forge.data.word_codes import Uint64
 
 READINGS = pa.schema(
     [
@@ -71,32 +72,27 @@ class EarlierLake:
     """A lake artifact whose readings are used."""
 
     def __init__(self, folder: Path) -> None:
-        table = parquet.read_table(folder / FILE, memory_map=True)
-        chunks = [
-            np.frombuffer(chunk.buffers()[1], np.uint64, 2 * len(chunk), 16 * chunk.offset)
-            for chunk in table["identity"].chunks
-            if len(chunk)
-        ]
-        keys = np.concatenate([*chunks, np.empty(0, np.uint64)]).reshape(-1, 2)
-        self._order = np.argsort(keys[:, 0], kind="stable")
-        self._sorted = keys[self._order, 0]
-        self._rest = keys[:, 1]
-        self._columns: list[npt.NDArray[np.int64]] = [table[name].to_numpy() for name in READINGS.names[1:]]
+        with parquet.ParquetFile(folder / FILE, memory_map=True) as file:
+            table = file.read()
+        keys = digest_keys(table["identity"])
+        self._order = np.lexsort((keys[:, 1], keys[:, 0]))
+        self._keys = keys[self._order]
+        self._columns = np.stack([table[name].to_numpy() for name in READINGS.names[1:]], axis=1)
         self.documents = _Rows(folder / "lake.parquet").rows
         self.set_aside = _Rows(folder / "set_aside.parquet").rows
 
-    def find(self, key: bytes) -> Reading | None:
-        """Return the reading of a unit."""
-        first, second = np.frombuffer(key, np.uint64)
-        place = int(np.searchsorted(self._sorted, first))
-        while place < len(self._sorted) and self._sorted[place] == first:
-            row = int(self._order[place])
-            if self._rest[row] == second:
-                *counts, document, aside = (int(column[row]) for column in self._columns)
-                documents, set_aside, files, with_documents = counts
-                return Reading(self, UnitCounts(documents, set_aside, files, with_documents), document, aside)
-            place += 1
-        return None
+    def find(self, keys: Uint64) -> list[Reading | None]:
+        """Return the readings of some units, (n, 2)."""
+        found: list[Reading | None] = [None] * len(keys)
+        if not len(self._keys):
+            return found
+        # Two units that share 64 bits of a hash: the second of them is read again.
+        places = np.minimum(np.searchsorted(self._keys[:, 0], keys[:, 0]), len(self._keys) - 1)
+        there = np.flatnonzero((self._keys[places] == keys).all(axis=1))
+        rows = self._columns[self._order[places[there]]].tolist()
+        for place, (*counts, document, aside) in zip(there.tolist(), rows, strict=True):
+            found[place] = Reading(self, UnitCounts(*counts), document, aside)
+        return found
 
 
 def earlier_lakes(folders: Sequence[Path], how: str) -> list[EarlierLake]:
@@ -131,17 +127,23 @@ class Readings:
         """Return the identity of each unit of a batch."""
         return [identity(batch, unit, self._hashes) for unit in units_of(batch)]
 
-    def find(self, key: bytes | None) -> Reading | None:
-        """Return what an earlier lake read of a unit."""
-        if key is None:
-            return None
-        return next((found for lake in self._lakes if (found := lake.find(key)) is not None), None)
+    def find(self, keys: Sequence[bytes | None]) -> list[Reading | None]:
+        """Return what an earlier lake read of each of some units."""
+        found: list[Reading | None] = [None] * len(keys)
+        left = [place for place, key in enumerate(keys) if key is not None]
+        for lake in self._lakes:
+            wanted = np.frombuffer(b"".join(filter(None, (keys[place] for place in left))), np.uint64)
+            for place, reading in zip(left, lake.find(wanted.reshape(-1, 2)), strict=True):
+                found[place] = reading
+            left = [place for place in left if found[place] is None]
+        return found
 
     def note(self, key: bytes | None, counts: UnitCounts, first_document: int, first_set_aside: int) -> None:
         """Note where the rows of a unit are."""
         if key is None or not counts.is_settled:
             return
-        self._noted.append((key, *astuple(counts)[:-1], first_document, first_set_aside))
+        found = counts.documents, counts.set_aside, counts.files, counts.files_with_documents
+        self._noted.append((key, *found, first_document, first_set_aside))
         if len(self._noted) >= 10_000:
             self._pack()
 

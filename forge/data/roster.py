@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import itertools
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from forge.data.columns import digest_keys, flat_lists
 from forge.data.notes import Notes
+from forge.data.outcomes import stated_of
 from forge.data.sets import Sets
-from forge.data.versions import Dated
+from forge.data.versions import Dated, dated
 from forge.data.word_codes import Uint64
 
-LISTS = (
-    "document_ids",
-    "sources",
-    "paths",
-    "dates",
-    "sizes_bytes",
-    "words",
-    "levelled",
-    "paragraphs",
-    "versions",
-)
+LISTS = {
+    "document_ids": "document_id",
+    "sources": "source",
+    "paths": "path",
+    "sizes_bytes": "size_bytes",
+    "words": "words",
+    "levelled": "levelled",
+    "paragraphs": "paragraphs",
+    "versions": "stated",
+}
+"""List -> the column of what is noted that it is made from."""
 
 
 @dataclass
@@ -33,7 +40,6 @@ class Roster:
     document_ids: list[str] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
-    dates: list[str] = field(default_factory=list)
     sizes_bytes: list[int] = field(default_factory=list)
     words: list[int] = field(default_factory=list)
     levelled: list[bytes] = field(default_factory=list)
@@ -71,15 +77,47 @@ def gather(notes: list[Notes], shingles: list[Path], joined: Path) -> Roster:
         shingles: the tasks' files of shingles; none where they were not asked for.
         joined: the file that those are put together in.
     """
-    ids = list(chain.from_iterable(part.document_ids for part in notes))
-    order = sorted(range(len(ids)), key=ids.__getitem__)
+    table = pa.concat_tables([part.documents for part in notes])
+    order = pc.sort_indices(table["document_id"])
+    ordered = table.take(order)
     roster = Roster()
-    for name in LISTS:
-        flat = list(chain.from_iterable(getattr(part, name) for part in notes))
-        setattr(roster, name, list(map(flat.__getitem__, order)) if flat else [])
+    for name, column in LISTS.items():
+        if column in ordered.column_names:
+            setattr(roster, name, _LISTED.get(name, _plain)(ordered, column))
     if shingles:
-        counts = np.array([count for part in notes for count in part.shingle_counts], np.int64)
-        digests = np.frombuffer(b"".join(one for part in notes for one in part.sets), np.uint64)
-        stored = Sets.in_files(shingles, joined, counts, digests.reshape(-1, 2))
-        roster.shingles = stored.take(np.array(order, np.int64))
+        counts = table["shingle_count"].to_numpy()
+        stored = Sets.in_files(shingles, joined, counts, digest_keys(table["shingles"]))
+        roster.shingles = stored.take(order.to_numpy().astype(np.int64))
     return roster
+
+
+def _plain(ordered: pa.Table, column: str) -> list[Any]:
+    values: list[Any] = ordered[column].to_pylist()
+    return values
+
+
+def _same(ordered: pa.Table, column: str) -> list[str]:
+    """Return values of which few are different: each is in memory once."""
+    return list(map(sys.intern, _plain(ordered, column)))
+
+
+def _arrays(ordered: pa.Table, column: str) -> list[Uint64]:
+    flat, borders = flat_lists(ordered[column])
+    return [flat[begin:end] for begin, end in itertools.pairwise(borders.tolist())]
+
+
+def _versions(ordered: pa.Table, column: str) -> list[Dated]:
+    columns = (
+        ordered[name].to_pylist() for name in ("source", "path", "part", "title", "date", "mime", column)
+    )
+    return [
+        dated(source, path, part, title, day, mime, stated_of(stated))
+        for source, path, part, title, day, mime, stated in zip(*columns, strict=True)
+    ]
+
+
+_LISTED: dict[str, Callable[[pa.Table, str], list[Any]]] = {
+    "sources": _same,
+    "paragraphs": _arrays,
+    "versions": _versions,
+}

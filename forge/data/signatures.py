@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as parquet
 
+from forge.data.columns import digest_keys
 from forge.data.notes import Notes
 from forge.data.sets import read_elements
 from forge.data.word_codes import Uint64
@@ -57,7 +58,7 @@ def known_of(folders: Sequence[Path], lake: Path, how: str) -> Known:
     for _, folder in sorted(dated, reverse=True)[:MOST_CORPORA]:
         try:
             own, its = (
-                parquet.read_table(path, columns=["document_id"])["document_id"]
+                parquet.ParquetFile(path).read(columns=["document_id"])["document_id"]
                 for path in (lake / "lake.parquet", folder / "corpus.parquet")
             )
         except (OSError, KeyError, pa.ArrowException):
@@ -75,11 +76,12 @@ class Signatures:
         self._index = np.load(folder / INDEX, mmap_mode="r")
         self._shingles = folder / SHINGLES
 
-    def find(self, digests: Sequence[bytes]) -> list[tuple[Uint64, bytes] | None]:
-        """Return the shingles of each of some texts, and what the set is known by; None where they are not known."""
-        wanted = np.frombuffer(b"".join(digests), np.uint64).reshape(-1, 2)
+    def find(self, wanted: Uint64) -> list[tuple[Uint64, bytes] | None]:
+        """Return the shingles of each of some texts, known by (n, 2), and what the set is known by; None where they are
+        not known.
+        """
         if not self._index.shape[1] or not len(wanted):
-            return [None] * len(digests)
+            return [None] * len(wanted)
         # Two texts that share 64 bits of a hash: the second of them is shingled again.
         places = np.minimum(np.searchsorted(self._index[0], wanted[:, 0]), self._index.shape[1] - 1)
         there = (self._index[0, places] == wanted[:, 0]) & (self._index[1, places] == wanted[:, 1])
@@ -103,11 +105,14 @@ def signatures_of(folder: Path) -> Signatures:
 
 def write_index(path: Path, notes: Sequence[Notes]) -> None:
     """Write where the shingles of each text are, in the files of all tasks one after the other."""
-    digests = [digest for one in notes for digest in one.texts]
-    keys = np.frombuffer(b"".join(digests), np.uint64).reshape(-1, 2)
-    counts = np.array([count for one in notes for count in one.shingle_counts], np.uint64)
+    keys, names = (
+        np.concatenate([*(digest_keys(one.documents[name]) for one in notes), np.empty((0, 2), np.uint64)])
+        for name in ("text", "shingles")
+    )
+    counts = np.concatenate([*(one.documents["shingle_count"].to_numpy() for one in notes), []]).astype(
+        np.uint64
+    )
     starts = np.cumsum(counts, dtype=np.uint64) - counts
-    names = np.frombuffer(b"".join(name for one in notes for name in one.sets), np.uint64).reshape(-1, 2)
     order = np.lexsort((starts, keys[:, 1], keys[:, 0]))
     beside = path.with_name(f".{path.name}")
     with beside.open("wb") as file:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +87,11 @@ class Task:
 class Edits:
     """What was decided of the documents of one bucket."""
 
-    removed: frozenset[str]
-    paragraphs: dict[str, list[int]]
+    removed: frozenset[str] = frozenset()
+    paragraphs: dict[str, list[int]] = field(default_factory=dict)
+    """Paragraphs to take out, by document."""
+    lined: frozenset[str] = frozenset()
+    """Documents that have boilerplate at their edges."""
 
 
 def joined_shingles(folder: Path) -> Path:
@@ -125,26 +128,25 @@ def read_bucket(pieces: Iterable[Piece]) -> pa.Table:
     return pa.Table.from_batches(batches, DRAFTS).sort_by("document_id")
 
 
-def write_edits(folder: Path, buckets: int, removed: Iterable[str], edited: dict[str, list[int]]) -> None:
+def write_edits(folder: Path, buckets: int, edits: Edits) -> None:
     """Write what was decided of each bucket's documents."""
-    removed_of: list[set[str]] = [set() for _ in range(buckets)]
-    for document_id in removed:
-        removed_of[bucket_of(document_id, buckets)].add(document_id)
-    paragraphs_of: list[dict[str, list[int]]] = [{} for _ in range(buckets)]
-    for document_id, places in edited.items():
-        paragraphs_of[bucket_of(document_id, buckets)][document_id] = places
+    content: list[dict[str, Any]] = [{"removed": [], "paragraphs": {}, "lined": []} for _ in range(buckets)]
+    for name, ids in (("removed", edits.removed), ("lined", edits.lined)):
+        for document_id in sorted(ids):
+            content[bucket_of(document_id, buckets)][name].append(document_id)
+    for document_id, places in edits.paragraphs.items():
+        content[bucket_of(document_id, buckets)]["paragraphs"][document_id] = places
     folder.mkdir(exist_ok=True)
-    for bucket in range(buckets):
-        content = {"removed": sorted(removed_of[bucket]), "paragraphs": paragraphs_of[bucket]}
-        (folder / str(bucket)).write_text(json.dumps(content), encoding="utf-8")
+    for bucket, one in enumerate(content):
+        (folder / str(bucket)).write_text(json.dumps(one), encoding="utf-8")
 
 
 def read_edits(path: Path | None) -> Edits:
     """Return what `write_edits` wrote of a bucket."""
     if path is None:
-        return Edits(frozenset(), {})
+        return Edits()
     content = json.loads(path.read_text(encoding="utf-8"))
-    return Edits(frozenset(content["removed"]), content["paragraphs"])
+    return Edits(frozenset(content["removed"]), content["paragraphs"], frozenset(content["lined"]))
 
 
 def write_lines(path: Path, lines: boilerplate.Lines) -> None:

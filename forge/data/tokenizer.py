@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,9 @@ VOCAB_STEP = 256
 COMPARED_BYTES = 2_000_000
 """Held-out text that bytes per token are measured on."""
 
+SAMPLE = "sample.json"
+"""What a tokenizer was learnt from, and how: one that would be learnt from the same is not learnt again."""
+
 MIN_PAIR_COUNT = 2
 """A pair seen once would be a token for one place of one document."""
 
@@ -45,8 +50,22 @@ QWEN2_PATTERN = (
 PATTERNS = {"qwen2": QWEN2_PATTERN}
 
 
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What the tokenizers before this one know."""
+
+    how: str
+    """The code and the parameters that decide what is learnt from a sample."""
+    tokenizers: tuple[Path, ...] = ()
+    """Tokenizer artifacts."""
+
+
 def train_tokenizer(
-    corpus: Path, parameters: dict[str, Any], out: Path, progress: Progress
+    corpus: Path,
+    parameters: dict[str, Any],
+    out: Path,
+    progress: Progress,
+    earlier: Earlier | None = None,
 ) -> dict[str, Any]:
     """Learn `vocab_size` tokens from the training documents of `corpus`; write tokenizer.json and its config to `out`.
 
@@ -55,6 +74,9 @@ def train_tokenizer(
     gives the same bytes, on any number of threads. The summary says how many bytes a token has in the held-out split,
     and with the tokenizer in `reference` for comparison. With `chat` there is a chat template, its own or forge's.
 
+    A tokenizer in `earlier` that was learnt from the very same sample in the same way is taken; None remembers nothing
+    for the next one either.
+
     Raises:
         StageError: the kind or pattern is unknown, the corpus does not support so many tokens, or the tokenizer given
             is not what it has to be.
@@ -62,7 +84,7 @@ def train_tokenizer(
     if parameters["path"] is not None:
         summary = _take_given(Path(parameters["path"]), parameters["vocab_size"], out)
     else:
-        summary = _train(corpus, parameters, out, progress)
+        summary = _train(corpus, parameters, out, progress, earlier)
     if parameters["chat"]:
         _add_chat_template(out)
     summary["held_out_bytes_per_token"] = _bytes_per_token(corpus, load_tokenizer(out))
@@ -72,7 +94,9 @@ def train_tokenizer(
     return summary
 
 
-def _train(corpus: Path, parameters: dict[str, Any], out: Path, progress: Progress) -> dict[str, Any]:
+def _train(
+    corpus: Path, parameters: dict[str, Any], out: Path, progress: Progress, earlier: Earlier | None
+) -> dict[str, Any]:
     vocab_size = parameters["vocab_size"]
     special_tokens = [*SPECIAL_TOKENS, *(parameters["special_tokens"] or [])]
     least = BYTE_TOKENS + len(special_tokens)
@@ -99,8 +123,13 @@ def _train(corpus: Path, parameters: dict[str, Any], out: Path, progress: Progre
     )
     train_bytes = split_bytes(corpus, "train")
     sample = _Sample(corpus, train_bytes, parameters["sample_bytes"], parameters["seed"], progress)
-    progress.start(train_bytes, "bytes")
-    tokenizer.train_from_iterator(sample.texts(), trainer)
+    learnt = None if earlier is None else _learnt(earlier, sample, progress)
+    if learnt is not None:
+        tokenizer = learnt
+        progress.note("the sample is that of an earlier tokenizer: not learnt again")
+    else:
+        progress.start(train_bytes, "bytes")
+        tokenizer.train_from_iterator(_then_told(sample.texts(), progress), trainer)
     supported = tokenizer.get_vocab_size()
     if supported < vocab_size:
         raise StageError(_too_large(vocab_size, supported, least))
@@ -109,6 +138,9 @@ def _train(corpus: Path, parameters: dict[str, Any], out: Path, progress: Progre
         single=f"{BOS} $A", pair=f"{BOS} $A {BOS} $B", special_tokens=[(BOS, BOS_ID)]
     )
     tokenizer.save(str(out / "tokenizer.json"))
+    if earlier is not None:
+        told = {"how": earlier.how, "sample": sample.sha256, "tokenizer": _sha256(out)}
+        (out / SAMPLE).write_text(json.dumps(told) + "\n", encoding="utf-8")
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "bos_token": BOS,
@@ -127,6 +159,32 @@ def _train(corpus: Path, parameters: dict[str, Any], out: Path, progress: Progre
         "sample_bytes": sample.bytes,
         "sample_documents": sample.documents,
     }
+
+
+def _learnt(earlier: Earlier, sample: _Sample, progress: Progress) -> Tokenizer | None:
+    """Return what an earlier tokenizer learnt from the very same sample; None where there is none."""
+    same: dict[str, Path] = {}
+    for folder in earlier.tokenizers:
+        try:
+            told = json.loads((folder / SAMPLE).read_text(encoding="utf-8"))
+            if told["how"] == earlier.how and told["tokenizer"] == _sha256(folder):
+                same[told["sample"]] = folder
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    if not same:
+        return None
+    progress.start(sample.train_bytes, "bytes")
+    deque(sample.texts(), maxlen=0)
+    return load_tokenizer(same[sample.sha256]) if sample.sha256 in same else None
+
+
+def _then_told(texts: Iterator[str], progress: Progress) -> Iterator[str]:
+    yield from texts
+    progress.note("counting pairs and merging them")
+
+
+def _sha256(folder: Path) -> str:
+    return hashlib.sha256((folder / "tokenizer.json").read_bytes()).hexdigest()
 
 
 def _untrained(pattern: str) -> Tokenizer:
@@ -148,19 +206,25 @@ class _Sample:
         self, corpus: Path, train_bytes: int, wanted_bytes: int, seed: int, progress: Progress
     ) -> None:
         self._corpus, self._seed, self._progress = corpus, seed, progress
+        self.train_bytes = train_bytes
         self._limit = min(1.0, wanted_bytes / max(1, train_bytes)) * 2**64
         self.bytes = self.documents = 0
+        self.sha256 = ""
+        """Of all texts chosen, known when they were gone through."""
 
     def texts(self) -> Iterator[str]:
         """Yield the texts chosen, in the order of the corpus."""
+        self.bytes = self.documents = 0
+        digest = hashlib.sha256()
         for row in corpus_rows(self._corpus, "train"):
             name = f"{self._seed}\0{row.document_id}".encode()
             if int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big") < self._limit:
                 self.bytes += row.bytes
                 self.documents += 1
+                digest.update(f"{row.bytes}\0{row.text}".encode())
                 yield row.text
             self._progress.advance(row.bytes)
-        self._progress.note("counting pairs and merging them")
+        self.sha256 = digest.hexdigest()
 
 
 def _take_given(folder: Path, vocab_size: int, out: Path) -> dict[str, Any]:

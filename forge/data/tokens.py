@@ -80,6 +80,7 @@ def build_tokens(
         labelled(dtype) if chat else dtype,
         parameters["sequence_length"] if chat else None,
         parameters["task"] == "dpo",
+        encoder.special,
         None if chat or earlier is None or earlier.tokens is None else earlier.tokens.resolve(),
     )
     total_bytes = sum(split_bytes(corpus, split) for split in SPLITS)

@@ -7,13 +7,11 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from pathlib import PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
 
 from forge.data.components import clusters
-from forge.data.draft import Draft
 from forge.data.duplicates import Pair
 from forge.data.naming import Name, in_old_folder, parse_name
 from forge.data.statements import Stated
@@ -72,24 +70,26 @@ def is_talk(mime: str) -> bool:
     return any(word in mime for word in ("slack", "message", "mbox", "rfc822"))
 
 
-def dated(draft: Draft, stated: Stated) -> Dated:
-    """Return what is known of a document on its way through curation, whose text says `stated`."""
-    given = date.fromisoformat(draft.date[: len("2024-01-05")]) if draft.date else None
+def dated(source: str, path: str, part: int, title: str, date_given: str, mime: str, stated: Stated) -> Dated:
+    """Return what is known of a document in curation, whose text says `stated`; `date_given` is '' or ISO 8601."""
+    given = date.fromisoformat(date_given[: len("2024-01-05")]) if date_given else None
     day = stated.reviewed or stated.dated or given
-    return Dated(draft.source, draft.path, draft.part, draft.title, stated.version, day, is_talk(draft.mime))
+    return Dated(source, path, part, title, stated.version, day, is_talk(mime))
 
 
 class Kinship:
     """Tells which documents share a name or a title, and so may be versions of each other."""
 
     def __init__(self, documents: Sequence[Dated]) -> None:
-        known = [_known(place, one) for place, one in enumerate(documents)]
+        self.known = known = [_known(place, one) for place, one in enumerate(documents)]
+        """Their names and titles, taken apart."""
         self._names = _shared([() if one.document.talk else one.file.stem for one in known])
         self._titles = _shared([() if one.document.talk else one.title.stem for one in known])
 
-    def places(self) -> Ints:
-        """Return the places of the documents that share either with another one."""
-        return np.flatnonzero((self._names >= 0) | (self._titles >= 0))
+    @property
+    def codes(self) -> tuple[Ints, Ints]:
+        """Of each document a number for its name and one for its title; -1 for what is no sign of anything."""
+        return self._names, self._titles
 
     def __call__(self, one: Ints, other: Ints) -> npt.NDArray[np.bool_]:
         """Return for each pair of places whether the two share either."""
@@ -113,22 +113,22 @@ def _shared(stems: Sequence[tuple[str, ...]]) -> Ints:
 
 
 def find_families(
-    documents: Sequence[Dated],
+    kin: Kinship,
     pairs: Iterable[Pair],
     exact: Iterable[Sequence[int]],
     jaccard: Callable[[int, int], float],
     named_jaccard: float = NAMED_JACCARD,
 ) -> list[Family]:
-    """Return the families among `documents`; mail and chat have none, they quote each other.
+    """Return the families among documents; mail and chat have none, they quote each other.
 
     Args:
-        documents: what is known of each; findings name them by their place.
-        pairs: those that share a name or a title (Kinship) and have a Jaccard of at least RELATED_JACCARD.
+        kin: what is known of each; findings name them by their place.
+        pairs: those of `kin` that have a Jaccard of at least RELATED_JACCARD.
         exact: groups of documents with one text.
         jaccard: of two documents.
         named_jaccard: documents of one name but for a version mark are versions from here on.
     """
-    known = {place: _known(place, one) for place, one in enumerate(documents) if not one.talk}
+    known = {one.number: one for one in kin.known if not one.document.talk}
     joined = [
         (pair.first, pair.second)
         for pair in pairs
@@ -142,9 +142,10 @@ def find_families(
 
 
 def _known(number: int, document: Dated) -> _Known:
-    stem = PurePosixPath(document.path).name
-    for suffix in PurePosixPath(stem).suffixes[::-1][:1]:
-        stem = stem.removesuffix(suffix)
+    full = document.path.rpartition("/")[2]
+    stem, _, suffix = full.rpartition(".")
+    if not (stem.strip(".") and suffix):  # no suffix, or a name that begins with its only dot
+        stem = full
     # Rows and mails of one file share its name, which then says nothing.
     name = parse_name(stem if not document.part else "", in_old_folder(document.path))
     return _Known(number, document, name, parse_name(document.title))

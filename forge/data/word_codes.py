@@ -8,6 +8,7 @@ with a chance of about 2^-64.
 from __future__ import annotations
 
 import functools
+import itertools
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -70,29 +71,58 @@ def word_codes(texts: Sequence[str]) -> Iterator[WordCodes]:
         block.append(text.lower() if text.isascii() else text.casefold())
         characters += len(block[-1]) + 1
         if characters >= BLOCK_CHARACTERS:
-            yield from _block(block)
+            yield from _of_both(block)
             block, characters = [], 0
-    if block:
-        yield from _block(block)
+    yield from _of_both(block)
+
+
+def _of_both(texts: list[str]) -> Iterator[WordCodes]:
+    """Yield the words of texts of which some are ASCII: those have less to be looked at, and are taken apart alone."""
+    plain = [text.isascii() for text in texts]
+    ascii_words = _block(list(itertools.compress(texts, plain)))
+    others = _block([text for text, one in zip(texts, plain, strict=True) if not one])
+    for one in plain:
+        yield next(ascii_words if one else others)
 
 
 def _block(texts: list[str]) -> Iterator[WordCodes]:
+    if not texts:
+        return
     joined = "\n".join(texts) + "\n"
-    # Of ASCII a byte is a character, and a quarter of the memory.
-    points: npt.NDArray[Any] = (
-        np.frombuffer(joined.encode(), np.uint8)
-        if joined.isascii()
-        else np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32)
-    )
-    starts, ends = _borders(character_kinds()[points])
+    if joined.isascii():
+        # A byte is a character, and a quarter of the memory.
+        content = joined.encode()
+        points: npt.NDArray[Any] = np.frombuffer(content, np.uint8)
+        starts, ends = _ascii_borders(np.frombuffer(content.translate(_ascii_kinds()), np.bool_))
+    else:
+        points = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32)
+        starts, ends = _borders(character_kinds()[points])
     powers, inverses = _powers(1 << max(len(points), BLOCK_CHARACTERS).bit_length())
     sums = np.zeros(len(points) + 1, np.uint64)
-    np.cumsum(_character_values()[points] * powers[: len(points)], out=sums[1:])
+    # Clipped: no character is out of range, and NumPy need not look first.
+    products = _character_values().take(points, mode="clip")
+    products *= powers[: len(points)]
+    np.cumsum(products, out=sums[1:])
     lengths = ends - starts
-    codes = mix((sums[ends] - sums[starts]) * inverses[starts] + lengths.astype(np.uint64))
+    codes = (sums[ends] - sums[starts]) * inverses[starts] + lengths.astype(np.uint64)
+    mix_in_place(codes, np.empty_like(codes))
     borders = np.searchsorted(starts, np.cumsum([0] + [len(text) + 1 for text in texts]))
-    for first, last in zip(borders[:-1].tolist(), borders[1:].tolist(), strict=True):
+    for first, last in itertools.pairwise(borders.tolist()):
         yield WordCodes(codes[first:last], lengths[first:last])
+
+
+def _ascii_borders(inside: npt.NDArray[np.bool_]) -> tuple[Ints, Ints]:
+    """Return what `_borders` does where there are no characters that are words by themselves."""
+    turns = np.flatnonzero(inside[1:] != inside[:-1]) + 1
+    if inside[0]:
+        turns = np.concatenate([[0], turns])
+    return turns[::2], turns[1::2]
+
+
+@functools.lru_cache(maxsize=1)
+def _ascii_kinds() -> bytes:
+    """Return the table of `bytes.translate` from an ASCII character to whether it is part of a word."""
+    return (character_kinds()[:256] > 0).tobytes()
 
 
 def _borders(kinds: npt.NDArray[np.uint8]) -> tuple[Ints, Ints]:

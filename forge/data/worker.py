@@ -9,7 +9,6 @@ Each file has a bound of memory, of processor time and of time; the kernel ends 
 from __future__ import annotations
 
 import functools
-import importlib.abc
 import json
 import os
 import resource
@@ -17,6 +16,8 @@ import signal
 import sys
 from pathlib import Path
 from typing import Any, TextIO
+
+from forge.data.without_pandas import shut_out_pandas
 
 CPU_LIMIT_S = 60.0
 CPU_LIMIT_S_PER_MB = 2.0
@@ -27,20 +28,6 @@ WALL_LIMIT_S_PER_MB = 20.0
 MEMORY_BYTES = 2 * 1024**3
 """Address space a file may take beyond what the process has."""
 PAGE_BYTES = resource.getpagesize()
-
-
-class WithoutPandas(importlib.abc.MetaPathFinder):
-    """Arrow looks for pandas when it is first given a list: to load it would take longer than most files."""
-
-    def find_spec(self, name: str, path: object, target: object = None) -> None:
-        """Let nothing find pandas."""
-        if name == "pandas":
-            raise ModuleNotFoundError(name)
-
-
-def shut_out_pandas() -> None:
-    """Have this process do without pandas."""
-    sys.meta_path.insert(0, WithoutPandas())
 
 
 def main() -> None:

@@ -97,9 +97,12 @@ def _corpus(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
 
 
 def _tokenizer(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
-    from forge.data.tokenizer import train_tokenizer
+    from forge.data.tokenizer import Earlier, train_tokenizer
 
-    return train_tokenizer(place.artifacts["corpus"], place.plan.stage("tokenizer").parameters, out, progress)
+    parameters = place.plan.stage("tokenizer").parameters
+    how = content_hash({"code": room_hash("data"), "parameters": parameters})
+    earlier = Earlier(how, tuple(sorted(out.parent.glob("tokenizer-*"))))
+    return train_tokenizer(place.artifacts["corpus"], parameters, out, progress, earlier)
 
 
 def _tokens(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:

@@ -1,6 +1,15 @@
-from collections import Counter
+import numpy as np
+import pyarrow as pa
 
-from forge.data.boilerplate import LEAST_DOCUMENTS, edge_hashes, group_of, remove, repeated
+from forge.data.boilerplate import (
+    LEAST_DOCUMENTS,
+    candidates,
+    edge_hashes,
+    group_of,
+    packed,
+    remove,
+    repeated,
+)
 from forge.data.draft import Draft
 from tests.data.builders import CORPUS, prose
 
@@ -14,11 +23,11 @@ def page(number: int) -> str:
 
 
 def cleaned(drafts: list[Draft], fraction: float = 0.5) -> list[Draft]:
-    group = group_of(drafts[0])
-    counts: Counter[bytes] = Counter()
-    for one in drafts:
-        counts.update(edge_hashes(one.text))
-    lines = repeated({group: counts}, {group: len(drafts)}, fraction)
+    groups = [group_of(one.source, one.path, one.mime) for one in drafts]
+    edges = [packed(edge_hashes(one.text)) for one in drafts]
+    borders = np.cumsum([0, *map(len, edges)])
+    lines, bearers = repeated(groups, np.concatenate(edges), borders, fraction)
+    assert set(bearers.tolist()) == {place for place in range(len(drafts)) if lines}
     for one in drafts:
         remove(one, lines, CORPUS)
     return drafts
@@ -57,3 +66,28 @@ def test_what_the_pages_of_one_document_share_goes() -> None:
     remove(one, {}, CORPUS)
     assert one.text == "\f".join(prose(number) for number in range(6))
     assert one.changes[0].score == 12
+
+
+def test_only_documents_that_would_change_are_looked_at_again() -> None:
+    texts = [page(number) for number in range(30)]
+    texts[3] = prose(3)  # has none of it
+    texts[4] = f"{prose(4)}\nnot at the edge\f{prose(5)}\n© ACME 9\n\f{prose(6)}"
+    texts[5] = f"{prose(7)}\f© ACME 3\n{prose(8)}"
+    texts[6] = f"{prose(7)}\f{prose(8)}"
+    drafts = [draft(number, text) for number, text in enumerate(texts)]
+    edges = [packed(edge_hashes(one.text)) for one in drafts]
+    groups = [group_of(one.source, one.path, one.mime) for one in drafts]
+    lines, bearers = repeated(groups, np.concatenate(edges), np.cumsum([0, *map(len, edges)]), 0.5)
+    table = pa.table(
+        {
+            name: [getattr(one, name) for one in drafts]
+            for name in ("document_id", "source", "path", "mime", "text")
+        }
+    )
+    found = candidates(table, lines, {drafts[place].document_id for place in bearers.tolist()}).tolist()
+    for one in drafts:
+        remove(one, lines, CORPUS)
+    changed = [number for number, one in enumerate(drafts) if one.changes]
+    assert set(changed) <= set(found)
+    assert changed == [number for number in range(30) if number not in (3, 4, 6)]
+    assert found == [number for number in range(30) if number != 3]

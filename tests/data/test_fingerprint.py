@@ -1,5 +1,7 @@
+import dataclasses
 import hashlib
 import os
+import random
 import sqlite3
 import time
 from contextlib import closing
@@ -7,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from forge.data.fingerprint import fingerprint
+from forge.data.fingerprint import fingerprint, remembered
+from forge.data.listing import list_folder
 from forge.progress import SilentProgress
 from tests.data.builders import write_folder
 
@@ -106,3 +109,28 @@ def test_progress_is_told_of_every_byte(tmp_path: Path) -> None:
 
 def test_an_empty_folder_has_no_files(tmp_path: Path) -> None:
     assert fingerprint(str(tmp_path), None).files == 0
+
+
+def test_hashes_are_found_whatever_the_order_they_are_asked_for_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("forge.data.fingerprint.AHEAD_FILES", 3)
+    monkeypatch.setattr("forge.data.fingerprint.MOST_AHEAD_FILES", 7)
+    folder = write_folder(tmp_path / "in", {f"{number:02}.txt": f"{number}" for number in range(40)})
+    files = list(list_folder(folder))
+    with remembered(tmp_path / "cache") as hashes:
+        for number, file in enumerate(files[::2]):
+            assert hashes.get(file) is None
+            hashes.put(file, f"{number:064}")
+            assert hashes.get(file) == f"{number:064}"
+        hashes.put(files[10], f"{99:064}")
+    wanted = {file.relative: f"{number:064}" for number, file in enumerate(files[::2])}
+    wanted[files[10].relative] = f"{99:064}"
+    shuffled = list(files)
+    random.Random(3).shuffle(shuffled)
+    for order in (files, files[::-1], shuffled):
+        with remembered(tmp_path / "cache") as hashes:
+            assert {file.relative: found for file in order if (found := hashes.get(file))} == wanted
+    changed = dataclasses.replace(files[4], bytes=7)
+    with remembered(tmp_path / "cache") as hashes:
+        assert hashes.get(changed) is None

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from forge.data.encoding import Encoder, load_tokenizer
-from forge.data.tokenizer import BOS, EOS, PAD, QWEN2_PATTERN, train_tokenizer
+from forge.data.tokenizer import BOS, EOS, PAD, QWEN2_PATTERN, SAMPLE, Earlier, train_tokenizer
 from forge.errors import StageError
 from forge.progress import SilentProgress
 from tests.data.builders import make_corpus, prose_files
@@ -206,3 +206,40 @@ def test_a_given_tokenizer_that_will_not_do_is_one_line(
     with pytest.raises(StageError) as error:
         train_tokenizer(corpus, parameters, tmp_path, SilentProgress())
     assert line in error.value.lines[0]
+
+
+@pytest.mark.parametrize("chat", [False, True])
+def test_what_was_learnt_from_the_same_sample_is_not_learnt_again(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chat: bool
+) -> None:
+    learnt: list[str] = []
+    learn = Tokenizer.train_from_iterator
+
+    def made(
+        name: str, how: str, *earlier: str, of: Path = corpus
+    ) -> tuple[dict[str, bytes], dict[str, Any]]:
+        out = tmp_path / name
+        out.mkdir()
+
+        def noted(self: Tokenizer, *rest: Any) -> None:
+            learnt.append(name)
+            learn(self, *rest)
+
+        monkeypatch.setattr(Tokenizer, "train_from_iterator", noted, raising=False)
+        special = ["<|user|>", "<|assistant|>", "<|end|>", "<|system|>"]
+        parameters = PARAMETERS | {"chat": chat, "special_tokens": special}
+        known = Earlier(how, tuple(tmp_path / one for one in (*earlier, "none")))
+        summary = train_tokenizer(of, parameters, out, SilentProgress(), known)
+        return {path.name: path.read_bytes() for path in out.iterdir()}, summary
+
+    first = made("first", "so")
+    assert made("second", "so", "first") == first
+    assert learnt == ["first"]
+    assert made("third", "otherwise", "first")[0]["tokenizer.json"] == first[0]["tokenizer.json"]
+    more, _ = make_corpus(prose_files(range(31)), tmp_path / "more")
+    other, _ = made("fourth", "so", "first", "third", of=more)
+    assert learnt == ["first", "third", "fourth"]
+    assert json.loads(other[SAMPLE]) != json.loads(first[0][SAMPLE])
+    (tmp_path / "first" / "tokenizer.json").write_text("{}")
+    assert made("fifth", "so", "first") == first
+    assert learnt[-1] == "fifth"

@@ -33,8 +33,9 @@ def families(
     for number, (path, text) in enumerate(files):
         fingerprints.add(number, text, split_words(text))
         documents.append(Dated("s", path, 0, PurePosixPath(path).stem, (), (days or {}).get(number), talk))
-    pairs, exact = fingerprints.pairs(Kinship(documents), SilentProgress()), fingerprints.exact_groups()
-    return find_families(documents, pairs, exact, fingerprints.jaccard)
+    kin = Kinship(documents)
+    pairs, exact = fingerprints.pairs(kin, SilentProgress()), fingerprints.exact_groups()
+    return find_families(kin, pairs, exact, fingerprints.jaccard)
 
 
 TEXT = prose(1)
@@ -111,13 +112,13 @@ def test_only_what_shares_a_name_or_a_title_may_have_versions() -> None:
     documents += [Dated("s", f"{n}.md", 0, "Notes on lamps", (), None, False) for n in range(2)]
     documents += [Dated("s", "plan_v3.md", 0, "Notes on lamps", (), None, True)]
     kin = Kinship(documents)
-    assert kin.places().tolist() == [0, 1, 4, 5]
+    assert [code.tolist() for code in kin.codes] == [[0, 0, -1, -1, -1, -1, -1], [-1, -1, -1, -1, 0, 0, -1]]
     assert kin(np.array([0, 0, 4]), np.array([1, 2, 5])).tolist() == [True, False, True]
 
 
 def test_a_name_that_very_many_share_says_nothing() -> None:
     documents = [Dated("s", f"{n}/index.md", 0, "", (), None, False) for n in range(100)]
-    assert not len(Kinship(documents).places())
+    assert all((code == -1).all() for code in Kinship(documents).codes)
 
 
 def test_of_hundreds_made_of_one_form_only_what_holds_them_together_is_kept() -> None:

@@ -82,10 +82,10 @@ def look(lake: Path, sources: Sequence[str], as_of: date, progress: Progress) ->
         lower_words.update(profile.lower_words)
         profiles.append(replace(profile, lower_words=frozenset()))
 
-    dated = [_dated(profile) for profile in profiles]
-    pairs = fingerprints.pairs(Kinship(dated), progress)
+    kin = Kinship([_dated(profile) for profile in profiles])
+    pairs = fingerprints.pairs(kin, progress)
     exact = fingerprints.exact_groups()
-    families = find_families(dated, pairs, exact, fingerprints.jaccard)
+    families = find_families(kin, pairs, exact, fingerprints.jaccard)
     near = _near(pairs, families)
     stale = _stale(profiles, families, sources)
     about = Surroundings(

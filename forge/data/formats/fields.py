@@ -35,6 +35,9 @@ MODIFIED = (
 )
 
 
+NAMES = frozenset({*AUTHOR, *CREATED, *MODIFIED, "title", "language", "lang", "version"})
+
+
 class Described(TypedDict):
     """The columns of the lake that a document's own fields fill."""
 
@@ -46,9 +49,21 @@ class Described(TypedDict):
     version: str | None
 
 
+NOTHING: Described = {
+    "title": "",
+    "author": None,
+    "created": None,
+    "modified": None,
+    "language": None,
+    "version": None,
+}
+
+
 def described(fields: dict[str, Any], title: str = "") -> Described:
     """Return what `fields` say; `title` where they have none. The fields themselves stay in the metadata."""
     named = {_levelled(str(name)): value for name, value in fields.items()}
+    if NAMES.isdisjoint(named):
+        return NOTHING | {"title": title}
     return {
         "title": _text(named.get("title")) or title,
         "author": _first(_text, named, AUTHOR),
