@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from forge.cli.compiling import Shared
-from forge.cli.sending import refuse_dry_run, send_all_off
+from forge.cli.compiling import Compiled, Shared
+from forge.cli.sending import refuse_dry_run, send_all_off, sent_off
 from forge.cli.sweep_points import (
     check_affordable,
     compile_all,
@@ -23,9 +23,11 @@ from forge.errors import SpecError
 from forge.plan.machine import Machine, probe_machine
 from forge.plan.types import content_hash
 from forge.run.display import Display
+from forge.run.quantities import counted
 from forge.run.summary import SUMMARY
 from forge.run.sweep.carry_out import State
-from forge.run.sweep.point import Infeasible, Point
+from forge.run.sweep.point import Infeasible, Point, is_done
+from forge.run.sweep.processes import is_elsewhere
 from forge.run.sweep.record import Sweep
 from forge.spec.compose import compose_spec
 from forge.spec.search_space import Axis, read_search_space
@@ -155,10 +157,38 @@ def carry_out_lines(
     cost = total_cost([point.plan.estimates for point in runs])
     check_affordable(compiled, cost, len(runs), settings, machine)
     show_points_notes(compiled)
-    if send_all_off(compiled, display, dry_run):
+    if _send_rest(compiled, runs, display, dry_run):
         return State(points)
     steps = sum(point.plan.schedule.steps for point in runs)
     work = Work(found, settings, machine, display, quiet, len(runs), steps, cost)
     state = State(points)
     carry_out_work(work, state)
     return state
+
+
+def _send_rest(compiled: Sequence[Compiled], runs: Sequence[Point], display: Display, dry_run: bool) -> bool:
+    """Send the runs elsewhere that are neither done nor at work; False where none is to be sent.
+
+    That is so where they are carried out here, and where all are done and only their table is wanted.
+
+    Raises:
+        SpecError, StageError: as `send_all_off`.
+    """
+    if sent_off(compiled) is None:
+        refuse_dry_run(dry_run)
+        return False
+    done = [point for point in runs if is_done(point)]
+    at_work = [point for point in runs if is_elsewhere(point)]
+    if len(done) == len(runs):
+        return False
+    for point in at_work:
+        display.line(f"{point.named()}: is being carried out: not sent again")
+    passed_over = {point.plan.id for point in (*done, *at_work)}
+    by_plan = {one.plan.id: one for one in compiled}
+    left = [by_plan[point.plan.id] for point in runs if point.plan.id not in passed_over]
+    if done:
+        display.line(f"{counted(len(runs), 'run')}, {len(done):,} done before")
+    if left:
+        send_all_off(left, display, dry_run)
+    display.line("when runs have ended, the same command ranks them, or sends again those that are not done")
+    return True
