@@ -230,3 +230,38 @@ def test_several_machines_are_found_and_reached_through_slurm(tmp_path: Path) ->
     ).stdout.splitlines()
     assert "--nodelist=n2" in said
     assert said[-3:] == ["bash", "-c", "cd '/a b' && exec env X=1 python"]
+
+
+def test_submitit_s_local_executor_carries_out_the_tasks_of_an_array(tmp_path: Path) -> None:
+    """What submitit pickles is its own: a command's words. The script is the one that sbatch gets."""
+    submitit = pytest.importorskip("submitit")
+    plans = [
+        compiled("+recipe=legal_tiny", "hardware=cpu", f"train.tokens={tokens}")
+        for tokens in (450_000, 900_000)
+    ]
+    files = [PlanFile(plan, tmp_path / plan.id / "plan.json") for plan in plans]
+    text = slurm_script(files, SlurmOptions(), tmp_path, tmp_path, tmp_path)
+    forge = tmp_path / "forge"
+    forge.write_text(RUNS)
+    forge.chmod(0o755)
+    script_file = tmp_path / "slurm.sh"
+    script_file.write_text(
+        text.replace(shlex.join([sys.executable, "-m", "forge.cli.main", "run"]), str(forge))
+    )
+    executor = submitit.LocalExecutor(folder=tmp_path / "jobs")
+    jobs = [
+        executor.submit(
+            submitit.helpers.CommandFunction(
+                ["bash", str(script_file)],
+                env={
+                    "PATH": os.environ["PATH"],
+                    "SLURM_ARRAY_TASK_ID": str(task),
+                    "SECONDS_OF_RUN": "0",
+                },
+            )
+        )
+        for task in range(2)
+    ]
+    assert [job.result().strip() for job in jobs] == [
+        f"running plan={file.path} output_dir={tmp_path}" for file in files
+    ]
