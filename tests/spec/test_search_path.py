@@ -212,7 +212,7 @@ def test_an_installed_pack_is_found_without_being_imported(
 ) -> None:
     site = workspace.folder / "site"
     workspace.write("site/acme_recipes/__init__.py", "raise SystemExit\n")
-    workspace.write("site/acme_recipes/legal.yaml", "seed: 3\n")
+    workspace.write("site/acme_recipes/recipes/legal.yaml", "seed: 3\n")
     workspace.write("site/acme-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: acme\nVersion: 1\n")
     workspace.write(
         "site/acme-1.dist-info/entry_points.txt",
@@ -222,7 +222,7 @@ def test_an_installed_pack_is_found_without_being_imported(
     path = default_search_path()
     file = path.find("recipe/acme/legal")
     assert file is not None
-    assert (file.shown, file.trust) == ("site/acme_recipes/legal.yaml", "recipe")
+    assert (file.shown, file.trust) == ("site/acme_recipes/recipes/legal.yaml", "recipe")
     assert path.find("recipe/inner/legal") is None
     assert path.find("recipe/gone/legal") is None
     assert "acme_recipes" not in sys.modules
