@@ -48,8 +48,8 @@ def sweep(tokens: Sequence[str], display: Display, quiet: bool, dry_run: bool = 
     """
     machine, shared = probe_machine(), Shared()
     fixed, axes = read_search_space(tokens, shared.search_path)
-    _check_axes(axes)
-    method = _method(fixed, axes, shared)
+    check_axes(axes)
+    method = method_of(fixed, axes, shared)
     if method == "ladder":
         refuse_dry_run(dry_run)
         _climb(fixed, axes, machine, shared, display, quiet)
@@ -80,8 +80,8 @@ def _climb(
         )
     from forge.cli.climbing import carry_out_ladder
 
-    def run_rungs(lines: Sequence[list[str]]) -> list[dict[str, Any]]:
-        state = carry_out_lines(lines, _varying(lines), machine, shared, display, quiet)
+    def run_rungs(name: str, lines: Sequence[list[str]]) -> list[dict[str, Any]]:
+        state = carry_out_lines(lines, _varying(lines), machine, shared, display, quiet, name=name)
         folders = [point.run_dir for point in state.points if isinstance(point, Point)]
         return [json.loads((folder / SUMMARY).read_text(encoding="utf-8")) for folder in folders]
 
@@ -95,7 +95,12 @@ def _varying(lines: Sequence[Sequence[str]]) -> list[str]:
     return [key for key in keys if len({values.get(key) for values in given}) > 1]
 
 
-def _check_axes(axes: Sequence[Axis]) -> None:
+def check_axes(axes: Sequence[Axis]) -> None:
+    """Refuse values that differ where all runs of a sweep have one.
+
+    Raises:
+        SpecError: with a line a key.
+    """
     wrong = [axis.key for axis in axes if axis.key.partition(".")[0] in ONE_PLACE]
     if wrong:
         raise SpecError(
@@ -103,7 +108,7 @@ def _check_axes(axes: Sequence[Axis]) -> None:
         )
 
 
-def _method(fixed: Sequence[str], axes: Sequence[Axis], shared: Shared) -> str:
+def method_of(fixed: Sequence[str], axes: Sequence[Axis], shared: Shared) -> str:
     """Return how the points are chosen, as the first of them says."""
     first = [*fixed, *(f"{axis.key}={axis.extremes[0]}" for axis in axes)]
     try:
@@ -123,6 +128,7 @@ def carry_out_lines(
     display: Display,
     quiet: bool,
     dry_run: bool = False,
+    name: str | None = None,
 ) -> State:
     """Carry out command lines as the points of a grid, and return what became of them.
 
@@ -134,6 +140,7 @@ def carry_out_lines(
         display: shows the work.
         quiet: whether only what came out is said.
         dry_run: where the runs are sent elsewhere, whether they are written only.
+        name: of the sweep; that of its first run where None.
 
     Raises:
         SpecError, FitError, StageError, Interrupted: as `sweep`.
@@ -148,7 +155,7 @@ def carry_out_lines(
     plan_ids = sorted(point.plan.id for point in runs)
     found = Sweep(
         content_hash([plan_ids, settings["metric"]])[:ID_HEX_DIGITS],
-        compiled[0].plan.name,
+        name or compiled[0].plan.name,
         "grid",
         settings["metric"],
         tuple(keys),
