@@ -13,13 +13,13 @@ from forge.cli.ladder import ladder_of
 from forge.cli.ladder_view import show_ladder, show_outcome
 from forge.cli.sending import refuse_sent_off
 from forge.files import replace_text
-from forge.plan.ladder import Ladder, with_changes
+from forge.plan.ladder import Ladder, ladder_name, with_changes
 from forge.plan.machine import probe_machine
 from forge.run.display import Display
 from forge.run.ladder import Outcome, Point, changes_of, conclude, first_points, next_points
 
-RunPoints = Callable[[Sequence[list[str]]], Sequence[dict[str, Any]]]
-"""Carries out command lines and returns the summary of each run."""
+RunPoints = Callable[[str, Sequence[list[str]]], Sequence[dict[str, Any]]]
+"""Carries out command lines as a sweep of a name, and returns the summary of each run."""
 
 
 def carry_out_ladder(overrides: list[str], run_points: RunPoints, display: Display) -> None:
@@ -50,10 +50,11 @@ def climb(
         output_dir: where ladders/ is written.
     """
     losses: dict[Point, float] = {}
+    name = ladder_name(compiled.plan.name)
 
     def measure(points: Sequence[Point]) -> None:
         lines = [with_changes(overrides, changes_of(ladder, point)) for point in points]
-        for point, summary in zip(points, run_points(lines), strict=True):
+        for point, summary in zip(points, run_points(name, lines), strict=True):
             losses[point] = summary["evaluation"]["held_out_loss_nats_per_token"]
 
     measure(first_points(ladder))

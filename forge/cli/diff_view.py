@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
@@ -25,23 +26,45 @@ def show_diff(before: Plan, after: Plan) -> None:
     if diff.empty:
         console.print("the same plan")
         return
-    table = Table(box=None, pad_edge=False)
-    table.add_column("", no_wrap=True)
-    for name in ("before", "after"):
-        table.add_column(name, justify="right", max_width=MOST_CHARACTERS, overflow="fold")
-    table.add_column("change", justify="right", no_wrap=True)
+    table = _table("change")
     for title, changes in (("asked", diff.asked), ("decided", diff.decided)):
         _section(table, title, changes)
     if diff.effects:
         table.add_row("[bold]what it does[/bold]")
         for effect in diff.effects:
             table.add_row(f"  {effect.name}", *_effect(effect))
-    # Nothing else is broken or cut; the terminal wraps a line that is too wide for it.
+    _print(console, table)
+    if diff.stages:
+        console.print(f"\nstages made anew: {', '.join(diff.stages)}", markup=False)
+
+
+def show_asked(before: str, after: str, changes: tuple[Change, ...]) -> None:
+    """Print how what is asked differs, where no plan says what follows from it."""
+    console = make_console()
+    console.print(f"[bold]{before}[/bold]  →  [bold]{after}[/bold]\n")
+    if not changes:
+        console.print("the same spec")
+        return
+    table = _table()
+    _section(table, "asked", changes)
+    _print(console, table)
+
+
+def _table(*more: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("", no_wrap=True)
+    for name in ("before", "after"):
+        table.add_column(name, justify="right", max_width=MOST_CHARACTERS, overflow="fold")
+    for name in more:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _print(console: Console, table: Table) -> None:
+    """Print a table of which nothing is broken or cut; the terminal wraps a line that is too wide for it."""
     widest = Measurement.get(console, console.options.update(max_width=UNBOUNDED), table).maximum
     console.width = max(console.width, widest)
     console.print(table)
-    if diff.stages:
-        console.print(f"\nstages made anew: {', '.join(diff.stages)}", markup=False)
 
 
 def _section(table: Table, title: str, changes: tuple[Change, ...]) -> None:

@@ -37,6 +37,10 @@ def plan(
             "and what follows common to both.",
         ),
     ] = False,
+    multirun: Annotated[
+        bool,
+        typer.Option("--multirun", "-m", help="Show every run of a sweep and what all cost; write nothing."),
+    ] = False,
     why: Annotated[
         list[str] | None, typer.Option("--why", metavar="KEY", help="Show who set KEY, in force first.")
     ] = None,
@@ -47,13 +51,26 @@ def plan(
 ) -> None:
     """Compile a plan and show it: forge plan +recipe=legal_7b hardware=8xh100"""
     tokens = overrides_of(context, overrides)
-    asked = {"--json": as_json, "--spec": spec, "--diff": diff, "--why": why, "--output": output}
+    asked = {
+        "--json": as_json,
+        "--spec": spec,
+        "--diff": diff,
+        "--multirun": multirun,
+        "--why": why,
+        "--output": output,
+    }
     _refuse_two([name for name, value in asked.items() if value])
     if spec or why:
         _show_spec(tokens, why)
         return
     if diff:
         _show_diff(tokens)
+        return
+    if multirun:
+        from forge.cli.sweep_plan import plan_sweep
+        from forge.run.display import make_display
+
+        plan_sweep(tokens, make_display(sys.stderr, quiet=True))
         return
     machine = probe_machine()
     compiled = compile_overrides(tokens, machine, needs_data=False)

@@ -83,9 +83,9 @@ def run(
     machine = probe_machine()
     one = compile_overrides(tokens, machine, needs_data=True)
     check_here(one, machine)
+    show_notes(one.notes)
     if send_all_off([one], display, dry_run):
         return
-    show_notes(one.notes)
     cluster = cluster_of(one.plan, one.spec.values["hostfile"], one.spec.values["remote_shell"])
     output_dir = Path(one.spec.values["output_dir"])
     record_origins(run_folder(one.plan, output_dir.expanduser()), origins_to_json(one.spec))

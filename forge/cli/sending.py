@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from forge.cli.compiling import Compiled
-from forge.cli.notes import show_notes
 from forge.errors import SpecError, StageError
 from forge.files import replace_text
 from forge.plan.types import Estimates, Plan, content_hash, plan_to_json
@@ -25,7 +24,7 @@ SENT_OFF = ("slurm", "kubernetes")
 """Targets of group `launch` that another machine carries out."""
 
 
-def sent_off(compiled: list[Compiled]) -> dict[str, Any] | None:
+def sent_off(compiled: Sequence[Compiled]) -> dict[str, Any] | None:
     """Return how runs are sent elsewhere; None where they are carried out here."""
     launches = [point.spec.values["launch"] for point in compiled]
     if any(launch != launches[0] for launch in launches):
@@ -124,7 +123,7 @@ def send_off(
     display.line(f"hand it over with {' '.join(parcel.command)}" if dry_run else hand_over(parcel))
 
 
-def send_all_off(compiled: list[Compiled], display: Display, dry_run: bool) -> bool:
+def send_all_off(compiled: Sequence[Compiled], display: Display, dry_run: bool) -> bool:
     """Send compiled runs off where their specs say so; False where they are to be carried out here.
 
     Raises:
@@ -136,7 +135,6 @@ def send_all_off(compiled: list[Compiled], display: Display, dry_run: bool) -> b
         refuse_dry_run(dry_run)
         return False
     spec = compiled[0].spec
-    show_notes(dict.fromkeys(note for one in compiled for note in one.notes))
     display.line(_predicted([one.plan.estimates for one in compiled]))
     try:
         send_off(

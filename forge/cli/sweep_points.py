@@ -20,9 +20,9 @@ from forge.spec.show import origins_to_json
 
 
 def compile_all(
-    lines: Sequence[list[str]], machine: Machine, shared: Shared, display: Display
+    lines: Sequence[list[str]], machine: Machine, shared: Shared, display: Display, needs_data: bool = True
 ) -> list[Compiled]:
-    """Compile every point before anything starts.
+    """Compile every point before anything starts; `needs_data` as `compile_overrides` has it.
 
     Raises:
         SpecError: with the lines of every point that is wrong, each line once.
@@ -35,7 +35,7 @@ def compile_all(
         shown.start(len(lines), "runs")
         for line in lines:
             try:
-                compiled.append(compile_overrides(line, machine, needs_data=True, shared=shared))
+                compiled.append(compile_overrides(line, machine, needs_data, shared))
             except (SpecError, FitError) as error:
                 errors.append(error)
             shown.advance()
@@ -107,15 +107,10 @@ def check_affordable(
         FitError: the budget is too small, or this machine is not the hardware.
     """
     errors: list[UserError] = []
-    budget = settings["budget_gpu_hours"]
-    if budget is not None and cost.gpu_hours > budget:
-        errors.append(
-            FitError(
-                f"sweep.budget_gpu_hours: {counted(runs, 'run')} are predicted to need {figure(cost.gpu_hours)} "
-                f"GPU-hours, and {figure(budget)} are allowed: run fewer, make them shorter (train.tokens), or allow "
-                f"{figure(math.ceil(cost.gpu_hours))}"
-            )
-        )
+    try:
+        check_budget(cost, runs, settings)
+    except FitError as error:
+        errors.append(error)
     for one in compiled:
         try:
             check_here(one, machine)
@@ -123,6 +118,21 @@ def check_affordable(
             errors.append(error)
     if errors:
         raise all_of(errors)
+
+
+def check_budget(cost: Cost, runs: int, settings: Mapping[str, Any]) -> None:
+    """Refuse a sweep that needs more than `sweep.budget_gpu_hours`.
+
+    Raises:
+        FitError: it does.
+    """
+    budget = settings["budget_gpu_hours"]
+    if budget is not None and cost.gpu_hours > budget:
+        raise FitError(
+            f"sweep.budget_gpu_hours: {counted(runs, 'run')} are predicted to need {figure(cost.gpu_hours)} "
+            f"GPU-hours, and {figure(budget)} are allowed: run fewer, make them shorter (train.tokens), or allow "
+            f"{figure(math.ceil(cost.gpu_hours))}"
+        )
 
 
 def show_points_notes(compiled: Sequence[Compiled]) -> None:

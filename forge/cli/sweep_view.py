@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
-from forge.cli.console import make_console
+from forge.cli.console import UNBOUNDED, make_console
 from forge.plan.types import Estimates
-from forge.run.quantities import counted, duration, figure, money
+from forge.run.quantities import count, counted, duration, figure, money
+from forge.run.sweep.point import Point
 from forge.run.sweep.record import Sweep
 
 MOST_ROWS = 50
@@ -51,11 +53,41 @@ def cost_line(sweep: Sweep, cost: Cost, runs: int, done: int) -> str:
     """
     line = f"sweep {sweep.folder.name}: {counted(runs, 'run')}" + (f", {done:,} done before" if done else "")
     most = "at most " if sweep.method == "optuna" else ""
-    parts = [f"{most}{duration(cost.training_s)} of training in all"]
+    return f"{line}; predicted: {most}{cost_words(cost)}"
+
+
+def cost_words(cost: Cost) -> str:
+    """Return what runs are predicted to cost together."""
+    parts = [f"{duration(cost.training_s)} of training in all"]
     if cost.gpu_hours:
         parts.append(f"{figure(cost.gpu_hours)} GPU-hours")
         parts.append("price unknown" if cost.usd is None else money(cost.usd))
-    return f"{line}; predicted: {', '.join(parts)} (± {cost.error_fraction:.0%})"
+    return f"{', '.join(parts)} (± {cost.error_fraction:.0%})"
+
+
+def show_planned(keys: Sequence[str], points: Sequence[Point], cost: Cost) -> None:
+    """Print the runs of a sweep that is not carried out: what differs, the plan, what it is predicted to take."""
+    console = make_console()
+    table = Table(box=None, pad_edge=False)
+    table.add_column("run", justify="right")
+    for name in _short(keys):
+        table.add_column(name, overflow="fold")
+    table.add_column("plan", no_wrap=True)
+    for name in ("parameters", "tokens", "time", *(["GPU-hours", "cost"] if cost.gpu_hours else [])):
+        table.add_column(name, justify="right", no_wrap=True)
+    for point in points:
+        estimates = point.plan.estimates
+        cells = [str(point.number), *(point.differs[key] for key in keys), point.plan.id]
+        cells += [count(point.plan.model.parameters), count(point.plan.schedule.tokens)]
+        cells.append(duration(estimates.wall_clock_s))
+        if cost.gpu_hours:
+            cells.append(figure(estimates.gpu_hours))
+            cells.append("unknown" if estimates.cost_usd is None else money(estimates.cost_usd))
+        table.add_row(*map(Text, cells))
+    if not console.is_terminal:
+        console.width = UNBOUNDED
+    console.print(table)
+    console.print(f"\n{counted(len(points), 'run')}: {cost_words(cost)}", markup=False, soft_wrap=True)
 
 
 def show_table(sweep: Sweep, rows: Sequence[dict[str, Any]], file: Path, quiet: bool) -> None:

@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from forge.cli.compiling import Shared
-from forge.cli.sending import refuse_dry_run, send_all_off
+from forge.cli.compiling import Compiled, Shared
+from forge.cli.sending import refuse_dry_run, send_all_off, sent_off
 from forge.cli.sweep_points import (
     check_affordable,
     compile_all,
@@ -23,9 +23,11 @@ from forge.errors import SpecError
 from forge.plan.machine import Machine, probe_machine
 from forge.plan.types import content_hash
 from forge.run.display import Display
+from forge.run.quantities import counted
 from forge.run.summary import SUMMARY
 from forge.run.sweep.carry_out import State
-from forge.run.sweep.point import Infeasible, Point
+from forge.run.sweep.point import Infeasible, Point, is_done
+from forge.run.sweep.processes import is_elsewhere
 from forge.run.sweep.record import Sweep
 from forge.spec.compose import compose_spec
 from forge.spec.search_space import Axis, read_search_space
@@ -46,8 +48,8 @@ def sweep(tokens: Sequence[str], display: Display, quiet: bool, dry_run: bool = 
     """
     machine, shared = probe_machine(), Shared()
     fixed, axes = read_search_space(tokens, shared.search_path)
-    _check_axes(axes)
-    method = _method(fixed, axes, shared)
+    check_axes(axes)
+    method = method_of(fixed, axes, shared)
     if method == "ladder":
         refuse_dry_run(dry_run)
         _climb(fixed, axes, machine, shared, display, quiet)
@@ -78,8 +80,8 @@ def _climb(
         )
     from forge.cli.climbing import carry_out_ladder
 
-    def run_rungs(lines: Sequence[list[str]]) -> list[dict[str, Any]]:
-        state = carry_out_lines(lines, _varying(lines), machine, shared, display, quiet)
+    def run_rungs(name: str, lines: Sequence[list[str]]) -> list[dict[str, Any]]:
+        state = carry_out_lines(lines, _varying(lines), machine, shared, display, quiet, name=name)
         folders = [point.run_dir for point in state.points if isinstance(point, Point)]
         return [json.loads((folder / SUMMARY).read_text(encoding="utf-8")) for folder in folders]
 
@@ -93,7 +95,12 @@ def _varying(lines: Sequence[Sequence[str]]) -> list[str]:
     return [key for key in keys if len({values.get(key) for values in given}) > 1]
 
 
-def _check_axes(axes: Sequence[Axis]) -> None:
+def check_axes(axes: Sequence[Axis]) -> None:
+    """Refuse values that differ where all runs of a sweep have one.
+
+    Raises:
+        SpecError: with a line a key.
+    """
     wrong = [axis.key for axis in axes if axis.key.partition(".")[0] in ONE_PLACE]
     if wrong:
         raise SpecError(
@@ -101,7 +108,7 @@ def _check_axes(axes: Sequence[Axis]) -> None:
         )
 
 
-def _method(fixed: Sequence[str], axes: Sequence[Axis], shared: Shared) -> str:
+def method_of(fixed: Sequence[str], axes: Sequence[Axis], shared: Shared) -> str:
     """Return how the points are chosen, as the first of them says."""
     first = [*fixed, *(f"{axis.key}={axis.extremes[0]}" for axis in axes)]
     try:
@@ -121,6 +128,7 @@ def carry_out_lines(
     display: Display,
     quiet: bool,
     dry_run: bool = False,
+    name: str | None = None,
 ) -> State:
     """Carry out command lines as the points of a grid, and return what became of them.
 
@@ -132,6 +140,7 @@ def carry_out_lines(
         display: shows the work.
         quiet: whether only what came out is said.
         dry_run: where the runs are sent elsewhere, whether they are written only.
+        name: of the sweep; that of its first run where None.
 
     Raises:
         SpecError, FitError, StageError, Interrupted: as `sweep`.
@@ -146,7 +155,7 @@ def carry_out_lines(
     plan_ids = sorted(point.plan.id for point in runs)
     found = Sweep(
         content_hash([plan_ids, settings["metric"]])[:ID_HEX_DIGITS],
-        compiled[0].plan.name,
+        name or compiled[0].plan.name,
         "grid",
         settings["metric"],
         tuple(keys),
@@ -155,10 +164,38 @@ def carry_out_lines(
     cost = total_cost([point.plan.estimates for point in runs])
     check_affordable(compiled, cost, len(runs), settings, machine)
     show_points_notes(compiled)
-    if send_all_off(compiled, display, dry_run):
+    if _send_rest(compiled, runs, display, dry_run):
         return State(points)
     steps = sum(point.plan.schedule.steps for point in runs)
     work = Work(found, settings, machine, display, quiet, len(runs), steps, cost)
     state = State(points)
     carry_out_work(work, state)
     return state
+
+
+def _send_rest(compiled: Sequence[Compiled], runs: Sequence[Point], display: Display, dry_run: bool) -> bool:
+    """Send the runs elsewhere that are neither done nor at work; False where none is to be sent.
+
+    That is so where they are carried out here, and where all are done and only their table is wanted.
+
+    Raises:
+        SpecError, StageError: as `send_all_off`.
+    """
+    if sent_off(compiled) is None:
+        refuse_dry_run(dry_run)
+        return False
+    done = [point for point in runs if is_done(point)]
+    at_work = [point for point in runs if is_elsewhere(point)]
+    if len(done) == len(runs):
+        return False
+    for point in at_work:
+        display.line(f"{point.named()}: is being carried out: not sent again")
+    passed_over = {point.plan.id for point in (*done, *at_work)}
+    by_plan = {one.plan.id: one for one in compiled}
+    left = [by_plan[point.plan.id] for point in runs if point.plan.id not in passed_over]
+    if done:
+        display.line(f"{counted(len(runs), 'run')}, {len(done):,} done before")
+    if left:
+        send_all_off(left, display, dry_run)
+    display.line("when runs have ended, the same command ranks them, or sends again those that are not done")
+    return True

@@ -8,6 +8,8 @@ from typing import Any
 import typer
 
 from forge.spec.hints import did_you_mean
+from forge.spec.schema import spec_schema
+from forge.spec.search_path import RECIPE_GROUP
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 """What typer raises for a command line that it cannot parse; it gives that class no public name."""
@@ -49,7 +51,15 @@ def usage_line(error: Any, program: str, command: Any, arguments: Sequence[str])
 def no_such_option(word: str, parameters: Sequence[Any]) -> str:
     """Return the line for a word that looks like an option of a command with these parameters, and is none."""
     known = [name for parameter in parameters for name in parameter.opts if name.startswith("-")]
+    override = word.lstrip("-")
+    if "=" in override and word.partition("=")[0] not in known and _is_key(override.partition("=")[0]):
+        return f"command line: {word}: no such option: keys are written without dashes: {override}"
     return f"command line: {word}: no such option.{did_you_mean(word, known)}"
+
+
+def _is_key(name: str) -> bool:
+    schema = spec_schema()
+    return name == RECIPE_GROUP or name in schema.groups or schema.has_key(tuple(name.split(".")))
 
 
 def _no_such_command(word: str, commands: Sequence[str]) -> str:

@@ -31,6 +31,9 @@ _SHELL_FAILED = 255
 _TAKEN_ALONG = ("PYTHON", "LD_LIBRARY_PATH", "CUDA_", "NCCL_", "GLOO_", "UCX_", "TORCH_")
 """Beginnings of the environment variables that machines elsewhere are given too."""
 
+_OF_ONE_MACHINE = "CUDA_VISIBLE_DEVICES"
+"""Which of its GPUs are free: another machine, or the scheduler there, says so of its own."""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -139,7 +142,11 @@ def _start(job: Job, command: list[str], node: int) -> subprocess.Popen[bytes]:
 
 def _command_there(command: list[str], environment: dict[str, str]) -> str:
     """Return `command` for a shell of another machine: same folder, and of this environment what concerns training."""
-    taken = {name: value for name, value in os.environ.items() if name.startswith(_TAKEN_ALONG)}
+    taken = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(_TAKEN_ALONG) and name != _OF_ONE_MACHINE
+    }
     words = ["env", *(f"{name}={value}" for name, value in (taken | environment).items()), *command]
     return f"cd {shlex.quote(str(Path.cwd()))} && exec {shlex.join(words)}"
 

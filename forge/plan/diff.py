@@ -85,6 +85,11 @@ def diff_plans(before: Plan, after: Plan) -> PlanDiff:
     )
 
 
+def diff_specs(before: dict[str, Any], after: dict[str, Any]) -> tuple[Change, ...]:
+    """Return what is asked differently in two specs, whether or not a plan fits what they ask for."""
+    return tuple(_changes(before, after))
+
+
 def _sum(items: tuple[MemoryItem, ...]) -> int:
     return sum(item.bytes for item in items)
 

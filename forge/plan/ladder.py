@@ -217,11 +217,16 @@ def _spread(flops: Sequence[float], wanted: int) -> list[int]:
     return chosen[::-1]
 
 
+def ladder_name(run_name: str) -> str:
+    """Return what the ladder of a run is called; the names of its rungs begin so."""
+    return f"{run_name[:40]}-ladder"
+
+
 def _rung(
     values: dict[str, Any], run: Plan, shape: _Shape, compile_values: Callable[[dict[str, Any]], Plan]
 ) -> Rung:
     changes = {
-        "name": f"{values['name'][:40]}-ladder-"
+        "name": f"{ladder_name(values['name'])}-"
         f"{shape.changes['model.layers']}x{shape.changes['model.hidden_size']}",
         **shape.changes,
         **_training(values, run, shape),

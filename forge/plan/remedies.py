@@ -51,7 +51,7 @@ def smallest_changes(
 
     The kinds: move one pinned key to the nearest value that fits, one line a key; where no single one does, free all
     that is pinned; shorten the sequence; take more of the GPUs; take larger ones. On the same machine each says how
-    much slower it is.
+    much slower it is, on another how long it takes and what that costs.
 
     Args:
         spec: a spec that does not fit.
@@ -79,7 +79,7 @@ def smallest_changes(
 
 def _said(spec: dict[str, Any], hardware_name: str, plan: Plan, tokens_per_second: float) -> str:
     if plan.layout.hardware != hardware_name:
-        return f"fits on hardware={plan.layout.hardware}"
+        return f"fits on hardware={plan.layout.hardware}: {_takes(plan)}"
     words = [
         f"engine.{key}={getattr(plan.layout, key)}"
         for key in _pinned(spec)
@@ -94,6 +94,13 @@ def _said(spec: dict[str, Any], hardware_name: str, plan: Plan, tokens_per_secon
     slower = tokens_per_second / plan.estimates.tokens_per_second
     suffix = f", {slower:.1f}x slower" if slower >= SLOWER_WORTH_SAYING else ""
     return f"fits with {' '.join(words)}{suffix}"
+
+
+def _takes(plan: Plan) -> str:
+    """Return what a training takes, as the recipes of forge say it: `10.4 hours and $244`."""
+    hours = plan.estimates.wall_clock_s / 3600
+    time = f"{hours:.1f} hours" if hours < 100 else f"{hours:,.0f} hours"
+    return time if plan.estimates.cost_usd is None else f"{time} and ${plan.estimates.cost_usd:,.0f}"
 
 
 def _pinned(spec: dict[str, Any]) -> list[str]:

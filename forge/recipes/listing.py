@@ -6,11 +6,18 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from forge.errors import SpecError
 from forge.resources import data_dir
+from forge.spec.compose import compose_spec
 from forge.spec.search_path import RECIPE_GROUP, SearchPath, SpecFile
 
 MAX_DEPTH = 4
 """Folders inside folders of recipes."""
+
+MOST_TRIED = 20
+"""Recipes that are composed to see whether they can be used, 40 ms each; `forge recipe show` tries any."""
+
+FORGE = "forge"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +34,27 @@ class ListedRecipe:
 def list_recipes(search_path: SearchPath) -> list[ListedRecipe]:
     """Return every recipe, by name; of two of one name the one that is chosen."""
     listed = []
+    tried = 0
     for name in recipe_names(search_path):
         file = search_path.find(f"{RECIPE_GROUP}/{name}")
-        if file is not None:
-            listed.append(ListedRecipe(name, _place(name, file, search_path), for_whom(file)))
+        if file is None:
+            continue
+        place, whom = _place(name, file, search_path), for_whom(file)
+        if place != FORGE and not file.document.errors and tried < MOST_TRIED:
+            tried += 1
+            whom = _mistake(name, search_path) or whom
+        listed.append(ListedRecipe(name, place, whom))
     return listed
+
+
+def _mistake(name: str, search_path: SearchPath) -> str:
+    """Return why a recipe cannot be used; '' where it can."""
+    try:
+        compose_spec([f"{RECIPE_GROUP}={name}"], search_path)
+    except SpecError as error:
+        more = f" (and {len(error.lines) - 1} more)" if len(error.lines) > 1 else ""
+        return f"cannot be used: {error.lines[0]}{more}"
+    return ""
 
 
 def recipe_names(search_path: SearchPath) -> list[str]:
@@ -62,7 +85,7 @@ def _place(name: str, file: SpecFile, search_path: SearchPath) -> str:
     for root in search_path.roots:
         if root.trust == "recipe" and file.path == root.folder / f"{name}.yaml":
             if root.folder == data_dir("recipes"):
-                return "forge"
+                return FORGE
             hides = " (hides forge's)" if search_path.shadowed(name) else ""
             return f"{root.label}{hides}"
     return f"pack {name.partition('/')[0]}"

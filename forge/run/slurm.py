@@ -15,10 +15,13 @@ from pathlib import Path
 
 from forge.errors import SpecError
 from forge.plan.types import Plan
-from forge.run.needs import cpus, hours, memory_gib, notice_s
+from forge.run.needs import START_HOURS, cpus, hours, memory_gib, notice_s
 
 MAX_NOTICE_S = 65_535
 """What Slurm takes."""
+
+EARLY_S = 60
+"""By how much Slurm may tell a job sooner than it was asked to (sbatch(1), --signal)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +84,16 @@ def slurm_script(
 def _options(plans: Sequence[PlanFile], options: SlurmOptions, logs: Path) -> list[str]:
     plan = plans[0].plan
     told_s = min(MAX_NOTICE_S, max(notice_s(file.plan) for file in plans))
-    limit_s = 3600 * (options.time_limit_hours or max(hours(file.plan) for file in plans))
-    if limit_s <= 2 * told_s:
+    kept_s = told_s + EARLY_S
+    if options.time_limit_hours is None:
+        limit_s = 3600 * max(hours(file.plan) for file in plans) + kept_s
+    else:
+        limit_s = 3600 * options.time_limit_hours
+    if limit_s < kept_s + 3600 * START_HOURS:
         raise SpecError(
-            f"launch.time_limit_hours: {limit_s / 3600:.3g} h leaves no time to train, as {told_s} s of it are for "
-            "the last checkpoint: raise it"
+            f"launch.time_limit_hours: {limit_s / 3600:.3g} h leaves no time to train, as {kept_s} s of it are for "
+            f"the last checkpoint and {3600 * START_HOURS:.0f} s for the start: allow "
+            f"{math.ceil(100 * (kept_s / 3600 + START_HOURS)) / 100} h or more"
         )
     name = plan.name if len(plans) == 1 else f"{plan.name}-and-{len(plans) - 1}-more"
     of_array = "%A_%a" if len(plans) > 1 else "%j"
@@ -153,7 +161,8 @@ _ENDING = """\
 run=$!
 requeue=
 trap 'requeue=yes; kill -USR1 $run' USR1
-trap 'kill -TERM $run' TERM
+# A job that is cancelled is told in all its processes; to forge, the other signal is no second wish.
+trap 'kill -USR1 $run' TERM
 wait $run
 status=$?
 while kill -0 $run 2> /dev/null; do
@@ -162,7 +171,8 @@ while kill -0 $run 2> /dev/null; do
 done
 if [ -n "$requeue" ] && [ $status -gt 128 ]; then
     echo "time is over: back into the queue"
-    scontrol requeue "$SLURM_JOB_ID"
+    # The last task of an array has the array's own number, which stands for all its tasks.
+    scontrol requeue "${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_}${SLURM_ARRAY_TASK_ID:-$SLURM_JOB_ID}"
 fi
 exit $status
 """

@@ -2,7 +2,8 @@
 
     ~/.local/share/forge/packs/NAME/VERSION/   the files of a pack, and installed.json: who had signed it
 
-A pack may also come as a Python package with an entry point `forge.recipes`; it is located, never imported.
+A pack may also come as a Python package with an entry point `forge.recipes`, with the same folders in it; it is
+located, never imported.
 What is found is mounted under the pack's name. Nothing of a pack that was changed since, that another forge should
 read, that two places bring, or that the project's forge.lock does not pin as it is, can be read.
 """
@@ -21,7 +22,7 @@ from typing import Any
 from forge.errors import PackError
 from forge.spec.pack_format import MANIFEST, MAX_MEMBER_BYTES, SUFFIX, encode, is_member_name
 from forge.spec.pack_manifest import check_files, json_bytes, misfit, read_json, read_manifest, version_key
-from forge.spec.search_path import RECIPE_GROUP, Root, data_folder, is_option_name
+from forge.spec.search_path import HARDWARE_GROUP, RECIPE_GROUP, Root, data_folder, is_option_name
 from forge.spec.types import PackUse
 
 INSTALLED = "installed.json"
@@ -78,21 +79,24 @@ def pack_roots(name: str) -> tuple[Root, ...]:
     pack = pack_in_force(name)
     if pack is None:
         return ()
-    recipes = pack.folder if pack.kind == _PYTHON_PACKAGE else pack.folder / "recipes"
-    roots = [Root(recipes, f"{RECIPE_GROUP}/{name}", "recipe", name, pack.use, pack.problem)]
-    if pack.kind != _PYTHON_PACKAGE:
-        roots += conf_roots(pack.folder, pack.use, pack.problem)
-    return tuple(roots)
+    recipes = Root(pack.folder / "recipes", f"{RECIPE_GROUP}/{name}", "recipe", name, pack.use, pack.problem)
+    return (recipes, *conf_roots(pack.folder, pack.use, pack.problem))
 
 
 def conf_roots(folder: Path, use: PackUse, problem: str = "") -> list[Root]:
     """Return the groups of options of a pack, mounted where only its own recipes choose them: `model/NAME`."""
     conf = folder / "conf"
-    groups = sorted(group for group in conf.iterdir() if group.is_dir()) if conf.is_dir() else []
+    groups = sorted(group for group in conf.iterdir() if _is_own_folder(group)) if conf.is_dir() else []
+    # Hardware is chosen and never described by a recipe. What pip brings was not checked when it came.
+    groups = [group for group in groups if group.name != HARDWARE_GROUP]
     return [
         Root(group, f"{group.name}/{use.name}", "recipe", f"{use.name}/conf/{group.name}", use, problem)
         for group in groups
     ]
+
+
+def _is_own_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
 
 
 def pack_in_force(name: str, project: Path | None = None) -> InstalledPack | None:
@@ -277,7 +281,8 @@ def _from_python(name: str | None) -> Iterator[InstalledPack]:
 def _python_pack(entry: Any, folder: Path) -> InstalledPack:
     files = sorted(
         path.relative_to(folder).as_posix()
-        for path in folder.glob("**/*.yaml")
+        for part in ("recipes", "conf")
+        for path in folder.glob(f"{part}/**/*.yaml")
         if path.is_file() and not path.is_symlink() and path.stat().st_size <= MAX_MEMBER_BYTES
     )
     content = hashlib.sha256()
@@ -289,9 +294,12 @@ def _python_pack(entry: Any, folder: Path) -> InstalledPack:
             problem = f"{path} cannot be read: {error.strerror}"
     version = entry.dist.version if entry.dist else "0"
     use = PackUse(entry.name, version, content.hexdigest(), "", "")
-    return InstalledPack(use, folder, _PYTHON_PACKAGE, _choosable(entry.name, files), problem)
+    recipes = _choosable(entry.name, (path for path in files if path.startswith("recipes/")))
+    if not recipes and not problem:
+        problem = f"{entry.value}/recipes: has no recipe: the package is laid out as a pack is"
+    return InstalledPack(use, folder, _PYTHON_PACKAGE, recipes, problem)
 
 
-def _choosable(name: str, paths: Iterator[str] | list[str]) -> tuple[str, ...]:
+def _choosable(name: str, paths: Iterator[str]) -> tuple[str, ...]:
     stems = (path.removesuffix(".yaml").removeprefix("recipes/") for path in paths)
     return tuple(f"{name}/{stem}" for stem in sorted(stems) if is_option_name(stem.rpartition("/")[2]))

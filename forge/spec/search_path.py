@@ -231,7 +231,10 @@ def default_search_path() -> SearchPath:
             folder = Path(_expand(entry)).absolute()
             roots.append(Root(folder, RECIPE_GROUP, "recipe", entry.rstrip("/")))
     roots.append(Root(user / "recipes", RECIPE_GROUP, "recipe", f"{user_label}/recipes"))
-    roots.append(Root(data_dir("recipes"), RECIPE_GROUP, "recipe", "recipes"))
+    own = data_dir("recipes")
+    # Beside recipes of the user's in ./recipes, a line has to say of whose file it speaks.
+    is_alone = not _is_folder(here / "recipes") or (here / "recipes").resolve() == own.resolve()
+    roots.append(Root(own, RECIPE_GROUP, "recipe", "recipes" if is_alone else "forge/recipes"))
     return SearchPath(tuple(roots), _pack_roots, _pack_names)
 
 

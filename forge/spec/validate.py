@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -126,6 +127,12 @@ def _message(keyword: str, limit: Any, value: Any, path: KeyPath, node: dict[str
         remedy = ""
         if "string" in kinds and isinstance(value, (bool, int, float)):
             remedy = ": put it in quotes"
+        elif (
+            isinstance(value, str)
+            and {"integer", "number"} & set(kinds)
+            and (number := _LETTERED.match(value))
+        ):
+            remedy = f": write {number['number']}e{_POWERS[number['letter'].lower()]}"
         elif isinstance(value, str) and not isinstance(scalar_value(value, quoted=False), str):
             remedy = ": drop its quotes" if value else ": give one"
         return f"{shown(value)} is not {' or '.join(TYPE_NAMES[kind] for kind in kinds)}{remedy}"
@@ -135,6 +142,11 @@ def _message(keyword: str, limit: Any, value: Any, path: KeyPath, node: dict[str
     if keyword == "pattern":
         return f"{shown(value)} must be {node['x-forge-form']}"
     return _limit_message(keyword, limit, value, node)
+
+
+_POWERS = {"k": 3, "m": 6, "b": 9, "g": 9, "t": 12}
+_LETTERED = re.compile(r"(?P<number>\d+(?:\.\d+)?) ?(?P<letter>[kmbgt])\Z", re.IGNORECASE)
+"""`1B`, `1.5M`: how papers write a number of tokens."""
 
 
 def _limit_message(keyword: str, limit: Any, value: Any, node: dict[str, Any]) -> str:

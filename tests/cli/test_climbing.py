@@ -35,7 +35,7 @@ def test_smaller_rungs_come_first_and_the_larger_are_trained_at_the_rate_they_fi
         off = math.log(plan.schedule.learning_rate / rung.changes["train.learning_rate"] / BEST_RATE)
         return float(1.7 + 2.0 * (flops / 1e18) ** -0.15 + 0.02 * off**2)
 
-    def run_points(points: Sequence[list[str]]) -> list[dict[str, Any]]:
+    def run_points(name: str, points: Sequence[list[str]]) -> list[dict[str, Any]]:
         asked.append([" ".join(point) for point in points])
         return [{"evaluation": {"held_out_loss_nats_per_token": loss(point)}} for point in points]
 

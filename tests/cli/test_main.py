@@ -42,6 +42,12 @@ def test_version_and_help() -> None:
         (["train.lr=3"], ["command line: train.lr: no such key. did you mean train.learning_rate?"]),
         (["--jsno"], ["command line: --jsno: no such option. did you mean --json?"]),
         (
+            ["--hardware=8xh100"],
+            [
+                "command line: --hardware=8xh100: no such option: keys are written without dashes: hardware=8xh100"
+            ],
+        ),
+        (
             ["train.lr=3", "modle=x"],
             [
                 "command line: modle: no such key. did you mean model?",

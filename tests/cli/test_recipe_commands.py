@@ -86,6 +86,17 @@ def test_diff_is_by_meaning(forge: Forge, tmp_path: Path) -> None:
     assert "wall-clock time" in out
 
 
+def test_what_does_not_fit_is_compared_by_what_is_asked(forge: Forge) -> None:
+    status, out, complaints = forge("diff", "legal_7b", "code_7b", "hardware=cpu")
+    assert status == 0
+    assert complaints[0].startswith("note: legal_7b: hardware=cpu: a model of 6.7B parameters")
+    assert complaints[1].startswith("note: compared by what is asked alone: hardware=cpu does not fit")
+    assert "\nasked\n" in out
+    assert "data.min_alphabetic_fraction" in out
+    assert "decided" not in out
+    assert forge("diff", "legal_7b", "legal_7b", "hardware=cpu")[1].endswith("\nthe same spec\n")
+
+
 def test_long_values_stay_on_the_screen(forge: Forge) -> None:
     _, out, _ = forge("diff", "legal_1b", "code_1b", "hardware=8xh100")
     assert "'This Agreement shall be governed by'," in out

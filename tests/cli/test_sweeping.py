@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from forge.cli.run_command import run
+from forge.cli.sweep_plan import plan_sweep
 from forge.cli.sweeping import _varying, sweep
 from forge.errors import FitError, SpecError, StageError
 from forge.locks import take_lock
@@ -98,6 +100,54 @@ def test_one_run_is_no_sweep(tmp_path: Path) -> None:
     assert refused(tmp_path, SpecError, "train.learning_rate=1e-3") == (
         "command line: -m: no key has several values: name some, as train.learning_rate=1e-3,3e-4, or drop -m",
     )
+
+
+def test_a_sweep_is_planned_without_a_trace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rates = (
+        "+recipe=legal_7b",
+        "hardware=8xh100",
+        f"output_dir={tmp_path / 'out'}",
+        "model=llama_3b,llama_7b",
+    )
+    plan_sweep([*rates, "seed=1,1"], LineDisplay(io.StringIO(), quiet=True))
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0].split() == [
+        "run",
+        "model",
+        "seed",
+        "plan",
+        "parameters",
+        "tokens",
+        "time",
+        "GPU-hours",
+        "cost",
+    ]
+    # Those that are the same are one run.
+    assert [line.split()[:3] for line in shown[1:3]] == [["1", "llama_3b", "1"], ["3", "llama_7b", "1"]]
+    hours = [float(line.split()[-2].replace(",", "")) for line in shown[1:3]]
+    assert re.match(r"2 runs: .* of training in all, ([\d,]+) GPU-hours, \$[\d,]+ \(± \d+%\)$", shown[4])
+    assert float(shown[4].split(", ")[1].split()[0].replace(",", "")) == pytest.approx(sum(hours), abs=2)
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(FitError, match=r"sweep.budget_gpu_hours: 2 runs are predicted to need"):
+        plan_sweep([*rates, "sweep.budget_gpu_hours=2"], LineDisplay(io.StringIO(), quiet=True))
+
+
+@pytest.mark.parametrize(
+    ("more", "line"),
+    [
+        (("seed=1,0x",), "command line: seed: '0x' is not a whole number"),
+        ((), "command line: -m: no key has several values"),
+        (("sweep=ladder",), "command line: --multirun: a ladder is planned as one run: drop it"),
+        (
+            ("sweep.method=optuna", "seed=1,2"),
+            "command line: --multirun: a search chooses its runs as it goes",
+        ),
+    ],
+)
+def test_what_is_no_grid_is_not_planned(more: tuple[str, ...], line: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        plan_sweep(["+recipe=legal_7b", "hardware=8xh100", *more], LineDisplay(io.StringIO(), quiet=True))
+    assert caught.value.lines[0].startswith(line)
 
 
 def test_equal_plans_are_said_and_run_once(tmp_path: Path) -> None:
@@ -233,6 +283,9 @@ def test_a_ladder_is_climbed_and_the_same_command_trains_none_again(
         "6 runs",
         "1 run",
     ]
+    assert {
+        folder.name.rpartition("-")[0] for folder in (tmp_path / "sweeps").iterdir() if folder.name != "slots"
+    } == {"small-ladder"}
     kept = json.loads(file.read_text())
     assert len(kept["runs"]) == len(list((tmp_path / "runs").iterdir())) == 7
     tokens = [rung["tokens"] for rung in kept["ladder"]["rungs"]]

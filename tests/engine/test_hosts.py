@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import signal
@@ -15,6 +16,7 @@ from forge.engine.checkpoint_folder import checkpoint_steps
 from forge.engine.distributed import Place
 from forge.engine.hosts import Host, check_cluster, read_cluster
 from forge.engine.interfaces import interface_towards
+from forge.engine.processes import _command_there
 from forge.errors import SpecError
 from tests.engine.runs import events_of, losses, make_run, train_here
 from tests.engine.test_launch import processes, wait_for
@@ -71,6 +73,23 @@ def test_machines_must_make_up_the_hardware(tmp_path: Path) -> None:
 
 def test_the_way_to_oneself_is_the_loopback_interface() -> None:
     assert interface_towards("127.0.0.1") == "lo"
+
+
+def test_another_machine_says_itself_which_of_its_gpus_are_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
+    monkeypatch.setenv("CUDA_DEVICE_MAX_CONNECTIONS", "1")
+    # Starts what it is given in an environment of its own, as a server of ssh or Slurm does.
+    there = tmp_path / "there"
+    there.write_text('#!/bin/sh\nexec env -i PATH="$PATH" CUDA_VISIBLE_DEVICES=0,1 sh -c "$2"\n')
+    there.chmod(0o755)
+    command = _command_there([sys.executable, "-c", "import os; print(dict(os.environ))"], {"SAID": "yes"})
+    found = subprocess.run([str(there), "n2", command], capture_output=True, text=True, check=True).stdout
+    environment = ast.literal_eval(found)
+    assert environment["CUDA_VISIBLE_DEVICES"] == "0,1"
+    assert environment["CUDA_DEVICE_MAX_CONNECTIONS"] == "1"
+    assert environment["SAID"] == "yes"
 
 
 # Two machines, one wire. `there NAME COMMAND` is the remote shell: it enters the namespace of that name.

@@ -306,7 +306,7 @@ def test_a_pack_of_a_python_package_is_pinned_recorded_and_never_run(
     site = known.folder / "site"
     for name, text in {
         "beta_recipes/__init__.py": "raise SystemExit('the code of a pack was run')\n",
-        "beta_recipes/legal.yaml": "seed: 3\n",
+        "beta_recipes/recipes/legal.yaml": "seed: 3\n",
         "beta-1.4.dist-info/METADATA": "Metadata-Version: 2.1\nName: beta\nVersion: 1.4\n",
         "beta-1.4.dist-info/entry_points.txt": "[forge.recipes]\nbeta = beta_recipes\n",
     }.items():
@@ -317,7 +317,7 @@ def test_a_pack_of_a_python_package_is_pinned_recorded_and_never_run(
     assert (use.name, use.version, use.signer, use.fingerprint) == ("beta", "1.4", "", "")
     lock_packs(known.project)
     assert _seed("recipe=beta/legal") == 3
-    (site / "beta_recipes/legal.yaml").write_text("seed: 4\n")
+    (site / "beta_recipes/recipes/legal.yaml").write_text("seed: 4\n")
     with pytest.raises(SpecError, match=r"forge\.lock pins beta 1\.4 as"):
         compose_spec(["recipe=beta/legal"])
     (known.project / "forge.lock").unlink()

@@ -54,7 +54,11 @@ def test_what_cannot_be_used_is_listed_with_why(recipes: Path) -> None:
     (recipes / "broken.yaml").write_text("a b: 1\n")
     (recipes / "link.yaml").symlink_to("/etc/hostname")
     (recipes / "circle").symlink_to(".")
+    (recipes / "misspelt.yaml").write_text("# For us: x\ntrain:\n  lerning_rate: 1\n")
     found = listed()
+    assert found["misspelt"].whom == (
+        "cannot be used: recipes/misspelt.yaml:3: train.lerning_rate: no such key. did you mean train.learning_rate?"
+    )
     assert found["broken"].whom.startswith("cannot be used: line 1: ")
     assert found["link"].whom == (
         "cannot be used: line 1: is a link that leaves its folder: put the file itself there"

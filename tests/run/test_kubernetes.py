@@ -58,6 +58,40 @@ def test_a_manifest_is_of_the_form_that_kubernetes_takes(overrides: tuple[str, .
     assert len(f"{name}-workers-0-{nodes}-xxxxx") <= 63
 
 
+def left_out(asked: Any, read: Any, place: str = "") -> list[str]:
+    """Return the places of what is asked and was not read; what is read beside it are defaults."""
+    if isinstance(asked, dict) and isinstance(read, dict):
+        return [each for key in asked for each in left_out(asked[key], read.get(key), f"{place}.{key}")]
+    if isinstance(asked, list) and isinstance(read, list) and len(asked) == len(read):
+        return [
+            each
+            for number, pair in enumerate(zip(asked, read, strict=True))
+            for each in left_out(*pair, f"{place}[{number}]")
+        ]
+    return [] if asked == read and type(asked) is type(read) else [place]
+
+
+@pytest.mark.parametrize("overrides", [MANY, ("+recipe=legal_tiny", "hardware=cpu")])
+def test_kubernetes_own_definitions_know_every_key_down_to_the_containers(overrides: tuple[str, ...]) -> None:
+    """Types generated from the API of Kubernetes and JobSet: an unknown key is not read, a wrong type is refused."""
+    models = "kubeflow_trainer_api.models"
+    jobsets = pytest.importorskip(f"{models}.jobset_v1alpha2_job_set").JobsetV1alpha2JobSet
+    config_maps = pytest.importorskip(f"{models}.io_k8s_api_core_v1_config_map").IoK8sApiCoreV1ConfigMap
+    config_map, jobset = manifests(*overrides)
+    assert left_out(config_map, config_maps.from_dict(config_map).to_dict()) == []
+    assert left_out(jobset, jobsets.from_dict(jobset).to_dict()) == []
+    (container,) = pods(jobset)["head"]["containers"]
+    container["volumeMount"] = []
+    container["resources"]["limit"] = {}
+    assert [place.rpartition(".")[2] for place in left_out(jobset, jobsets.from_dict(jobset).to_dict())] == [
+        "limit",
+        "volumeMount",
+    ]
+    container["command"] = "forge-run"
+    with pytest.raises(ValueError, match="command"):
+        jobsets.from_dict(jobset)
+
+
 @pytest.mark.parametrize("misspelt", ["replicatedJob", "succesPolicy"])
 def test_the_schema_finds_a_misspelt_key(misspelt: str) -> None:
     _, jobset = manifests(*MANY)

@@ -1,6 +1,6 @@
 """The sbatch script: what it asks for, that bash reads it, and what it does, carried out by bash in Slurm's place.
 
-With Slurm itself it was carried out as docs/scale.md says.
+With Slurm itself: test_slurm_cluster.py.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pytest
 
 from forge.errors import SpecError
 from forge.run.needs import notice_s
-from forge.run.slurm import PlanFile, SlurmOptions, slurm_script
+from forge.run.slurm import EARLY_S, PlanFile, SlurmOptions, slurm_script
 from tests.plan.specs import compiled
 
 
@@ -50,7 +50,10 @@ def test_machines_memory_and_time_are_the_plan_s() -> None:
     days, clock = options["time"].split("-")
     hours = int(days) * 24 + int(clock[:2]) + int(clock[3:5]) / 60
     upper = plan.estimates.wall_clock_s * (1 + plan.estimates.time_error_fraction) / 3600
-    assert upper < hours < upper + 0.2
+    kept = (
+        notice_s(plan) + EARLY_S
+    ) / 3600  # Slurm tells that much before, so that the time that is left is enough
+    assert upper + kept < hours < upper + kept + 0.2
     assert options["signal"] == f"B:USR1@{notice_s(plan)}"
     assert "requeue" in options
     assert options["open-mode"] == "append"
@@ -79,8 +82,10 @@ def test_bash_reads_the_script(hardware: str, tmp_path: Path) -> None:
 
 
 def test_a_time_limit_that_leaves_no_time_is_refused() -> None:
-    with pytest.raises(SpecError, match=r"launch.time_limit_hours: 0.01 h leaves no time to train"):
+    with pytest.raises(SpecError, match=r"launch.time_limit_hours: 0.01 h leaves no time to train") as caught:
         script("+recipe=legal_tiny", "hardware=cpu", options=SlurmOptions(time_limit_hours=0.01))
+    (least,) = re.findall(r"allow ([\d.]+) h or more$", caught.value.lines[0])
+    assert script("+recipe=legal_tiny", "hardware=cpu", options=SlurmOptions(time_limit_hours=float(least)))
 
 
 def test_several_plans_are_an_array_in_their_order() -> None:
@@ -136,7 +141,11 @@ sys.exit(int(os.environ.get("STATUS", "0")))
 
 
 def carried_out(
-    folder: Path, told: signal.Signals | None, status: int = 0, nodes: int = 0
+    folder: Path,
+    told: signal.Signals | None,
+    status: int = 0,
+    nodes: int = 0,
+    array: dict[str, str] | None = None,
 ) -> tuple[int, list[str], list[str]]:
     """Return exit status and output of the script, and what scontrol was asked, when bash carries it out."""
     text = script("+recipe=legal_tiny", "hardware=cpu", folder=folder, nodes=nodes)
@@ -159,7 +168,8 @@ def carried_out(
             "SLURM_JOB_NODELIST": "n[1-2]",
             "SECONDS_OF_RUN": "60" if told else "0",
             "STATUS": str(status),
-        },
+        }
+        | (array or {}),
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -183,6 +193,12 @@ def test_a_job_whose_time_runs_out_goes_back_into_the_queue(tmp_path: Path) -> N
     assert wanted == ["requeue 7"]
 
 
+def test_a_task_of_an_array_takes_none_of_the_others_with_it(tmp_path: Path) -> None:
+    # 7 is the number of the last task, and of the whole array.
+    array = {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "0"}
+    assert carried_out(tmp_path, signal.SIGUSR1, array=array)[2] == ["requeue 7_0"]
+
+
 @pytest.mark.parametrize("status", [0, 3, 4])
 def test_a_job_that_ends_by_itself_stays_ended(status: int, tmp_path: Path) -> None:
     assert carried_out(tmp_path, None, status)[::2] == (status, [])
@@ -190,7 +206,7 @@ def test_a_job_that_ends_by_itself_stays_ended(status: int, tmp_path: Path) -> N
 
 def test_a_job_that_is_cancelled_stays_ended(tmp_path: Path) -> None:
     status, output, wanted = carried_out(tmp_path, signal.SIGTERM)
-    assert (status, output[-1], wanted) == (143, "told SIGTERM", [])
+    assert (status, output[-1], wanted) == (143, "told SIGUSR1", [])
 
 
 def test_several_machines_are_found_and_reached_through_slurm(tmp_path: Path) -> None:
@@ -214,3 +230,38 @@ def test_several_machines_are_found_and_reached_through_slurm(tmp_path: Path) ->
     ).stdout.splitlines()
     assert "--nodelist=n2" in said
     assert said[-3:] == ["bash", "-c", "cd '/a b' && exec env X=1 python"]
+
+
+def test_submitit_s_local_executor_carries_out_the_tasks_of_an_array(tmp_path: Path) -> None:
+    """What submitit pickles is its own: a command's words. The script is the one that sbatch gets."""
+    submitit = pytest.importorskip("submitit")
+    plans = [
+        compiled("+recipe=legal_tiny", "hardware=cpu", f"train.tokens={tokens}")
+        for tokens in (450_000, 900_000)
+    ]
+    files = [PlanFile(plan, tmp_path / plan.id / "plan.json") for plan in plans]
+    text = slurm_script(files, SlurmOptions(), tmp_path, tmp_path, tmp_path)
+    forge = tmp_path / "forge"
+    forge.write_text(RUNS)
+    forge.chmod(0o755)
+    script_file = tmp_path / "slurm.sh"
+    script_file.write_text(
+        text.replace(shlex.join([sys.executable, "-m", "forge.cli.main", "run"]), str(forge))
+    )
+    executor = submitit.LocalExecutor(folder=tmp_path / "jobs")
+    jobs = [
+        executor.submit(
+            submitit.helpers.CommandFunction(
+                ["bash", str(script_file)],
+                env={
+                    "PATH": os.environ["PATH"],
+                    "SLURM_ARRAY_TASK_ID": str(task),
+                    "SECONDS_OF_RUN": "0",
+                },
+            )
+        )
+        for task in range(2)
+    ]
+    assert [job.result().strip() for job in jobs] == [
+        f"running plan={file.path} output_dir={tmp_path}" for file in files
+    ]

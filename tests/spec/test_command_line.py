@@ -162,6 +162,17 @@ def test_what_no_file_can_hold(workspace: Workspace, token: str, shown: str, wha
     assert workspace.complaints(token) == (f"command line: {shown}: {what}",)
 
 
+@pytest.mark.parametrize(
+    ("typed", "written"), [("1B", "1e9"), ("1.5b", "1.5e9"), ("900k", "900e3"), ("'3 T'", "3e12")]
+)
+def test_a_number_as_papers_write_it_is_told_how_to_write(
+    workspace: Workspace, typed: str, written: str
+) -> None:
+    (line,) = workspace.complaints(f"train.tokens={typed}")
+    assert f"is not a whole number or null: write {written}" in line
+    assert workspace.complaints(f"train.tokens={written}") == ()
+
+
 def test_a_newline_inside_a_value_stays_one_line_in_a_message(workspace: Workspace) -> None:
     assert workspace.complaints("seed=a\nb") == (
         "command line: seed: 'a\\nb' is not a whole number (over conf/config.yaml:16)",

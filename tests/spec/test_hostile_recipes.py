@@ -41,10 +41,10 @@ raise SystemExit("the code of a pack was run")
 """
 PACK = {
     "acme_recipes/__init__.py": RUNS_CODE,
-    "acme_recipes/good.yaml": "seed: 77\n",
-    "acme_recipes/climbs.yaml": "defaults:\n  - ../secret\n",
-    "acme_recipes/writes.yaml": "output_dir: /etc\n",
-    "acme_recipes/legal_tiny.yaml": "name: stolen\n",
+    "acme_recipes/recipes/good.yaml": "seed: 77\n",
+    "acme_recipes/recipes/climbs.yaml": "defaults:\n  - ../secret\n",
+    "acme_recipes/recipes/writes.yaml": "output_dir: /etc\n",
+    "acme_recipes/recipes/legal_tiny.yaml": "name: stolen\n",
     "acme_recipes-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: acme-recipes\nVersion: 1.0\n",
     "acme_recipes-1.0.dist-info/entry_points.txt": "[forge.recipes]\nacme = acme_recipes\n",
     "hydra_plugins/acme/__init__.py": RUNS_CODE,
@@ -109,7 +109,7 @@ def playground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Playground]
         file = base / "site" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content)
-    (base / "site/acme_recipes/linked.yaml").symlink_to(base / "secret.yaml")
+    (base / "site/acme_recipes/recipes/linked.yaml").symlink_to(base / "secret.yaml")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setblocking(False)
         playground = Playground(base, listener)

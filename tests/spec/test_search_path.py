@@ -207,12 +207,29 @@ def test_packs_are_asked_for_once_and_only_where_one_may_be_meant(workspace: Wor
     assert asked == ["acme"]
 
 
+def test_beside_a_user_s_recipes_those_of_forge_are_called_forge_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def shown(recipe: str) -> str:
+        file = default_search_path().find(f"recipe/{recipe}")
+        assert file is not None
+        return file.shown
+
+    assert shown("legal_7b") == "recipes/legal_7b.yaml"
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "ours.yaml").write_text("seed: 1\n")
+    assert shown("ours") == "recipes/ours.yaml"
+    assert shown("legal_7b") == "forge/recipes/legal_7b.yaml"
+
+
 def test_an_installed_pack_is_found_without_being_imported(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = workspace.folder / "site"
     workspace.write("site/acme_recipes/__init__.py", "raise SystemExit\n")
-    workspace.write("site/acme_recipes/legal.yaml", "seed: 3\n")
+    workspace.write("site/acme_recipes/recipes/legal.yaml", "seed: 3\n")
     workspace.write("site/acme-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: acme\nVersion: 1\n")
     workspace.write(
         "site/acme-1.dist-info/entry_points.txt",
@@ -222,7 +239,7 @@ def test_an_installed_pack_is_found_without_being_imported(
     path = default_search_path()
     file = path.find("recipe/acme/legal")
     assert file is not None
-    assert (file.shown, file.trust) == ("site/acme_recipes/legal.yaml", "recipe")
+    assert (file.shown, file.trust) == ("site/acme_recipes/recipes/legal.yaml", "recipe")
     assert path.find("recipe/inner/legal") is None
     assert path.find("recipe/gone/legal") is None
     assert "acme_recipes" not in sys.modules

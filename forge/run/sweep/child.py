@@ -7,6 +7,7 @@ forge-run that is there by then, which may not be the one that started it, knows
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -47,7 +48,8 @@ def main() -> int:
     except KeyboardInterrupt:
         return _end(run_dir, "stopped", ("stopped: the same command goes on",), 143)
     except Exception as error:
-        traceback.print_exc()
+        with contextlib.suppress(OSError):
+            traceback.print_exc()
         said = next(iter(str(error).splitlines()), "no message")
         return _end(run_dir, "failed", (f"a fault in forge: {type(error).__name__}: {said}",), 1)
     return _end(run_dir, "done", (), 0)
@@ -66,13 +68,14 @@ def _carry_out(arguments: argparse.Namespace) -> None:
 
 
 def _end(run_dir: Path, status: str, lines: tuple[str, ...], exit_status: int) -> int:
-    for line in lines:
-        print(line, file=sys.stderr, flush=True)
+    said = list(lines)
     try:
         content = {"status": status, "lines": list(lines)}
         replace_text(run_dir / RESULT, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     except OSError as error:
-        print(f"{run_dir / RESULT}: cannot be written ({os.strerror(error.errno or 0)})", file=sys.stderr)
+        said.append(f"{run_dir / RESULT}: cannot be written ({os.strerror(error.errno or 0)})")
+    with contextlib.suppress(OSError):  # where the disk is full there is no room for the log either
+        print(*said, sep="\n", end="\n" if said else "", file=sys.stderr, flush=True)
     return exit_status
 
 

@@ -92,9 +92,8 @@ class Child:
         if code < 0:
             memory = " (out of memory?)" if code == -signal.SIGKILL else ""
             return Outcome("failed", (f"its process was killed by signal {-code}{memory}",))
-        return Outcome(
-            "failed", (_last_line(self.point.log) or f"its process ended with exit status {code}",)
-        )
+        no_word = f"its process ended with exit status {code} and left no word: look whether the disk is full"
+        return Outcome("failed", (_last_line(self.point.log) or no_word,))
 
 
 def start(point: Point, held: Held, source_hashes: Path | None, now_s: float) -> Child:
