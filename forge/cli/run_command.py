@@ -23,6 +23,7 @@ from forge.plan.types import Plan, load_plan
 from forge.run.display import Display, make_display
 from forge.run.origins import record_origins
 from forge.run.run import run_folder, run_plan
+from forge.run.tracking.beside import check_trackers, record_tracking
 from forge.spec.show import origins_to_json
 
 
@@ -38,6 +39,12 @@ def run(
         ),
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only what came out.")] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "--verbose", "-v", help="Say more: keys of stages, what was done before, commands, logs."
+        ),
+    ] = False,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="With launch=slurm or kubernetes: write what would be handed over."),
@@ -55,7 +62,9 @@ def run(
     reviewed. A sweep: forge-run -m +recipe=legal_tiny train.learning_rate=1e-3,3e-4; with sweep.method=optuna a search.
     """
     tokens = overrides_of(context, overrides)
-    display = make_display(sys.stderr, quiet)
+    if quiet and verbose:
+        raise SpecError("command line: --quiet, --verbose: one says less, the other more: drop one")
+    display = make_display(sys.stderr, quiet, verbose)
     reviewed = reviewed_plan(tokens)
     if reviewed is None and accept_drift:
         raise SpecError("command line: --accept-drift: goes with plan=FILE: drop it, or name a plan")
@@ -69,6 +78,8 @@ def run(
         refuse_dry_run(dry_run)
         plan, drift = ready(reviewed.file, accept_drift)
         cluster = cluster_of(plan, reviewed.hostfile, reviewed.remote_shell)
+        check_trackers(reviewed.track)
+        record_tracking(run_folder(plan, reviewed.output_dir.expanduser()), reviewed.track)
         _carry_out(plan, reviewed.output_dir, display, quiet, cluster, drift)
         return
     if multirun:
@@ -87,7 +98,9 @@ def run(
     show_notes(one.notes)
     cluster = cluster_of(one.plan, one.spec.values["hostfile"], one.spec.values["remote_shell"])
     output_dir = Path(one.spec.values["output_dir"])
-    record_origins(run_folder(one.plan, output_dir.expanduser()), origins_to_json(one.spec))
+    run_dir = run_folder(one.plan, output_dir.expanduser())
+    record_origins(run_dir, origins_to_json(one.spec))
+    record_tracking(run_dir, one.spec.values["track"])
     _carry_out(one.plan, output_dir, display, quiet, cluster)
 
 
