@@ -28,8 +28,8 @@ class Reviewed:
     remote_shell: str
     launch: dict[str, Any]
     """Group `launch` of the spec."""
-    track: dict[str, Any]
-    """Group `track` of the spec."""
+    track: dict[str, Any] | None
+    """Group `track` of the spec; None where the command line says nothing of it."""
 
 
 def reviewed_plan(tokens: Sequence[str]) -> Reviewed | None:
@@ -60,7 +60,7 @@ def reviewed_plan(tokens: Sequence[str]) -> Reviewed | None:
         values.get("hostfile"),
         values.get("remote_shell", "ssh"),
         around["launch"],
-        around["track"],
+        around["track"] if any(key.partition(".")[0] == "track" for key in keys) else None,
     )
 
 

@@ -73,13 +73,17 @@ def run(
     if reviewed is not None:
         check_target(reviewed.launch["target"], reviewed.hostfile)
         if reviewed.launch["target"] in SENT_OFF:
-            send_off([load_plan(reviewed.file)], reviewed.launch, reviewed.output_dir, display, dry_run)
+            plan = load_plan(reviewed.file)
+            if reviewed.track is not None:
+                record_tracking(run_folder(plan, reviewed.output_dir.expanduser()), reviewed.track)
+            send_off([plan], reviewed.launch, reviewed.output_dir, display, dry_run)
             return
         refuse_dry_run(dry_run)
         plan, drift = ready(reviewed.file, accept_drift)
         cluster = cluster_of(plan, reviewed.hostfile, reviewed.remote_shell)
-        check_trackers(reviewed.track)
-        record_tracking(run_folder(plan, reviewed.output_dir.expanduser()), reviewed.track)
+        if reviewed.track is not None:
+            check_trackers(reviewed.track)
+            record_tracking(run_folder(plan, reviewed.output_dir.expanduser()), reviewed.track)
         _carry_out(plan, reviewed.output_dir, display, quiet, cluster, drift)
         return
     if multirun:

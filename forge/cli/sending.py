@@ -19,6 +19,7 @@ from forge.run.kubernetes import KubernetesOptions, kubernetes_manifests, manife
 from forge.run.quantities import duration, figure, money
 from forge.run.run import run_folder
 from forge.run.slurm import PlanFile, SlurmOptions, slurm_script
+from forge.run.tracking.beside import record_tracking
 from forge.spec.locate import located
 
 SENT_OFF = ("slurm", "kubernetes")
@@ -137,6 +138,9 @@ def send_all_off(compiled: list[Compiled], display: Display, dry_run: bool) -> b
         return False
     spec = compiled[0].spec
     show_notes(dict.fromkeys(note for one in compiled for note in one.notes))
+    output_dir = Path(spec.values["output_dir"]).expanduser()
+    for one in compiled:
+        record_tracking(run_folder(one.plan, output_dir), one.spec.values["track"])
     display.line(_predicted([one.plan.estimates for one in compiled]))
     try:
         send_off(

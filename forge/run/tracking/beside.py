@@ -67,7 +67,7 @@ class Beside:
 
     def __init__(self, run_dir: Path, say: Callable[[str], None]) -> None:
         self._run_dir, self._say = run_dir, say
-        self._watched: list[threading.Thread] = []
+        self._watched: dict[str, threading.Thread] = {}
 
     def start(self) -> None:
         """Start them, once the run's lock is held and its plan is written."""
@@ -76,8 +76,7 @@ class Beside:
         except (OSError, ValueError):
             return
         for name in settings["to"]:
-            log = self._run_dir / "logs" / f"track-{name}.log"
-            with log.open("ab") as file:
+            with self._log(name).open("ab") as file:
                 process = subprocess.Popen(
                     [sys.executable, "-m", __name__, "--run", str(self._run_dir), "--to", name],
                     stdin=subprocess.DEVNULL,
@@ -85,18 +84,24 @@ class Beside:
                     stderr=file,
                     start_new_session=True,  # Ctrl-C ends the run, and of that they tell
                 )
-            thread = threading.Thread(target=self._watch, args=(name, process, log), daemon=True)
+            thread = threading.Thread(target=self._watch, args=(name, process), daemon=True)
             thread.start()
-            self._watched.append(thread)
+            self._watched[name] = thread
 
     def end(self) -> None:
         """Wait a while for what they have still to tell; they go on by themselves."""
         give_up_s = time.monotonic() + PATIENCE_S
-        for thread in self._watched:
+        for name, thread in self._watched.items():
             thread.join(max(give_up_s - time.monotonic(), 0))
+            if thread.is_alive():
+                self._say(f"track: {name}: is slow, and is still being told: see {self._log(name)}")
 
-    def _watch(self, name: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    def _log(self, name: str) -> Path:
+        return self._run_dir / "logs" / f"track-{name}.log"
+
+    def _watch(self, name: str, process: subprocess.Popen[bytes]) -> None:
         if process.wait() != 0:
+            log = self._log(name)
             said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
             self._say(
                 f"track: {name}: {said[-1] if said else 'ended without a word'}: see {log}; the run goes on, "

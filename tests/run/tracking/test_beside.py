@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from forge.run import stages
 from forge.run.display import LineDisplay
 from forge.run.run import run_folder, run_plan
 from forge.run.stages import Workplace
+from forge.run.tracking import beside
 from forge.run.tracking.beside import check_trackers, record_tracking
 from tests.plan.specs import compiled
 from tests.run.small import OVERRIDES
@@ -82,6 +84,18 @@ def test_a_tracker_that_is_down_is_one_line_and_the_run_is_done(tmp_path: Path) 
     assert (run_dir / "summary.json").is_file()
 
 
+def test_a_slow_tracker_is_told_on_and_the_run_does_not_wait_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(beside, "PATIENCE_S", 0.0)
+    file = tmp_path / "metrics.prom"
+    (line,) = carry_out(tmp_path, to=["prometheus"], prometheus_file=str(file))
+    log = run_folder(PLAN, tmp_path) / "logs" / "track-prometheus.log"
+    assert line == f"track: prometheus: is slow, and is still being told: see {log}"
+    while not (file.exists() and "forge_finished" in file.read_text()):
+        time.sleep(0.05)
+
+
 def test_who_is_told_no_more_is_not_told(tmp_path: Path) -> None:
     record_tracking(run_folder(PLAN, tmp_path), NOBODY | {"to": ["prometheus"]})
     assert carry_out(tmp_path) == []
@@ -111,10 +125,13 @@ def test_who_is_told_is_no_part_of_a_plan() -> None:
     assert "track" not in told.spec
 
 
-def test_mlflow_is_told_beside_a_run(tmp_path: Path) -> None:
+def test_mlflow_is_told_beside_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("mlflow", reason="the extra mlflow is not installed")
     from mlflow.tracking import MlflowClient
 
+    from forge.run.tracking import mlflow_tracker  # noqa: F401  (MLflow's file store wants a word in the environment)
+
+    monkeypatch.setattr(beside, "PATIENCE_S", 120.0)
     assert carry_out(tmp_path, to=["mlflow"]) == []
     client = MlflowClient((tmp_path / "mlruns").as_uri())
     (run,) = client.search_runs([client.get_experiment_by_name(PLAN.name).experiment_id])
@@ -125,6 +142,7 @@ def test_mlflow_is_told_beside_a_run(tmp_path: Path) -> None:
 def test_an_address_that_does_not_answer_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("mlflow", reason="the extra mlflow is not installed")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setattr(beside, "PATIENCE_S", 120.0)
     (line,) = carry_out(tmp_path, to=["mlflow"], mlflow_uri="http://127.0.0.1:9")
     assert line.startswith("track: mlflow: ")
     assert (run_folder(PLAN, tmp_path) / "summary.json").is_file()
