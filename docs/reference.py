@@ -34,6 +34,7 @@ READ_ELSEWHERE = {
     ("data", "path"): "lake",
     ("data", "engine"): "run",
     ("data", "engine_address"): "run",
+    ("track",): "run",
     ("evaluate", "gates"): "run, after evaluate",
 }
 """Keys, and beginnings of keys, whose values no stage holds under their name."""
@@ -133,7 +134,7 @@ def _bounds(node: dict[str, Any]) -> str:
 
 
 def _read_by(key: KeyPath, stages: dict[str, dict[str, Any]]) -> str:
-    if elsewhere := READ_ELSEWHERE.get(key) or READ_ELSEWHERE.get(key[:2]):
+    if elsewhere := READ_ELSEWHERE.get(key) or READ_ELSEWHERE.get(key[:2]) or READ_ELSEWHERE.get(key[:1]):
         return elsewhere
     group = key[0]
     if group in ("model", "hardware", "train", "engine"):

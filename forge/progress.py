@@ -23,6 +23,9 @@ class Progress(Protocol):
     def note(self, line: str) -> None:
         """Say one line to the user and the log."""
 
+    def detail(self, line: str) -> None:
+        """Say one line to a user who asked for more."""
+
 
 class SilentProgress:
     """A `Progress` that shows nothing; for tests and for library use."""
@@ -40,4 +43,7 @@ class SilentProgress:
         """Ignore."""
 
     def note(self, line: str) -> None:
+        """Ignore."""
+
+    def detail(self, line: str) -> None:
         """Ignore."""

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from forge.cli.compiling import Compiled, compile_overrides
 from forge.cli.ladder import ladder_of
 from forge.cli.ladder_view import show_ladder, show_outcome
+from forge.cli.reported import write_sweep_page
 from forge.cli.sending import refuse_sent_off
-from forge.files import replace_text
 from forge.plan.ladder import Ladder, ladder_name, with_changes
 from forge.plan.machine import probe_machine
+from forge.report.ladder_page import write_ladder_report
+from forge.report.run_page import REPORT
 from forge.run.display import Display
-from forge.run.ladder import Outcome, Point, changes_of, conclude, first_points, next_points
+from forge.run.ladder import Outcome, Point, changes_of, conclude, first_points, next_points, write_ladder
 
 RunPoints = Callable[[str, Sequence[list[str]]], Sequence[dict[str, Any]]]
 """Carries out command lines as a sweep of a name, and returns the summary of each run."""
@@ -34,7 +34,8 @@ def carry_out_ladder(overrides: list[str], run_points: RunPoints, display: Displ
     refuse_sent_off(run, "sweep=ladder: the larger rungs wait for the smaller")
     outcome, file = climb(overrides, run, ladder, run_points, Path(run.spec.values["output_dir"]))
     show_outcome(outcome, run.plan)
-    display.line(f"written to {file}")
+    write_sweep_page(write_ladder_report, file.parent)
+    display.line(f"written to {file}; report: {file.parent / REPORT}")
 
 
 def climb(
@@ -51,23 +52,15 @@ def climb(
     """
     losses: dict[Point, float] = {}
     name = ladder_name(compiled.plan.name)
+    folders: dict[Point, str] = {}
 
     def measure(points: Sequence[Point]) -> None:
         lines = [with_changes(overrides, changes_of(ladder, point)) for point in points]
         for point, summary in zip(points, run_points(name, lines), strict=True):
             losses[point] = summary["evaluation"]["held_out_loss_nats_per_token"]
+            folders[point] = f"{summary['name']}-{summary['plan_id']}"
 
     measure(first_points(ladder))
     measure(next_points(ladder, losses))
     outcome = conclude(ladder, losses, compiled.plan.seed)
-    file = output_dir / "ladders" / f"{compiled.plan.name}-{compiled.plan.id}.json"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    runs = [{**point._asdict(), "held_out_loss_nats": loss} for point, loss in losses.items()]
-    content = {
-        "plan_id": compiled.plan.id,
-        "ladder": asdict(ladder),
-        "runs": runs,
-        "outcome": asdict(outcome),
-    }
-    replace_text(file, json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
-    return outcome, file
+    return outcome, write_ladder(output_dir, compiled.plan, ladder, losses, folders, outcome)

@@ -9,7 +9,7 @@ from rich.table import Table
 from forge.cli.console import make_console
 from forge.plan.ladder import Ladder
 from forge.plan.types import Plan
-from forge.run.quantities import count, duration, figure, money
+from forge.run.quantities import count, duration, figure, money, scientific
 
 if TYPE_CHECKING:
     from forge.run.ladder import Outcome
@@ -26,8 +26,8 @@ def show_ladder(ladder: Ladder, run: Plan) -> None:
             f"{rung.changes['model.layers']} × {rung.changes['model.hidden_size']}",
             count(rung.parameters),
             count(rung.tokens),
-            _power(rung.compute_flops),
-            _rate(rung.changes["train.learning_rate"]),
+            scientific(rung.compute_flops, 1),
+            scientific(rung.changes["train.learning_rate"], 2),
             str(runs),
             duration(rung.wall_clock_s * runs),
             "" if rung.cost_usd is None else money(rung.cost_usd * runs),
@@ -37,8 +37,8 @@ def show_ladder(ladder: Ladder, run: Plan) -> None:
         f"run: {run.model.layers} × {run.model.hidden_size}",
         count(run.model.active_parameters),
         count(run.schedule.tokens),
-        _power(ladder.run_compute_flops),
-        _rate(run.schedule.learning_rate),
+        scientific(ladder.run_compute_flops, 1),
+        scientific(run.schedule.learning_rate, 2),
         "1",
         duration(estimates.wall_clock_s),
         "" if estimates.cost_usd is None else money(estimates.cost_usd),
@@ -54,14 +54,6 @@ def show_ladder(ladder: Ladder, run: Plan) -> None:
         f"{figure(100 * ladder.share)} % of the run",
         markup=False,
     )
-
-
-def _power(flops: float) -> str:
-    return f"{flops:.1e}".replace("e+", "e")
-
-
-def _rate(learning_rate: float) -> str:
-    return f"{learning_rate:.2e}".replace("e-0", "e-")
 
 
 def show_outcome(outcome: Outcome, run: Plan) -> None:

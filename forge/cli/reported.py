@@ -1,10 +1,10 @@
-"""The page that each forge-run leaves in the run's folder, however it ended."""
+"""The page that each forge-run leaves in the folder of its run, sweep or ladder, however it ended."""
 
 from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -56,9 +56,23 @@ def write_page(run_dir: Path) -> None:
     """Write a run's report.html; where that fails a line says so."""
     from forge.report.run_page import write_report
 
-    log = run_dir / LOG
+    def say(error: Exception) -> bool:
+        # Of a full disk the run's own end speaks.
+        return not (isinstance(error, OSError) and error.errno in DISK_ERRORS and _failed(run_dir))
+
+    _write(write_report, run_dir, run_dir / LOG, say)
+
+
+def write_sweep_page(write: Callable[[Path], Path], folder: Path) -> None:
+    """Write the report.html of a sweep or of a ladder; where that fails a line says so."""
+    _write(write, folder, folder / "report.log", lambda error: True)
+
+
+def _write(
+    write: Callable[[Path], Path], folder: Path, log: Path, is_said: Callable[[Exception], bool]
+) -> None:
     try:
-        write_report(run_dir)
+        write(folder)
     except Exception as error:
         # Weeks of training do not end with status 1 for the sake of a page.
         try:
@@ -66,10 +80,9 @@ def write_page(run_dir: Path) -> None:
                 traceback.print_exception(error, file=file)
         except OSError:
             pass
-        if isinstance(error, OSError) and error.errno in DISK_ERRORS and _failed(run_dir):
-            return  # of that disk the run's own end speaks
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        print(
-            f"note: the report cannot be written: {reason}: see {log}; forge report {run_dir}",
-            file=sys.stderr,
-        )
+        if is_said(error):
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            print(
+                f"note: the report cannot be written: {reason}: see {log}; forge report {folder}",
+                file=sys.stderr,
+            )

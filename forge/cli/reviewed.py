@@ -28,6 +28,8 @@ class Reviewed:
     remote_shell: str
     launch: dict[str, Any]
     """Group `launch` of the spec."""
+    track: dict[str, Any] | None
+    """Group `track` of the spec; None where the command line says nothing of it."""
 
 
 def reviewed_plan(tokens: Sequence[str]) -> Reviewed | None:
@@ -43,7 +45,7 @@ def reviewed_plan(tokens: Sequence[str]) -> Reviewed | None:
     problems = [
         f"{token}: a plan is carried out as it is: compile another one"
         for token, key in zip(tokens, keys, strict=True)
-        if key not in ("plan", *WHERE) and not _is_launch(key)
+        if key not in ("plan", *WHERE) and not _is_around(key)
     ]
     problems += [f"{key}: is given more than once: give one" for key in values if keys.count(key) > 1]
     if not values["plan"]:
@@ -51,19 +53,19 @@ def reviewed_plan(tokens: Sequence[str]) -> Reviewed | None:
     problems += [f"{key}: is empty: give one" for key in WHERE if values.get(key) == ""]
     if problems:
         raise SpecError(*(f"command line: {problem}" for problem in problems))
+    around = compose_spec([token for token, key in zip(tokens, keys, strict=True) if _is_around(key)]).values
     return Reviewed(
         Path(values["plan"]).expanduser(),
         Path(values.get("output_dir", ".")),
         values.get("hostfile"),
         values.get("remote_shell", "ssh"),
-        compose_spec([token for token, key in zip(tokens, keys, strict=True) if _is_launch(key)]).values[
-            "launch"
-        ],
+        around["launch"],
+        around["track"] if any(key.partition(".")[0] == "track" for key in keys) else None,
     )
 
 
-def _is_launch(key: str) -> bool:
-    return key.partition(".")[0] == "launch"
+def _is_around(key: str) -> bool:
+    return key.partition(".")[0] in ("launch", "track")
 
 
 def ready(file: Path, accepts_drift: bool) -> tuple[Plan, tuple[str, ...]]:

@@ -24,6 +24,7 @@ from forge.plan.types import Plan, load_plan
 from forge.run.display import Display, make_display
 from forge.run.origins import record_origins
 from forge.run.run import run_folder, run_plan
+from forge.run.tracking.beside import check_trackers, record_tracking
 from forge.spec.show import origins_to_json
 
 
@@ -39,6 +40,12 @@ def run(
         ),
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only what came out.")] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "--verbose", "-v", help="Say more: keys of stages, what was done before, commands, logs."
+        ),
+    ] = False,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="With launch=slurm or kubernetes: write what would be handed over."),
@@ -56,7 +63,9 @@ def run(
     reviewed. A sweep: forge-run -m +recipe=legal_tiny train.learning_rate=1e-3,3e-4; with sweep.method=optuna a search.
     """
     tokens = overrides_of(context, overrides)
-    display = make_display(sys.stderr, quiet)
+    if quiet and verbose:
+        raise SpecError("command line: --quiet, --verbose: one says less, the other more: drop one")
+    display = make_display(sys.stderr, quiet, verbose)
     reviewed = reviewed_plan(tokens)
     if reviewed is None and accept_drift:
         raise SpecError("command line: --accept-drift: goes with plan=FILE: drop it, or name a plan")
@@ -65,11 +74,17 @@ def run(
     if reviewed is not None:
         check_target(reviewed.launch["target"], reviewed.hostfile)
         if reviewed.launch["target"] in SENT_OFF:
-            send_off([load_plan(reviewed.file)], reviewed.launch, reviewed.output_dir, display, dry_run)
+            plan = load_plan(reviewed.file)
+            if reviewed.track is not None:
+                record_tracking(run_folder(plan, reviewed.output_dir.expanduser()), reviewed.track)
+            send_off([plan], reviewed.launch, reviewed.output_dir, display, dry_run)
             return
         refuse_dry_run(dry_run)
         plan, drift = ready(reviewed.file, accept_drift)
         cluster = cluster_of(plan, reviewed.hostfile, reviewed.remote_shell)
+        if reviewed.track is not None:
+            check_trackers(reviewed.track)
+            record_tracking(run_folder(plan, reviewed.output_dir.expanduser()), reviewed.track)
         _carry_out(plan, reviewed.output_dir, display, quiet, cluster, drift)
         return
     if multirun:
@@ -88,7 +103,9 @@ def run(
         return
     cluster = cluster_of(one.plan, one.spec.values["hostfile"], one.spec.values["remote_shell"])
     output_dir = Path(one.spec.values["output_dir"])
-    record_origins(run_folder(one.plan, output_dir.expanduser()), origins_to_json(one.spec))
+    run_dir = run_folder(one.plan, output_dir.expanduser())
+    record_origins(run_dir, origins_to_json(one.spec))
+    record_tracking(run_dir, one.spec.values["track"])
     _carry_out(one.plan, output_dir, display, quiet, cluster)
 
 

@@ -12,6 +12,7 @@ from forge.plan.engine_limits import check_carried_out
 from forge.plan.hardware import check_runnable
 from forge.plan.machine import Machine
 from forge.plan.types import Plan
+from forge.run.tracking.beside import check_trackers
 from forge.spec.locate import located
 
 
@@ -32,6 +33,10 @@ def check_here(one: Compiled, machine: Machine) -> None:
     if target in SENT_OFF:
         return
     check_runnable(one.hardware, machine)
+    try:
+        check_trackers(values["track"])
+    except SpecError as error:
+        raise SpecError(*(located(one.spec, line) for line in error.lines)) from None
     cluster_of(one.plan, hostfile, values["remote_shell"])
 
 

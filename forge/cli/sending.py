@@ -18,6 +18,7 @@ from forge.run.kubernetes import KubernetesOptions, kubernetes_manifests, manife
 from forge.run.quantities import duration, figure, money
 from forge.run.run import run_folder
 from forge.run.slurm import PlanFile, SlurmOptions, slurm_script
+from forge.run.tracking.beside import record_tracking
 from forge.spec.locate import located
 
 SENT_OFF = ("slurm", "kubernetes")
@@ -135,6 +136,9 @@ def send_all_off(compiled: Sequence[Compiled], display: Display, dry_run: bool) 
         refuse_dry_run(dry_run)
         return False
     spec = compiled[0].spec
+    output_dir = Path(spec.values["output_dir"]).expanduser()
+    for one in compiled:
+        record_tracking(run_folder(one.plan, output_dir), one.spec.values["track"])
     display.line(_predicted([one.plan.estimates for one in compiled]))
     try:
         send_off(

@@ -65,6 +65,7 @@ def point_of(number: int, line: Sequence[str], keys: Sequence[str], one: Compile
         Path(values["output_dir"]).expanduser(),
         values["hostfile"],
         values["remote_shell"],
+        values["track"],
         origins_to_json(one.spec),
     )
 

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from forge.cli.console import UNBOUNDED, make_console
 from forge.plan.types import Estimates
+from forge.report.run_page import REPORT
 from forge.run.quantities import count, counted, duration, figure, money
 from forge.run.sweep.point import Point
 from forge.run.sweep.record import Sweep
@@ -124,6 +125,7 @@ def show_table(sweep: Sweep, rows: Sequence[dict[str, Any]], file: Path, quiet: 
     if len(rows) > MOST_ROWS:
         console.print(f"and {len(rows) - MOST_ROWS:,} more in the table", markup=False)
     console.print(f"\ntable: {file}", markup=False, soft_wrap=True)
+    console.print(f"report: {sweep.folder / REPORT}", markup=False, soft_wrap=True)
     best = rows[0] if rows and rows[0]["rank"] == 1 else None
     if best is not None and not quiet:
         console.print(f"best run: {sweep.output_dir / 'runs' / best['run']}", markup=False, soft_wrap=True)

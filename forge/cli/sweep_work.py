@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from forge.cli.compiling import source_hashes
-from forge.cli.reported import write_missing_page
+from forge.cli.reported import write_missing_page, write_sweep_page
 from forge.cli.sweep_points import distinct
 from forge.cli.sweep_view import Cost, cost_line, show_table
 from forge.errors import StageError
 from forge.locks import Busy, take_lock
 from forge.plan.machine import Machine
+from forge.report.sweep_page import write_sweep_report
 from forge.run.display import Display
 from forge.run.run import disk_line
 from forge.run.sweep.carry_out import Chooser, NoMore, State, carry_out
@@ -66,6 +67,8 @@ def carry_out_work(
             if restore is not None:
                 restore()
             done = [point for point in distinct(state.points) if is_done(point)]
+            for point in distinct(state.points):
+                display.detail(f"{point.named()}: plan {point.plan.id}, {point.run_dir}")
             for line in (*_same_plans(state.points), cost_line(found, work.cost, work.runs, len(done))):
                 display.line(line)
             shown = display.stage("sweep")
@@ -87,6 +90,7 @@ def carry_out_work(
             table = write_table(found, rows)
             for point in distinct(state.points):
                 write_missing_page(point.run_dir)
+            write_sweep_page(write_sweep_report, found.folder)
     except Busy:
         raise StageError(f"{found.folder}: is being carried out by another forge-run: wait for it") from None
     except OSError as error:

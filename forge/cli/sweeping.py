@@ -33,7 +33,7 @@ from forge.spec.compose import compose_spec
 from forge.spec.search_space import Axis, read_search_space
 from forge.spec.sweep import expand_sweep
 
-ONE_PLACE = ("sweep", "launch", "output_dir", "hostfile", "remote_shell")
+ONE_PLACE = ("sweep", "launch", "track", "output_dir", "hostfile", "remote_shell")
 """Of a whole sweep; none of its points has one of its own."""
 
 

@@ -36,12 +36,10 @@ def track(
     on, no paths and nothing of the documents; nothing leaves this machine unless an address or --wandb-online says so.
     """
     from forge.run.evaluations import plan_of
-    from forge.run.tracking.follow import follow, tracked_run
+    from forge.run.tracking.follow import follow_plan
     from forge.run.tracking.tracker import Destinations, find_tracker
 
-    open_tracker = find_tracker(to)
+    destinations = Destinations(mlflow_uri, wandb_online, prometheus_file)
+    handed_on = follow_plan(run, to, find_tracker(to), destinations)
     plan = plan_of(run)
-    tracked = tracked_run(plan, run, to)
-    tracker = open_tracker(tracked, Destinations(mlflow_uri, wandb_online, prometheus_file))
-    handed_on = follow(run, tracked, tracker)
     print(f"{handed_on:,} points of {plan.name}-{plan.id} handed on to {to}")

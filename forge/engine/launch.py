@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import time
 from dataclasses import dataclass, field
@@ -95,6 +96,8 @@ def _attempt(job: Job, follower: Follower, patience: Patience) -> Failure | None
     workers: Workers | None = None
     watch = Watch(patience)
     try:
+        follower.progress.detail(f"starts {shlex.join(processes.launch_command(job))}")
+        follower.progress.detail(f"logs of launcher and workers: {logs}")
         workers = processes.start(job)
         watched_s = time.monotonic()
         while hung is None and not processes.ended(workers):

@@ -13,8 +13,6 @@ import torch
 import transformers
 from tokenizers import Tokenizer
 
-from forge.data.chat_template import ChatEncoder
-from forge.data.conversations import Message
 from forge.data.corpus_rows import corpus_rows, split_bytes
 from forge.data.loading import TokenShard
 from forge.data.pairs import Reference
@@ -27,6 +25,7 @@ from forge.evaluate.examined import Examined, examine
 from forge.evaluate.near_copies import near_copies
 from forge.evaluate.perplexity import document_loss_nats
 from forge.evaluate.preferences import measure_preferences
+from forge.evaluate.prompts import prompt_ids
 from forge.evaluate.regurgitation import Trained, regurgitation
 from forge.evaluate.samples import continue_prompt
 from forge.evaluate.tasks import run_tasks
@@ -144,16 +143,14 @@ def load_model(train: Path, device: str) -> Any:
 def _samples(plan: Plan, model: Any, folder: Path, progress: Progress) -> list[dict[str, str]]:
     parameters = plan.stage("evaluate").parameters
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    chat = None if plan.schedule.task == "pretrain" else ChatEncoder(folder)
-    ends = reply_ends(folder, chat is not None)
+    ends = reply_ends(folder, plan.schedule.task != "pretrain")
     progress.start(len(parameters["prompts"]), "prompts")
     samples = []
-    for prompt in parameters["prompts"]:
+    for prompt, ids in zip(parameters["prompts"], prompt_ids(plan, folder), strict=True):
         text = continue_prompt(
             model,
             tokenizer,
-            prompt,
-            prompt_ids=None if chat is None else chat.opening([Message("user", prompt)]),
+            ids,
             end_ids=ends,
             context_tokens=plan.model.max_sequence_length,
             sample_tokens=parameters["sample_tokens"],

@@ -9,48 +9,34 @@ import torch
 import transformers
 from tokenizers import Tokenizer
 
-from forge.errors import StageError
-
 
 @torch.inference_mode()
 def continue_prompt(
     model: Any,
     tokenizer: Tokenizer,
-    prompt: str,
+    prompt_ids: list[int],
     *,
-    prompt_ids: list[int] | None = None,
     end_ids: frozenset[int],
     context_tokens: int,
     sample_tokens: int,
     temperature: float,
     seed: int,
 ) -> str:
-    """Return the text that follows `prompt`, without the prompt.
+    """Return the text that follows a prompt, without the prompt.
 
     Stops before one of `end_ids`, after `sample_tokens` tokens, or when prompt and text fill the context.
 
     Args:
         model: a causal language model of transformers.
-        tokenizer: the trained tokenizer; its post-processor begins the prompt.
-        prompt: any text.
-        prompt_ids: how it is put to the model; None: as the beginning of a document.
+        tokenizer: the trained tokenizer.
+        prompt_ids: as `forge.evaluate.prompts` puts it to the model; it leaves room in the context.
         end_ids: ids of the tokens that end a document, or a turn of a chat.
         context_tokens: longest sequence the model was trained on.
         sample_tokens: most tokens to write.
         temperature: 0 takes the likeliest token each time; else tokens are drawn from softmax(logits / temperature).
         seed: of the draws, which are made on the CPU so that a device does not change them.
-
-    Raises:
-        StageError: the prompt leaves no room in the context.
     """
-    if prompt_ids is None:
-        prompt_ids = tokenizer.encode(prompt).ids
     room_tokens = min(sample_tokens, context_tokens - len(prompt_ids))
-    if room_tokens < 1:
-        raise StageError(
-            f"evaluate.prompts: {prompt[:40]!r}: {len(prompt_ids)} tokens leave no room in a context of "
-            f"{context_tokens}: shorten the prompt"
-        )
     device = next(model.parameters()).device
     generator = torch.Generator().manual_seed(seed)
     written: list[int] = []

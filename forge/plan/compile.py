@@ -56,8 +56,8 @@ BYTES_PER_TOKEN = 4.0
 WHERE = ("output_dir", "hostfile", "remote_shell")
 """Keys of a spec about where its plan is carried out, which do not change what it is."""
 
-AROUND = (*WHERE, "launch", "sweep")
-"""Keys and groups of a spec that do not change what its plan is: also which other runs there are beside it."""
+AROUND = (*WHERE, "launch", "track", "sweep")
+"""Keys and groups of a spec that do not change what its plan is: also who is told, and which other runs there are."""
 
 ENDLESS_BYTES = 2**62
 

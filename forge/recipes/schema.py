@@ -11,6 +11,7 @@ import re
 from typing import Any
 
 from forge.recipes.listing import recipe_names
+from forge.spec.defaults import OWN_GROUPS
 from forge.spec.schema import spec_schema
 from forge.spec.search_path import HARDWARE_GROUP, SearchPath
 from forge.spec.validate import NOT_GIVEN, TYPE_NAMES
@@ -63,6 +64,7 @@ def _defaults(search_path: SearchPath) -> dict[str, Any]:
             **_option(group, search_path),
         }
         for group in spec_schema().groups
+        if group not in OWN_GROUPS
     }
     return {
         "description": "First the recipes it extends, then the options it chooses.",

@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from forge.report.downsample import kept_points
+from forge.report.downsample import STRETCHES, kept_points
 from forge.report.page import text
-from forge.report.ticks import linear_ticks, log_ticks, tick_text
+from forge.report.ticks import linear_ticks, log_ticks, tick_text, time_texts
 
 STRETCHED_WIDTH = 1000
 """Of a curve before it is stretched to the width of its panel."""
@@ -25,6 +25,8 @@ MARGIN_PX = 7
 """Above the highest and below the lowest point."""
 MOST_POINTS_DRAWN = 120
 """Dots of a series; its line has all that are kept."""
+MOST_STRETCHES = 24_000
+"""Of all curves of a chart, about 1.3 MB with what the pointer reads: the more curves, the coarser each."""
 MOST_MARKS = 300
 """Of a kind; a line says how many there are."""
 STEP_TICKS, VALUE_TICKS = 7, 5
@@ -43,6 +45,7 @@ figure { margin: 1rem 0; } .panel { margin: 0 .5rem 1rem 4.2rem; }
   margin-right: .35rem; } .key.faint { opacity: .45; } .key.dots { border-top-style: dotted; border-top-width: 4px; }
 .curve { fill: none; vector-effect: non-scaling-stroke; stroke-width: 1.6px; stroke-linejoin: round; }
 .curve.faint { stroke-width: 1px; opacity: .45; }
+.curve.background { stroke: var(--quiet); stroke-width: 1px; opacity: .3; }
 .k0 { stroke: var(--s0); color: var(--s0); } .k1 { stroke: var(--s1); color: var(--s1); }
 .k2 { stroke: var(--s2); color: var(--s2); } .k3 { stroke: var(--s3); color: var(--s3); }
 .k4 { stroke: var(--s4); color: var(--s4); } .k5 { stroke: var(--s5); color: var(--s5); }
@@ -67,7 +70,8 @@ class Series:
     values: Sequence[float]
     color: int = 0
     """0 to 7."""
-    kind: Literal["line", "faint", "dots"] = "line"
+    kind: Literal["line", "faint", "dots", "background"] = "line"
+    """One in the background is grey, stands in no legend, and the pointer does not read it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +106,14 @@ class StepAxis:
     """What all panels share."""
 
     last: float
-    second: Callable[[float], str] | None = None
-    """What stands below a step's number: the time spent by then."""
+    time_s: Callable[[float], float | None] | None = None
+    """The time spent by a step, in seconds, which stands below its number; None where it is not known."""
     first: float = 0
     name: str = "step"
+    logarithmic: bool = False
+    """`first` is above 0."""
+    form: Callable[[float], str] = tick_text
+    """How a step is written beside a tick."""
 
 
 def chart(label: str, panels: Sequence[Panel], axis: StepAxis, marks: Sequence[Mark] = ()) -> str:
@@ -113,14 +121,15 @@ def chart(label: str, panels: Sequence[Panel], axis: StepAxis, marks: Sequence[M
     drawn = [panel for panel in panels if any(series.steps for series in panel.series)]
     if not drawn:
         return ""
+    stretches = min(STRETCHES, MOST_STRETCHES // sum(len(panel.series) for panel in drawn))
     parts = [_lanes(axis, marks)]
     for place, panel in enumerate(drawn):
-        parts.append(_panel(panel, axis, marks, is_last=place == len(drawn) - 1))
-    facts = json.dumps({"first": axis.first, "last": axis.last})
+        parts.append(_panel(panel, axis, marks, stretches, is_last=place == len(drawn) - 1))
+    facts = json.dumps({"first": axis.first, "last": axis.last, "log": axis.logarithmic})
     return f'<figure class="chart" aria-label="{text(label)}" data-axis="{text(facts)}">{"".join(parts)}</figure>'
 
 
-def _panel(panel: Panel, axis: StepAxis, marks: Sequence[Mark], is_last: bool) -> str:
+def _panel(panel: Panel, axis: StepAxis, marks: Sequence[Mark], stretches: int, is_last: bool) -> str:
     values = [value for series in panel.series for value in series.values]
     low, high = min(values), max(values)
     logarithmic = panel.logarithmic and low > 0
@@ -138,15 +147,15 @@ def _panel(panel: Panel, axis: StepAxis, marks: Sequence[Mark], is_last: bool) -
     )
     height = panel.height_px
     across = "".join(_across(mark, axis, height) for mark in marks if mark.goes_through)
-    curves = "".join(_curve(series, axis, scale) for series in panel.series)
+    curves = "".join(_curve(series, axis, scale, stretches) for series in panel.series)
     dots = "".join(_dots(series, axis, scale) for series in panel.series if series.kind == "dots")
     below = _steps(axis, height) if is_last else ""
-    space = 38 if is_last and axis.second else 20 if is_last else 0
+    space = 38 if is_last and axis.time_s else 20 if is_last else 0
     read = "".join(
         f'<span>{_key(series) if len(panel.series) > 1 else ""}<span class="at" '
-        f'data-points="{text(_points(series))}"></span></span>'
+        f'data-points="{text(_points(series, stretches))}"></span></span>'
         for series in panel.series
-        if series.steps
+        if series.steps and series.kind != "background"
     )
     unit = f" <span>{text(panel.unit)}</span>" if panel.unit else ""
     return (
@@ -183,6 +192,8 @@ def _key(series: Series) -> str:
 
 
 def _share(step: float, axis: StepAxis) -> float:
+    if axis.logarithmic:
+        return math.log(step / axis.first) / max(math.log(axis.last / axis.first), 1e-9)
     return (step - axis.first) / max(axis.last - axis.first, 1e-9)
 
 
@@ -190,12 +201,14 @@ def _percent(step: float, axis: StepAxis) -> str:
     return f"{100 * _share(step, axis):.2f}%"
 
 
-def _curve(series: Series, axis: StepAxis, scale: _Scale) -> str:
-    kept = kept_points(series.values)
+def _curve(series: Series, axis: StepAxis, scale: _Scale, stretches: int) -> str:
+    kept = kept_points(series.values, stretches)
     points = " ".join(
         f"{STRETCHED_WIDTH * _share(series.steps[place], axis):.1f},{scale.y(series.values[place])}"
         for place in kept
     )
+    if series.kind == "background":
+        return f'<polyline class="curve background" points="{points}"><title>{text(series.name)}</title></polyline>'
     kind = "faint" if series.kind in ("faint", "dots") else ""
     return f'<polyline class="curve k{series.color} {kind}" points="{points}"/>'
 
@@ -210,15 +223,17 @@ def _dots(series: Series, axis: StepAxis, scale: _Scale) -> str:
     )
 
 
-def _points(series: Series) -> str:
+def _points(series: Series, stretches: int) -> str:
     """Return what the pointer reads: [[steps], [values]] of the points that are drawn."""
-    kept = kept_points(series.values)
+    kept = kept_points(series.values, stretches)
     steps = [int(series.steps[place]) for place in kept]
     values = [float(f"{series.values[place]:.6g}") for place in kept]
     return json.dumps([steps, values], separators=(",", ":"))
 
 
 def _step_ticks(axis: StepAxis) -> list[float]:
+    if axis.logarithmic:
+        return log_ticks(axis.first, axis.last, STEP_TICKS)
     return [tick for tick in linear_ticks(axis.first, axis.last, STEP_TICKS) if tick == round(tick)]
 
 
@@ -231,13 +246,15 @@ def _grid(axis: StepAxis, height: int) -> str:
 
 def _steps(axis: StepAxis, height: int) -> str:
     parts = [f'<line class="axis" x1="0" x2="100%" y1="{height}" y2="{height}"/>']
-    for place, tick in enumerate(_step_ticks(axis)):
+    ticks = _step_ticks(axis)
+    times = time_texts([None if axis.time_s is None else axis.time_s(tick) for tick in ticks])
+    for place, (tick, time) in enumerate(zip(ticks, times, strict=True)):
         hidden = ' class="odd"' if place % 2 else ""
-        label = f"{axis.name} {tick_text(tick)}" if place == 0 else tick_text(tick)
+        label = f"{axis.name} {axis.form(tick)}" if place == 0 else axis.form(tick)
         where = f'x="{_percent(tick, axis)}" text-anchor="middle"{hidden}'
         parts.append(f'<text {where} y="{height + 16}">{label}</text>')
-        if axis.second is not None and (second := axis.second(tick)):
-            parts.append(f'<text {where} y="{height + 31}">{text(second)}</text>')
+        if time:
+            parts.append(f'<text {where} y="{height + 31}">{time}</text>')
     return "".join(parts)
 
 
@@ -296,7 +313,9 @@ HOVER = """
     const plot = figure.querySelector('.panel svg').getBoundingClientRect();
     const share = (event.clientX - plot.left) / plot.width;
     if (share < 0 || share > 1) { clear(figure); return; }
-    const axis = JSON.parse(figure.dataset.axis), step = axis.first + share * (axis.last - axis.first);
+    const axis = JSON.parse(figure.dataset.axis);
+    const step = axis.log ? axis.first * (axis.last / axis.first) ** share
+      : axis.first + share * (axis.last - axis.first);
     figure.querySelectorAll('.cursor').forEach((cursor) => {
       cursor.style.display = 'block'; cursor.style.left = 100 * share + '%';
     });
@@ -308,7 +327,8 @@ HOVER = """
         if (steps[middle] <= step) low = middle; else high = middle;
       }
       const place = Math.abs(steps[low] - step) <= Math.abs(steps[high] - step) ? low : high;
-      at.textContent = say(values[place]) + ' at ' + steps[place].toLocaleString('en');
+      at.textContent = say(values[place]) + ' at ' +
+        (steps[place] < 1e12 ? steps[place].toLocaleString('en') : steps[place].toExponential(2));
     });
   });
 })();

@@ -1,12 +1,13 @@
 """Several runs as one HTML file: what was set otherwise, what came of it, and their curves above each other.
 
-`forge compare` shows two or more; a sweep shows its points, with a table of its own above.
+`forge compare` shows two or more; a sweep and a ladder have the same parts below their own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from forge.report.chart import HOVER, Panel, Series, StepAxis, chart
 from forge.report.evaluation_part import regression_part
@@ -22,12 +23,12 @@ from forge.run.quantities import count
 COLORS = 8
 MOST_KEYS = 80
 
+Named = tuple[str, RunRecord]
+"""A run, and what it is called beside others."""
+
 
 def compare_page(
-    title: str,
-    records: Sequence[RunRecord],
-    comparisons: Sequence[Mapping[str, Any] | None],
-    table_above: str = "",
+    title: str, records: Sequence[RunRecord], comparisons: Sequence[Mapping[str, Any] | None]
 ) -> str:
     """Return the page of some runs, the first of which the others are held against.
 
@@ -36,23 +37,36 @@ def compare_page(
         records: of the runs, two or more.
         comparisons: of each run but the first, what `compare_runs` found of the first and it; None where one of the
             two is not evaluated.
-        table_above: HTML shown first: a sweep's own table of its points.
     """
-    names = [record.folder.name for record in records]
-    others = [
-        f"<h3>{text(name)}</h3>{regression_part(found, names[0])}"
-        for name, found in zip(names[1:], comparisons, strict=True)
-        if found is not None
-    ]
-    sections = [
-        Section("points", "Points", table_above),
-        Section("differs", "What was set otherwise", _differences(records)),
-        Section("figures", "What came of it", _figures(records)),
-        Section("training", "Training", _curves(records)),
-        Section("evaluation", "Evaluation", "".join(others)),
-        Section("measured", "Predicted beside measured", _measured(records)),
-    ]
+    sections = beside_sections([(record.folder.name, record) for record in records], comparisons)
     return page(title, GENERATOR, _head(title, records, comparisons), sections, style=STYLE, script=HOVER)
+
+
+def beside_sections(
+    runs: Sequence[Named],
+    comparisons: Sequence[Mapping[str, Any] | None],
+    background: Sequence[Named] = (),
+) -> list[Section]:
+    """Return what shows some runs beside each other.
+
+    Args:
+        runs: one or more.
+        comparisons: as for `compare_page`.
+        background: runs of which only the curves of loss are drawn, in grey.
+    """
+    (first, _), *others = runs
+    evaluations = "".join(
+        f"<h3>{text(name)}</h3>{regression_part(found, first)}"
+        for (name, _), found in zip(others, comparisons, strict=True)
+        if found is not None
+    )
+    return [
+        Section("differs", "What was set otherwise", _differences(runs) if others else ""),
+        Section("figures", "What came of it", _figures(runs)),
+        Section("training", "Training", _curves(runs, background)),
+        Section("evaluation", "Evaluation", evaluations),
+        Section("measured", "Predicted beside measured", _measured(runs)),
+    ]
 
 
 def _head(title: str, records: Sequence[RunRecord], comparisons: Sequence[Mapping[str, Any] | None]) -> str:
@@ -65,13 +79,13 @@ def _head(title: str, records: Sequence[RunRecord], comparisons: Sequence[Mappin
     return f"<h1>{text(title)}</h1>{shown}"
 
 
-def _differences(records: Sequence[RunRecord]) -> str:
+def _differences(runs: Sequence[Named]) -> str:
     """Return every key of the specs, and every source's content, that is not the same in all runs."""
     sides = [
         dict(leaves(record.plan.spec))
         | {f"content of {source.path}": source.sha256[:12] for source in record.plan.sources}
         | {"forge": record.plan.forge_version}
-        for record in records
+        for _, record in runs
     ]
     keys = [key for key in dict.fromkeys(key for side in sides for key in side) if not _same(sides, key)]
     rows = [
@@ -81,21 +95,25 @@ def _differences(records: Sequence[RunRecord]) -> str:
         return "<p>Nothing: the plans were compiled from the same values, data and code.</p>"
     rest = len(keys) - len(rows)
     more = f'<p class="quiet small">and {rest:,} more: forge plan --diff has all</p>' if rest else ""
-    return table(("", *(record.folder.name for record in records)), rows) + more
+    return table(("", *_names(runs)), rows) + more
+
+
+def _names(runs: Sequence[Named]) -> list[str]:
+    return [name for name, _ in runs]
 
 
 def _same(sides: Sequence[Mapping[str, Any]], key: str) -> bool:
     return all(key in side and side[key] == sides[0].get(key) for side in sides)
 
 
-def _figures(records: Sequence[RunRecord]) -> str:
+def _figures(runs: Sequence[Named]) -> str:
     rows: dict[str, list[str]] = {}
-    for place, record in enumerate(records):
+    for place, (_, record) in enumerate(runs):
         for name, value in _figures_of(record).items():
-            rows.setdefault(name, [""] * len(records))[place] = value
-    numbers = set(range(1, len(records) + 1))
-    head = ("", *(record.folder.name for record in records))
-    return table(head, [(name, *values) for name, values in rows.items()], numbers=numbers)
+            rows.setdefault(name, [""] * len(runs))[place] = value
+    numbers = set(range(1, len(runs) + 1))
+    shown = table(("", *_names(runs)), [(name, *values) for name, values in rows.items()], numbers=numbers)
+    return f'<div class="beside">{shown}</div>'
 
 
 def _figures_of(record: RunRecord) -> dict[str, str]:
@@ -123,68 +141,80 @@ def _figures_of(record: RunRecord) -> dict[str, str]:
     return found
 
 
-def _measured(records: Sequence[RunRecord]) -> str:
+def _measured(runs: Sequence[Named]) -> str:
     rows = []
     for key, (name, form) in QUANTITIES.items():
         cells = []
-        for record in records:
+        for _, record in runs:
             pair = record.measured().get(key)
             cells.append("" if pair is None else f"{form(pair[0])} / {form(pair[1])} ({error_text(pair)})")
         if any(cells):
             rows.append((name, *cells))
-    return table(
-        ("predicted / measured (error)", *(record.folder.name for record in records)),
-        rows,
-        numbers=set(range(1, len(records) + 1)),
-    )
+    numbers = set(range(1, len(runs) + 1))
+    shown = table(("predicted / measured (error)", *_names(runs)), rows, numbers=numbers)
+    return f'<div class="beside">{shown}</div>' if shown else ""
 
 
-def _curves(records: Sequence[RunRecord]) -> str:
+def _curves(runs: Sequence[Named], background: Sequence[Named]) -> str:
     """Return the runs' curves in common panels, over tokens where their batches differ, else over steps."""
-    batches = {record.plan.schedule.global_batch_tokens for record in records}
-    by_tokens = len(batches) > 1
+    everyone = [record for _, record in (*runs, *background)]
+    by_tokens = len({record.plan.schedule.global_batch_tokens for record in everyone}) > 1
+    own = _Curves(runs, by_tokens)
+    grey = _Curves(background, by_tokens, is_background=True)
     panels = [
-        _panel(records, by_tokens, "loss", "smoothed, nats a token", "smoothed_loss", height_px=240),
-        _held_out(records, by_tokens),
-        _panel(records, by_tokens, "learning rate", "", "learning_rate", from_zero=True),
-        _panel(records, by_tokens, "gradient norm", "before clipping", "gradient_norm"),
-        _panel(records, by_tokens, "tokens a second", "", "tokens_per_second", from_zero=True),
-        _panel(
-            records, by_tokens, "MFU", "of the datasheet's peak", "model_flops_utilization", from_zero=True
+        Panel(
+            "loss",
+            "smoothed, nats a token",
+            (*grey.of("smoothed_loss"), *own.of("smoothed_loss")),
+            height_px=240,
+        ),
+        Panel("held-out loss", "nats a token", (*grey.held_out(), *own.held_out()), height_px=160),
+        Panel("learning rate", "", own.of("learning_rate"), from_zero=True, height_px=100),
+        Panel("gradient norm", "before clipping", own.of("gradient_norm"), height_px=100),
+        Panel("tokens a second", "", own.of("tokens_per_second"), from_zero=True, height_px=100),
+        Panel(
+            "MFU",
+            "of the datasheet's peak",
+            own.of("model_flops_utilization"),
+            from_zero=True,
+            height_px=100,
         ),
     ]
-    last = max(record.plan.schedule.steps * _scale(record, by_tokens) for record in records)
-    axis = StepAxis(last=last, name="tokens" if by_tokens else "step")
-    return chart("training of the runs", panels, axis)
+    last = max(record.plan.schedule.steps * _scale(record, by_tokens) for record in everyone)
+    return chart("training of the runs", panels, StepAxis(last=last, name="tokens" if by_tokens else "step"))
 
 
 def _scale(record: RunRecord, by_tokens: bool) -> int:
     return record.plan.schedule.global_batch_tokens if by_tokens else 1
 
 
-def _panel(
-    records: Sequence[RunRecord],
-    by_tokens: bool,
-    title: str,
-    unit: str,
-    measure: str,
-    height_px: int = 100,
-    from_zero: bool = False,
-) -> Panel:
-    series = []
-    for place, record in enumerate(records):
-        steps, values = record.history.series(measure)
-        scale = _scale(record, by_tokens)
-        series.append(Series(record.folder.name, [step * scale for step in steps], values, place % COLORS))
-    return Panel(title, unit, tuple(series), height_px=height_px, from_zero=from_zero)
+@dataclass(frozen=True, slots=True)
+class _Curves:
+    """The curves of some runs, each in the color of its place."""
 
+    runs: Sequence[Named]
+    by_tokens: bool
+    is_background: bool = False
 
-def _held_out(records: Sequence[RunRecord], by_tokens: bool) -> Panel:
-    series = []
-    for place, record in enumerate(records):
-        steps, values = record.history.evaluated("held_out_loss")
-        scale = _scale(record, by_tokens)
-        series.append(
-            Series(record.folder.name, [step * scale for step in steps], values, place % COLORS, "dots")
-        )
-    return Panel("held-out loss", "nats a token", tuple(series), height_px=160)
+    def of(self, measure: str) -> tuple[Series, ...]:
+        """Return one of the measures of `forge.run.history` of all runs."""
+        points = [record.history.series(measure) for _, record in self.runs]
+        return self._series(points, "line")
+
+    def held_out(self) -> tuple[Series, ...]:
+        """Return the held-out losses of all runs."""
+        points = [record.history.evaluated("held_out_loss") for _, record in self.runs]
+        return self._series(points, "dots")
+
+    def _series(
+        self, points: Sequence[tuple[list[float], list[float]]], kind: Literal["line", "dots"]
+    ) -> tuple[Series, ...]:
+        series = []
+        for place, (name, record) in enumerate(self.runs):
+            steps, values = points[place]
+            scale = _scale(record, self.by_tokens)
+            at = [step * scale for step in steps]
+            series.append(
+                Series(name, at, values, place % COLORS, "background" if self.is_background else kind)
+            )
+        return tuple(series)

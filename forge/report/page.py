@@ -35,7 +35,8 @@ th, td { text-align: left; padding: .25rem .9rem .25rem 0; vertical-align: top; 
 td a, code, .code { overflow-wrap: anywhere; }
 th:last-child, td:last-child { padding-right: 0; }
 th { font-weight: 600; color: var(--quiet); vertical-align: bottom; }
-td.n, th.n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
+td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; } td.n { white-space: nowrap; }
+.beside td.n { white-space: normal; }
 tr + tr td { border-top: 1px solid var(--line); }
 .scroll { overflow-x: auto; }
 a { color: var(--bar); } .quiet { color: var(--quiet); } mark { background: var(--mark); color: inherit; }

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Sequence
+
+from forge.run.quantities import duration
 
 NICE = (1, 2, 2.5, 5, 10)
 
@@ -45,3 +49,16 @@ def tick_text(value: float) -> str:
     if size and size < 0.001:
         return f"{value:.3g}"
     return f"{round(value, 10):,g}" if size < 1_000 else f"{value:,.0f}"
+
+
+def time_texts(times_s: Sequence[float | None]) -> list[str]:
+    """Return times in seconds as they stand at ticks, to the digit that tells neighbours apart; '' for None."""
+    for decimals in (None, 1, 2, 3):
+        texts = [
+            "" if one is None else duration(one) if decimals is None else f"{one:,.{decimals}f} s"
+            for one in times_s
+        ]
+        shown = list(filter(None, texts))
+        if all(one != other for one, other in itertools.pairwise(shown)):
+            return texts
+    return texts

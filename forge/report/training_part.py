@@ -34,7 +34,7 @@ def training_part(record: RunRecord) -> str:
     curves = curves_of(history, plan)
     if not curves:
         return ""
-    axis = StepAxis(last=plan.schedule.steps, second=_time_at(history))
+    axis = StepAxis(last=plan.schedule.steps, time_s=_time_at(history))
     drawn = chart(f"training of {plan.name}", curves, axis, marks_of(history))
     return f"{_said(record)}{drawn}{_without(plan, history)}{_happenings(history)}{_phases(record)}"
 
@@ -110,15 +110,21 @@ def _norm(history: History) -> Panel:
     )
 
 
-def _time_at(history: History) -> Callable[[float], str]:
+def _time_at(history: History) -> Callable[[float], float | None]:
+    """Return what says the seconds of training spent by a step, between logged ones by proportion."""
     steps = list(history.steps)
     times_s = [history.steps[step]["training_s"] or 0.0 for step in steps]
 
-    def say(step: float) -> str:
+    def time_s(step: float) -> float | None:
         place = bisect_right(steps, step) - 1
-        return "" if place < 0 or step > steps[-1] else duration(times_s[place])
+        if place < 0 or step > steps[-1]:
+            return None
+        if steps[place] == step:
+            return times_s[place]
+        share = (step - steps[place]) / (steps[place + 1] - steps[place])
+        return times_s[place] + share * (times_s[place + 1] - times_s[place])
 
-    return say
+    return time_s
 
 
 def _said(record: RunRecord) -> str:

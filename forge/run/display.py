@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, TextIO
 
@@ -30,15 +30,18 @@ class Display(Protocol):
     def line(self, text: str) -> None:
         """Say one line."""
 
+    def detail(self, text: str) -> None:
+        """Say one line to a user who asked for more."""
+
     def stage(self, name: str) -> StageDisplay:
         """Begin to show a stage."""
 
 
-def make_display(stream: TextIO, quiet: bool) -> Display:
-    """Return the display that suits `stream`; a quiet one shows no progress, only what is said in lines."""
+def make_display(stream: TextIO, quiet: bool, verbose: bool = False) -> Display:
+    """Return the display that suits `stream`: a quiet one says nothing, a verbose one details as well."""
     if quiet or not stream.isatty():
-        return LineDisplay(stream, quiet)
-    return BarDisplay(stream)
+        return LineDisplay(stream, quiet, verbose)
+    return BarDisplay(stream, verbose)
 
 
 @contextmanager
@@ -54,24 +57,30 @@ def shown_alone(name: str) -> Iterator[StageDisplay]:
 class LineDisplay:
     """Plain lines, for logs and pipes."""
 
-    def __init__(self, stream: TextIO, quiet: bool) -> None:
+    def __init__(self, stream: TextIO, quiet: bool, verbose: bool = False) -> None:
         self._stream = stream
         self._quiet = quiet
+        self._verbose = verbose
 
     def line(self, text: str) -> None:
         """Say one line."""
         if not self._quiet:
             print(text, file=self._stream, flush=True)
 
+    def detail(self, text: str) -> None:
+        """Say one line where more was asked for."""
+        if self._verbose:
+            self.line(text)
+
     def stage(self, name: str) -> StageDisplay:
         """Begin to show a stage."""
-        return _LineStage(name, self.line)
+        return _LineStage(name, self)
 
 
 class _LineStage:
-    def __init__(self, name: str, say: Callable[[str], None]) -> None:
+    def __init__(self, name: str, display: LineDisplay) -> None:
         self._name = name
-        self._say = say
+        self._display = display
         self._said_s = time.monotonic()
         self._status = ""
         self.start(0.0, "")
@@ -85,7 +94,7 @@ class _LineStage:
         now_s = time.monotonic()
         if now_s - self._said_s >= LINE_EVERY_S and self._total:
             self._said_s = now_s
-            self._say(f"{self._name}: {', '.join(self._state(now_s))}")
+            self._display.line(f"{self._name}: {', '.join(self._state(now_s))}")
 
     def resume(self, amount: float) -> None:
         self._done += amount
@@ -95,7 +104,10 @@ class _LineStage:
         self._status = text
 
     def note(self, line: str) -> None:
-        self._say(line if line.startswith(f"{self._name}: ") else f"{self._name}: {line}")
+        self._display.line(_of_stage(self._name, line))
+
+    def detail(self, line: str) -> None:
+        self._display.detail(_of_stage(self._name, line))
 
     def close(self) -> None:
         pass
@@ -107,14 +119,20 @@ class _LineStage:
 class BarDisplay:
     """One bar a stage, on a terminal."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, verbose: bool = False) -> None:
         from rich.console import Console
 
         self._console = Console(file=stream, highlight=False)
+        self._verbose = verbose
 
     def line(self, text: str) -> None:
         """Say one line."""
         self._console.print(text, markup=False, soft_wrap=True)
+
+    def detail(self, text: str) -> None:
+        """Say one line where more was asked for."""
+        if self._verbose:
+            self._console.print(text, markup=False, style="dim", soft_wrap=True)
 
     def stage(self, name: str) -> StageDisplay:
         """Begin to show a stage."""
@@ -129,12 +147,13 @@ class BarDisplay:
             transient=True,
             refresh_per_second=5,
         )
-        return _BarStage(name, bars)
+        return _BarStage(name, bars, self)
 
 
 class _BarStage:
-    def __init__(self, name: str, bars: Bars) -> None:
+    def __init__(self, name: str, bars: Bars, display: BarDisplay) -> None:
         self._name = name
+        self._display = display
         self._bars = bars
         self._task = bars.add_task(name, total=None, state="")
         self._unit = self._status = ""
@@ -160,8 +179,10 @@ class _BarStage:
         self._bars.update(self._task, state=self._state())
 
     def note(self, line: str) -> None:
-        shown = line if line.startswith(f"{self._name}: ") else f"{self._name}: {line}"
-        self._bars.console.print(shown, markup=False, style="dim", soft_wrap=True)
+        self._bars.console.print(_of_stage(self._name, line), markup=False, style="dim", soft_wrap=True)
+
+    def detail(self, line: str) -> None:
+        self._display.detail(_of_stage(self._name, line))
 
     def close(self) -> None:
         self._bars.stop()
@@ -169,6 +190,10 @@ class _BarStage:
     def _state(self) -> str:
         elapsed_s = time.monotonic() - self._began_s
         return "  ".join(state(self._done, self._before, self._total, self._unit, elapsed_s, self._status))
+
+
+def _of_stage(name: str, line: str) -> str:
+    return line if line.startswith(f"{name}: ") else f"{name}: {line}"
 
 
 def state(done: float, before: float, total: float, unit: str, elapsed_s: float, status: str) -> list[str]:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import NamedTuple
 
+from forge.files import replace_text
 from forge.plan.ladder import RATE_FACTORS, Changes, Ladder, Rung
-from forge.run.scaling_law import Prediction, predict_loss
+from forge.plan.types import Plan
+from forge.run.scaling_law import INTERVAL, Prediction, predict_loss
+
+LADDER_RECORD = "ladder.json"
+"""In ladders/<name>-<plan id>/ of the run that a ladder is for: its rungs, what its runs lost, and what that says."""
 
 
 class Point(NamedTuple):
@@ -91,6 +98,46 @@ def conclude(ladder: Ladder, losses: Losses, seed: int) -> Outcome:
     )
     flops = [rung.compute_flops for rung in ladder.rungs]
     return Outcome(factor, at_edge, best, predict_loss(flops, best, ladder.run_compute_flops, seed))
+
+
+def write_ladder(
+    output_dir: Path,
+    run: Plan,
+    ladder: Ladder,
+    losses: Losses,
+    folders: Mapping[Point, str],
+    outcome: Outcome,
+) -> Path:
+    """Write what a ladder came to, and return the file.
+
+    Args:
+        output_dir: where ladders/ and runs/ are.
+        run: what the ladder is for.
+        ladder: as planned.
+        losses: of all its points.
+        folders: of their runs, below runs/.
+        outcome: as `conclude` returned it.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    file = output_dir / "ladders" / f"{run.name}-{run.id}" / LADDER_RECORD
+    file.parent.mkdir(parents=True, exist_ok=True)
+    runs = [
+        {**point._asdict(), "held_out_loss_nats": loss, "run": folders[point]}
+        for point, loss in losses.items()
+    ]
+    content = {
+        "name": run.name,
+        "plan_id": run.id,
+        "learning_rate": run.schedule.learning_rate,
+        "ladder": asdict(ladder),
+        "runs": runs,
+        "outcome": asdict(outcome),
+        "interval": INTERVAL,
+    }
+    replace_text(file, json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+    return file
 
 
 def _lowest(tried: Sequence[tuple[float, float]]) -> float:

@@ -38,6 +38,12 @@ def count(value: float) -> str:
     return figure(value)
 
 
+def scientific(value: float, decimals: int) -> str:
+    """Return a number by its power of ten: '1.2e18', '3.00e-4'."""
+    mantissa, _, exponent = f"{value:.{decimals}e}".partition("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
 def counted(number: float, noun: str) -> str:
     """Return a number of things: '1 document', '1,263 documents'."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

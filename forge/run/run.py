@@ -18,7 +18,14 @@ from forge.files import replace_text
 from forge.locks import Busy, take_lock
 from forge.plan.types import Plan, StagePlan, plan_to_json
 from forge.progress import Progress
-from forge.run.artifacts import Artifact, find_artifact, link_artifact, make_artifact, remove_dead
+from forge.run.artifacts import (
+    Artifact,
+    artifact_folder,
+    find_artifact,
+    link_artifact,
+    make_artifact,
+    remove_dead,
+)
 from forge.run.display import Display, StageDisplay
 from forge.run.gates import lines_of_gates
 from forge.run.headlines import headline
@@ -26,6 +33,7 @@ from forge.run.interrupts import interrupting_signal
 from forge.run.quantities import duration
 from forge.run.stages import WORK, Workplace
 from forge.run.summary import summarize_run, write_summary
+from forge.run.tracking.beside import Beside
 
 PROGRESS_EVENT_EVERY_S = 10.0
 RUN_LOCK = "run.lock"
@@ -85,20 +93,26 @@ def run_plan(
         raise RunBusy(f"{run_dir}: is being carried out by another forge-run: wait for it") from None
     except OSError as error:
         raise StageError(disk_line("run", error, output_dir)) from None
-    with lock:
-        place = Workplace(plan, run_dir, source_hashes, cluster)
-        try:
-            if not place.plan_path.is_file():
-                replace_text(place.plan_path, plan_to_json(plan))
-            if accepted_drift:
-                append_event(run_dir / "events.jsonl", "drift_accepted", lines=list(accepted_drift))
-            for folder in remove_dead(output_dir / "artifacts", plan.stages):
-                append_event(run_dir / "events.jsonl", "leftover_removed", folder=folder.name)
-            artifacts, made = _stages(place, output_dir / "artifacts", display)
-            summary = summarize_run(plan, artifacts)
-            write_summary(run_dir, summary)
-        except OSError as error:
-            raise StageError(disk_line("run", error, output_dir)) from None
+    beside = Beside(run_dir, display.line)
+    try:
+        with lock:
+            place = Workplace(plan, run_dir, source_hashes, cluster)
+            try:
+                if not place.plan_path.is_file():
+                    replace_text(place.plan_path, plan_to_json(plan))
+                if accepted_drift:
+                    append_event(run_dir / "events.jsonl", "drift_accepted", lines=list(accepted_drift))
+                for folder in remove_dead(output_dir / "artifacts", plan.stages):
+                    append_event(run_dir / "events.jsonl", "leftover_removed", folder=folder.name)
+                display.detail(f"run folder {run_dir}: plan.json, events.jsonl, logs/")
+                beside.start()
+                artifacts, made = _stages(place, output_dir / "artifacts", display)
+                summary = summarize_run(plan, artifacts)
+                write_summary(run_dir, summary)
+            except OSError as error:
+                raise StageError(disk_line("run", error, output_dir)) from None
+    finally:
+        beside.end()
     return FinishedRun(run_dir, artifacts, made, time.monotonic() - began_s, summary)
 
 
@@ -121,6 +135,8 @@ def _stages(place: Workplace, root: Path, display: Display) -> tuple[dict[str, A
         if artifact is None:
             artifact = _carry_out(place, stage, root, display)
             made.append(stage.name)
+        else:
+            display.detail(f"{stage.name}: done before, {artifact.folder}: key {stage.key}")
         artifacts[stage.name] = artifact
         place.artifacts[stage.name] = artifact.folder
         link_artifact(artifact, place.run_dir)
@@ -141,6 +157,8 @@ def _carry_out(place: Workplace, stage: StagePlan, root: Path, display: Display)
     append_event(events, "stage_start", stage=stage.name, key=stage.key)
     shown = display.stage(stage.name)
     progress = _Recorder(shown, stage.name, events)
+    made_of = ", ".join(place.artifacts[name].name for name in stage.inputs) or "the user's files"
+    progress.detail(f"makes {artifact_folder(root, stage)} of {made_of}: key {stage.key}")
     work = WORK[stage.name]
     try:
         artifact = make_artifact(
@@ -247,3 +265,6 @@ class _Recorder:
     def note(self, line: str) -> None:
         append_event(self._events, "stage_note", stage=self._stage, line=line)
         self._shown.note(line)
+
+    def detail(self, line: str) -> None:
+        self._shown.detail(line)

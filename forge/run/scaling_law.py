@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,9 @@ much as two residuals. Ladders that others published lie so far from theirs, and
 are inside the interval: benchmarks/ladder.md."""
 
 SAMPLES = 1000
+
+BAND_POINTS = 24
+"""Of the curve that is kept with its interval, from the smallest run to the one that is predicted."""
 
 _EXPONENTS = np.geomspace(0.02, 1.0, 160)
 _STEP = float(_EXPONENTS[1] / _EXPONENTS[0])
@@ -58,6 +62,15 @@ class ScalingLaw:
         )
 
 
+class BandPoint(NamedTuple):
+    """The curve at some compute, and its interval there."""
+
+    compute_flops: float
+    loss_nats: float
+    low_nats: float
+    high_nats: float
+
+
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """The loss of a run that was not carried out."""
@@ -69,6 +82,8 @@ class Prediction:
     """Between these it lies with a probability of INTERVAL, where the curve holds that far."""
     noise_fraction: float
     """How far the small runs lie from the curve, of their loss."""
+    band: tuple[BandPoint, ...]
+    """The last is the run that is predicted."""
 
 
 def fit_law(compute_flops: Sequence[float], losses_nats: Sequence[float]) -> ScalingLaw:
@@ -117,11 +132,15 @@ def predict_loss(
     drawn = expected * np.exp(noises[:, None] * random.standard_normal((SAMPLES, len(flops))))
     # Normal noise has no outliers for Huber's loss to make light of.
     curves = _curves(flops, drawn, drawn**-2.0, _EXPONENTS, None)
-    predicted = curves.losses(np.array([run_flops]))[:, 0] * np.exp(noises * random.standard_normal(SAMPLES))
-    low, high = np.quantile(predicted, [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2])
-    return Prediction(
-        law, float(law.loss_nats(run_flops)), float(low), float(high), float(np.sqrt(squares / freedom))
+    at = np.geomspace(flops.min(), run_flops, BAND_POINTS)
+    predicted = curves.losses(at) * np.exp(noises * random.standard_normal(SAMPLES))[:, None]
+    ends = np.quantile(predicted, [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2], axis=0)
+    band = tuple(
+        BandPoint(*map(float, point)) for point in zip(at, np.asarray(law.loss_nats(at)), *ends, strict=True)
     )
+    last = band[-1]
+    noise = float(np.sqrt(squares / freedom))
+    return Prediction(law, last.loss_nats, last.low_nats, last.high_nats, noise, band)
 
 
 def _fit(flops: Floats, losses: Floats) -> ScalingLaw:

@@ -144,9 +144,12 @@ def _engine(
             raise StageError(
                 f"{stage}: {source.path}: is not what it was when the plan was compiled: give the same command again"
             )
+    # What would be refused after a long training is refused before it.
+    from forge.evaluate.prompts import prompt_ids
+
+    prompt_ids(place.plan, place.artifacts["tokenizer"])
     evaluation = place.plan.stage("evaluate").parameters
     if evaluation["contamination"] == "refuse":
-        # What would be refused after a long training is refused before it.
         from forge.evaluate.examined import examine
 
         artifacts = place.artifacts

@@ -24,6 +24,9 @@ from forge.spec.text import printable, shortened, shown
 
 PRIMARY = "config"
 
+OWN_GROUPS = ("launch", "track")
+"""That only the user chooses an option of."""
+
 _CHOICE = re.compile(r"(?P<override>override )?(?P<slash>/)?(?P<group>[A-Za-z0-9_-]+)\Z")
 
 
@@ -90,8 +93,8 @@ def _unknown(file: SpecFile, entry: Entry, search_path: SearchPath) -> Problem |
     if entry.target not in groups:
         hint = did_you_mean(entry.target, groups) or f" there are: {', '.join(groups)}"
         return Problem(file.shown, entry.line, f"there is no group '{entry.target}'.{hint}")
-    if entry.target == "launch" and is_recipe(file):
-        what = "launch: is chosen on the command line or in one's own conf, not in a recipe: drop the line"
+    if entry.target in OWN_GROUPS and is_recipe(file):
+        what = f"{entry.target}: is chosen on the command line or in one's own conf, not in a recipe: drop the line"
         return Problem(file.shown, entry.line, what)
     found = search_path.find(f"{entry.target}/{entry.option}")
     if found is None or not _may_choose(file, entry.option, found):

@@ -37,7 +37,14 @@ def test_smaller_rungs_come_first_and_the_larger_are_trained_at_the_rate_they_fi
 
     def run_points(name: str, points: Sequence[list[str]]) -> list[dict[str, Any]]:
         asked.append([" ".join(point) for point in points])
-        return [{"evaluation": {"held_out_loss_nats_per_token": loss(point)}} for point in points]
+        return [
+            {
+                "name": "rung",
+                "plan_id": f"{len(asked)}-{number}",
+                "evaluation": {"held_out_loss_nats_per_token": loss(point)},
+            }
+            for number, point in enumerate(points)
+        ]
 
     outcome, file = climb(BIG, run, ladder, run_points, tmp_path)
     assert [len(lines) for lines in asked] == [6, 3]
@@ -46,9 +53,9 @@ def test_smaller_rungs_come_first_and_the_larger_are_trained_at_the_rate_they_fi
     expected = 1.7 + 2.0 * (ladder.run_compute_flops / 1e18) ** -0.15
     assert outcome.prediction.low_nats < expected < outcome.prediction.high_nats
     assert outcome.prediction.loss_nats == pytest.approx(expected, rel=0.02)
-    assert file == tmp_path / "ladders" / f"legal_7b-{run.plan.id}.json"
+    assert file == tmp_path / "ladders" / f"legal_7b-{run.plan.id}" / "ladder.json"
     kept = json.loads(file.read_text())
-    assert len(kept["runs"]) == 9
+    assert len({point["run"] for point in kept["runs"]}) == 9
     assert kept["outcome"]["prediction"]["loss_nats"] == outcome.prediction.loss_nats
 
 

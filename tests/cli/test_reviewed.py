@@ -86,12 +86,16 @@ def test_a_plan_that_was_edited_is_refused(planned: Path) -> None:
 
 def test_nothing_else_is_said_beside_a_plan() -> None:
     assert reviewed_plan(["train.steps=1"]) is None
-    here = compose_spec([]).values["launch"]
+    usual = compose_spec([]).values
+    here = usual["launch"]
     assert reviewed_plan(["plan=p.json", "output_dir=/x"]) == Reviewed(
-        Path("p.json"), Path("/x"), None, "ssh", here
+        Path("p.json"), Path("/x"), None, "ssh", here, None
     )
     elsewhere = reviewed_plan(["plan=p.json", "launch=slurm", "launch.partition=gpu"])
     assert elsewhere is not None
+    told = reviewed_plan(["plan=p.json", "track=mlflow"])
+    assert told is not None
+    assert told.track == usual["track"] | {"to": ["mlflow"]}
     assert elsewhere.launch == here | {"target": "slurm", "partition": "gpu"}
     with pytest.raises(SpecError, match=r"train.steps=1: a plan is carried out as it is"):
         reviewed_plan(["plan=p.json", "train.steps=1"])

@@ -71,6 +71,8 @@ def test_runs_are_ranked_and_the_same_command_starts_none(
         ["1", "2", "0.001", "1.1000"],
         ["2", "1", "0.003", "1.3000"],
     ]
+    page = (tmp_path / "sweeps" / name / "report.html").read_text()
+    assert "The best is run 2, train.learning_rate=0.001: 1.1000." in page
     first = record(tmp_path)
     assert first["keys"] == ["train.learning_rate"]
     assert [row["differs"] for row in first["runs"]] == [
@@ -277,8 +279,9 @@ def test_a_ladder_is_climbed_and_the_same_command_trains_none_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = forge_run_m(tmp_path, *LADDER)
-    (file,) = (tmp_path / "ladders").iterdir()
-    assert said[-1] == f"written to {file}"
+    (file,) = (tmp_path / "ladders").glob("*/ladder.json")
+    assert said[-1] == f"written to {file}; report: {file.parent / 'report.html'}"
+    assert "Loss over compute" in (file.parent / "report.html").read_text()
     assert [line.partition(": ")[2].partition(";")[0] for line in said if line.startswith("sweep ")] == [
         "6 runs",
         "1 run",

@@ -180,4 +180,7 @@ def test_a_run_without_a_ladder_says_why(overrides: tuple[str, ...], says: str) 
 
 
 def test_nothing_about_a_sweep_is_in_the_plan() -> None:
-    assert compiled(*BIG).id == compiled(*BIG, "sweep=ladder", "sweep.share=0.1", "launch=slurm").id
+    assert (
+        compiled(*BIG).id
+        == compiled(*BIG, "sweep=ladder", "sweep.share=0.1", "launch=slurm", "track=mlflow").id
+    )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -8,12 +9,15 @@ import pytest
 
 from forge.report.chart import CHART_STYLE, HOVER, Panel, Series, StepAxis, chart
 from forge.report.compare_page import compare_page
+from forge.report.ladder_page import write_ladder_report
 from forge.report.page import Section, page
 from forge.report.record import read_record
 from forge.report.run_page import run_page
+from forge.report.sweep_page import write_sweep_report
 from forge.run.evaluations import compare_runs
 from tests.report.browser import browse, first_pixel, needs_browser
 from tests.report.runs import finished_run
+from tests.report.sweeps import a_ladder, a_sweep
 
 pytestmark = needs_browser
 
@@ -100,3 +104,21 @@ def test_runs_beside_each_other_are_shown(tmp_path: Path) -> None:
     shown, console = browse(path, "--dump-dom")
     assert console == []
     assert shown.count("<polyline") == 2 * 6
+
+
+@pytest.mark.parametrize("method", ["grid", "optuna"])
+def test_a_sweep_is_shown_and_its_table_is_that_of_its_record(tmp_path: Path, method: str) -> None:
+    folder = a_sweep(tmp_path, [1.75, 1.5], method, pruned=1)
+    shown, console = browse(write_sweep_report(folder), "--dump-dom")
+    assert console == []
+    rows = json.loads((folder / "sweep.json").read_text())["runs"]
+    values = [f"{row['value']:.4f}" for row in rows if row["value"] is not None]
+    assert re.findall(r'<td class="n">(\d\.\d{4})</td>', shown.partition('id="training"')[0])[:2] == values
+    # loss of three runs, held out of three, four curves of the two that are done; and of a search its trials
+    assert shown.count("<polyline") == 3 + 3 + 3 * 4 + (2 if method == "optuna" else 0)
+
+
+def test_a_ladder_is_shown(tmp_path: Path) -> None:
+    shown, console = browse(write_ladder_report(a_ladder(tmp_path)), "--dump-dom")
+    assert console == []
+    assert shown.count("<polyline") == 5 + 8 * 6

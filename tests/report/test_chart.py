@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 from forge.report.chart import Mark, Panel, Series, StepAxis, chart
 
-AXIS = StepAxis(last=100, second=lambda step: f"{step:.0f} s")
+AXIS = StepAxis(last=100, time_s=lambda step: step / 2)
 
 
 def panel(*series: Series, logarithmic: bool = False, from_zero: bool = False) -> Panel:
@@ -66,12 +66,40 @@ def test_the_axis_has_steps_and_below_them_the_time() -> None:
     labels = re.findall(
         r"<text[^>]*>([^<]*)</text>", chart("c", [panel(Series("loss", [0, 100], [1, 2]))], AXIS)
     )
-    assert labels[-4:] == ["80", "80 s", "100", "100 s"]
+    assert labels[-4:] == ["80", "40 s", "100", "50 s"]
     assert "step 0" in labels
 
 
 def test_without_anything_measured_there_is_no_chart() -> None:
     assert chart("c", [panel(Series("loss", [], []))], AXIS) == ""
+
+
+def test_a_run_in_the_background_is_grey_and_neither_named_nor_read() -> None:
+    html = chart(
+        "c", [panel(Series("run 9", [0, 9], [1, 2], kind="background"), Series("a", [0], [1]))], AXIS
+    )
+    assert '<polyline class="curve background" points="0.0,113.0 90.0,7.0"><title>run 9</title>' in html
+    assert html.count("data-points") == 1
+    assert html.count("run 9") == 1
+
+
+def test_the_curves_of_many_long_runs_are_light_and_keep_their_extremes() -> None:
+    values = [2.0 + (step % 7) / 10 for step in range(2_000)]
+    values[1_234] = 99.0
+    steps = list(range(2_000))
+    shown = [Series(f"run {n}", steps, values, kind="background") for n in range(992)]
+    shown += [Series(f"run {n}", steps, values, n) for n in range(8)]
+    html = chart("c", [panel(*shown)], AXIS)
+    assert len(html) < 1_500_000
+    assert html.count(",7.0 ") >= 1_000
+
+
+def test_a_logarithmic_axis_of_compute_has_powers_of_ten() -> None:
+    axis = StepAxis(1e21, first=1e17, name="FLOPs", logarithmic=True, form="{:.0e}".format)
+    html = chart("c", [panel(Series("loss", [1e17, 1e19, 1e21], [3.0, 2.0, 1.0]))], axis)
+    assert [x for x, _ in points(html)[0]] == [0.0, 500.0, 1000.0]
+    assert ">FLOPs 1e+17<" in html
+    assert ">1e+21<" in html
 
 
 def test_many_marks_are_thinned() -> None:

@@ -14,8 +14,6 @@ from forge.run.measured import predicted_and_measured
 from forge.run.origins import record_origins
 from tests.report.runs import (
     BEGAN,
-    HOSTILE,
-    SUMMARIES,
     a_plan,
     begin_run,
     finished_run,
@@ -24,6 +22,7 @@ from tests.report.runs import (
     write_events,
 )
 from tests.report.test_audit_page import Balance
+from tests.summaries import HOSTILE, SUMMARIES
 
 SECTIONS = ("stages", "measured", "training", "evaluation", "data", "plan", "export", "provenance")
 MOST_BYTES = 2_000_000

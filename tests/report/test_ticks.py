@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forge.report.ticks import linear_ticks, log_ticks, tick_text
+from forge.report.ticks import linear_ticks, log_ticks, tick_text, time_texts
 
 
 @given(st.floats(-1e6, 1e6), st.floats(1e-2, 1e6), st.integers(4, 9))
@@ -46,3 +46,16 @@ def test_ticks_of_a_logarithmic_axis_are_within(low: float, factor: float, most:
 )
 def test_a_tick_is_short(value: float, said: str) -> None:
     assert tick_text(value) == said
+
+
+@pytest.mark.parametrize(
+    ("times_s", "said"),
+    [
+        ([0.0, 60.0, 120.0], ["0 s", "1 min 00 s", "2 min 00 s"]),
+        ([None, 10.2, 10.4, 11.0, None], ["", "10.2 s", "10.4 s", "11.0 s", ""]),
+        ([200.01, 200.04, 200.06], ["200.01 s", "200.04 s", "200.06 s"]),
+        ([1.0, 1.0], ["1.000 s", "1.000 s"]),
+    ],
+)
+def test_neighbouring_times_differ_where_they_can(times_s: list[float | None], said: list[str]) -> None:
+    assert time_texts(times_s) == said

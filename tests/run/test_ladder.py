@@ -9,7 +9,8 @@ from forge.run.ladder import Point, best_rate_factor, changes_of, conclude, firs
 
 
 def rung(number: int, factors: tuple[float, ...]) -> Rung:
-    changes = {"name": f"x-{number}", "train.learning_rate": 1e-3}
+    shape = {"model.layers": 2 + number, "model.hidden_size": 64 * (1 + number)}
+    changes = {"name": f"x-{number}", "train.learning_rate": 1e-3, **shape}
     return Rung(changes, 10**number, 20 * 10**number, 1e17 * 3**number, 1.0, 1.0, None, factors)
 
 

@@ -84,9 +84,19 @@ def test_a_contaminated_evaluation_is_refused_before_the_training(tmp_path: Path
     write_tokenizer(tmp_path / "tokenizer")
     (tmp_path / "tokens").mkdir()
     build_tokens(tmp_path / "corpus", tmp_path / "tokenizer", TOKENS, tmp_path / "tokens", SilentProgress())
-    place = Workplace(planned(evaluate={"contamination": "refuse"}), tmp_path, None)
+    place = Workplace(planned(evaluate={"contamination": "refuse", "prompts": []}), tmp_path, None)
     place.artifacts.update({name: tmp_path / name for name in ("corpus", "tokenizer", "tokens")})
     (tmp_path / "train").mkdir()
     with pytest.raises(StageError, match="refuse: 1 of 2 held-out documents share a run of 13 words"):
         WORK["train"](place, tmp_path / "train", SilentProgress())
     assert list((tmp_path / "train").iterdir()) == []
+
+
+def test_a_prompt_without_room_is_refused_before_the_training(tmp_path: Path) -> None:
+    write_tokenizer(tmp_path / "tokenizer")
+    plan = planned(evaluate={"contamination": "report", "prompts": ["the licence " * 64]})
+    place = Workplace(plan, tmp_path, None)
+    place.artifacts["tokenizer"] = tmp_path / "tokenizer"
+    with pytest.raises(StageError, match="leave no room in a context of 64: shorten the prompt"):
+        WORK["train"](place, tmp_path / "train", SilentProgress())
+    assert not (tmp_path / "train").exists()

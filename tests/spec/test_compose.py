@@ -29,6 +29,7 @@ def test_a_spec_without_overrides_is_what_conf_says(workspace: Workspace) -> Non
         "export": "hf",
         "sweep": "grid",
         "launch": "local",
+        "track": "tensorboard",
     }
     assert spec.recipes == ()
     assert spec.notes == ()

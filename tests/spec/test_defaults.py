@@ -50,7 +50,7 @@ def test_conf_chooses_without_override(workspace: Workspace) -> None:
     entries, problems = _read(workspace, "config")
     assert problems == []
     assert entries[0] == Entry("choose", "data", "folder", 3)
-    assert [entry.kind for entry in entries] == ["choose"] * 10
+    assert [entry.kind for entry in entries] == ["choose"] * 11
 
 
 def test_conf_extends_nothing(workspace: Workspace) -> None:

@@ -49,6 +49,7 @@ def test_groups_and_keys_come_in_the_order_of_the_schema() -> None:
         "export",
         "sweep",
         "launch",
+        "track",
     )
     keys = SCHEMA.keys()
     assert keys[:3] == ["name", "seed", "output_dir"]

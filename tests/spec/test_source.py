@@ -34,6 +34,7 @@ START = [
     "export/hf",
     "sweep/grid",
     "launch/local",
+    "track/tensorboard",
 ]
 
 
@@ -63,6 +64,7 @@ def test_options_come_first_then_conf_then_recipes_base_first(workspace: Workspa
         ("export/hf", "export"),
         ("sweep/grid", "sweep"),
         ("launch/local", "launch"),
+        ("track/tensorboard", "track"),
         ("config", ""),
         ("recipe/base", ""),
         ("recipe/x", ""),

@@ -62,7 +62,7 @@ def _carry_out(arguments: argparse.Namespace) -> None:
     from forge.run.run import run_plan
 
     cluster = None if arguments.hostfile is None else read_cluster(arguments.hostfile, arguments.remote_shell)
-    display = make_display(sys.stderr, quiet=False)
+    display = make_display(sys.stderr, quiet=False, verbose=True)
     plan = load_plan(arguments.plan)
     run_plan(plan, arguments.output_dir, display, arguments.source_hashes, cluster=cluster)
 

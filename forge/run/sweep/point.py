@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from forge.errors import StageError
 from forge.plan.types import Plan, StagePlan
@@ -31,6 +31,8 @@ class Point:
     output_dir: Path
     hostfile: str | None = None
     remote_shell: str = "ssh"
+    track: Mapping[str, Any] = field(default_factory=lambda: {"to": []})
+    """Group `track` of its spec."""
     origins: str = ""
     """Who set each value of its spec, as `forge.run.origins` keeps it."""
 

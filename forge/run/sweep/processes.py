@@ -19,6 +19,7 @@ from forge.run.run import RUN_LOCK
 from forge.run.sweep.child import BUSY_STATUS, RESULT, read_result
 from forge.run.sweep.point import Outcome, Point
 from forge.run.sweep.slots import Held
+from forge.run.tracking.beside import record_tracking
 
 
 @dataclass(slots=True)
@@ -109,6 +110,7 @@ def start(point: Point, held: Held, source_hashes: Path | None, now_s: float) ->
         if not plan_file.is_file():
             replace_text(plan_file, plan_to_json(point.plan))
         record_origins(point.run_dir, point.origins)
+        record_tracking(point.run_dir, point.track)
         with point.log.open("ab") as log:
             process = subprocess.Popen(
                 _command(point, source_hashes),

@@ -12,14 +12,12 @@ from forge.engine.events import read_events, shown_values
 from forge.files import replace_text
 from forge.locks import is_held
 from forge.plan.types import Plan
+from forge.run.evaluations import plan_of
 from forge.run.run import RUN_LOCK
 from forge.run.summary import SUMMARY
-from forge.run.tracking.tracker import Setting, Tracked, Tracker
+from forge.run.tracking.tracker import TRACKING, Destinations, Opener, Setting, Tracked, Tracker
 
 LOOK_EVERY_S = 1.0
-TRACKING = "tracking"
-"""Folder of a run in which trackers keep what they need between two calls."""
-
 TRACKED_GROUPS = ("model", "train", "engine", "tokenizer")
 PATHS = frozenset({"model.init_from", "tokenizer.path"})
 
@@ -52,6 +50,16 @@ def _leaves(values: dict[str, Any], prefix: str) -> Iterator[tuple[str, Setting]
             yield key, value
 
 
+def follow_plan(run_dir: Path, name: str, open_tracker: Opener, destinations: Destinations) -> int:
+    """Follow the run in a folder for the tracker of this name, as `follow`.
+
+    Raises:
+        SpecError: the folder is no run, or the tracker cannot be told there.
+    """
+    tracked = tracked_run(plan_of(run_dir), run_dir, name)
+    return follow(run_dir, tracked, open_tracker(tracked, destinations))
+
+
 def follow(run_dir: Path, tracked: Tracked, tracker: Tracker) -> int:
     """Hand on what happened to a run and what still happens, until it is no longer carried out.
 
@@ -79,6 +87,7 @@ def follow(run_dir: Path, tracked: Tracked, tracker: Tracker) -> int:
                     tracker.log(event["step"], event["time"], values)
                     handed_on += 1
             if events:
+                tracker.flush()
                 _write(position, offset_bytes, told=False)
                 told = False
             if not goes_on:
@@ -88,6 +97,7 @@ def follow(run_dir: Path, tracked: Tracked, tracker: Tracker) -> int:
         finished = summary.is_file()
         if finished and not told:
             _log_outcome(json.loads(summary.read_text(encoding="utf-8")), tracker)
+            tracker.flush()
             _write(position, offset_bytes, told=True)
     finally:
         tracker.close(finished)

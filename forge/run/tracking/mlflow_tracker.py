@@ -55,14 +55,14 @@ class MlflowTracker:
         """Add the values of a step."""
         self._held += [Metric(name, value, int(time_s * 1000), step) for name, value in values.items()]
         if len(self._held) >= MOST_AT_ONCE:
-            self._write()
+            self.flush()
 
     def close(self, finished: bool) -> None:
-        """Write what is held back, and how the run stands."""
-        self._write()
+        """Write how the run stands."""
         self._client.set_terminated(self._id, "FINISHED" if finished else "KILLED")
 
-    def _write(self) -> None:
+    def flush(self) -> None:
+        """Write what is held back."""
         for first in range(0, len(self._held), MOST_AT_ONCE):
             self._client.log_batch(self._id, metrics=self._held[first : first + MOST_AT_ONCE])
         self._held = []

@@ -31,6 +31,9 @@ class PrometheusTracker:
         if time.monotonic() - self._written_s >= WRITE_EVERY_S:
             self._write()
 
+    def flush(self) -> None:
+        """Do nothing: of values that are replaced within a second only the last is worth a file."""
+
     def close(self, finished: bool) -> None:
         """Write the last values."""
         self._values["finished"] = float(finished)

@@ -10,6 +10,9 @@ from typing import Protocol
 
 from forge.errors import SpecError
 
+TRACKING = "tracking"
+"""Folder of a run in which trackers keep what they need between two calls."""
+
 Setting = str | int | float | bool | None
 
 
@@ -42,15 +45,18 @@ class Tracker(Protocol):
     def log(self, step: int, time_s: float, values: Mapping[str, float]) -> None:
         """Add the values of a step, by name; `time_s` counts from 1970."""
 
+    def flush(self) -> None:
+        """Write out what is held back: it counts as told from then on."""
+
     def close(self, finished: bool) -> None:
-        """Write out what is held back; `finished` says that the run is at its end."""
+        """End; `finished` says that the run is at its end."""
 
 
-TRACKERS = {
-    # name: (module with a function `open_tracker(tracked, destinations)`, what to install)
-    "mlflow": ("forge.run.tracking.mlflow_tracker", "forge-run[mlflow]"),
-    "wandb": ("forge.run.tracking.wandb_tracker", "forge-run[wandb]"),
-    "prometheus": ("forge.run.tracking.prometheus_tracker", "forge-run"),
+TRACKERS: dict[str, tuple[str, str | None, str]] = {
+    # name: (module with a function `open_tracker(tracked, destinations)`, the package it needs, what to install)
+    "mlflow": ("forge.run.tracking.mlflow_tracker", "mlflow", "forge-run[mlflow]"),
+    "wandb": ("forge.run.tracking.wandb_tracker", "wandb", "forge-run[wandb]"),
+    "prometheus": ("forge.run.tracking.prometheus_tracker", None, "forge-run"),
 }
 
 
@@ -65,11 +71,11 @@ def find_tracker(name: str) -> Opener:
     """
     if name not in TRACKERS:
         raise SpecError(f"command line: --to {name}: no such tracker: there are {', '.join(TRACKERS)}")
-    module, package = TRACKERS[name]
+    module, _, extra = TRACKERS[name]
     try:
         opener: Opener = importlib.import_module(module).open_tracker
     except ImportError as error:
         raise SpecError(
-            f"command line: --to {name}: {error.name} is not installed: pip install '{package}'"
+            f"command line: --to {name}: {error.name} is not installed: pip install '{extra}'"
         ) from None
     return opener

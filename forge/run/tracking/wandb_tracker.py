@@ -45,6 +45,9 @@ class WandbTracker:
         """Add the values of a step. W&B passes over steps that it has seen: a resumed run repeats none."""
         self._run.log({"time_s": time_s, **values}, step=step)
 
+    def flush(self) -> None:
+        """Do nothing: W&B writes each value into its file."""
+
     def close(self, finished: bool) -> None:
         """End the run."""
         self._run.finish(exit_code=0 if finished else 1)

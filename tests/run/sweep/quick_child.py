@@ -23,34 +23,9 @@ from forge.progress import Progress
 from forge.run import stages
 from forge.run.stages import Workplace
 from forge.run.sweep import child
+from tests.summaries import SUMMARIES
 
 RATE = 2e-3
-
-SUMMARIES: dict[str, dict[str, Any]] = {
-    "lake": {"documents": 2, "bytes": 10, "files_set_aside": 0, "set_aside": {}},
-    "corpus": {"documents": 2, "set_aside": {}},
-    "tokenizer": {"vocab_size": 256},
-    "tokens": {"train_tokens": 9, "held_out_tokens": 1, "train_bytes_per_token": 4.0},
-    "train": {
-        "steps": 6,
-        "first_loss": 5.0,
-        "final_loss": 4.0,
-        "tokens_per_second": 100.0,
-        "step_time_s": 0.5,
-        "peak_memory_bytes": 1,
-        "wall_clock_s": 3.0,
-    },
-    "evaluate": {
-        "held_out_bits_per_byte": 2.5,
-        "held_out_documents": 1,
-        "held_out_near_copies": {"documents_with_near_copy": 0},
-        "contamination": {"sets": {"held_out": {"contaminated_fraction": 0.0}}},
-        "regurgitation": None,
-        "recall": None,
-        "tasks": {},
-    },
-    "export": {"bytes": 7, "proof": {}},
-}
 
 
 def work(name: str) -> Callable[[Workplace, Path, Progress], dict[str, Any]]:

@@ -15,7 +15,7 @@ from forge.run.sweep.point import Infeasible, Outcome, Point
 from forge.run.sweep.record import Sweep, read_record, write_record, write_table
 from forge.spec.schema import validator
 from tests.run.sweep.quick import point
-from tests.run.sweep.quick_child import SUMMARIES
+from tests.summaries import SUMMARIES
 
 
 def finished(number: int, output_dir: Path, value: float, differs: str) -> Point:
@@ -61,8 +61,8 @@ def test_runs_are_ranked_and_none_is_left_out(tmp_path: Path, state: State) -> N
         (None, 5, "waiting"),
     ]
     assert rows[0]["value"] == 2.25
-    assert rows[0]["training_s"] == 3.0
-    assert rows[0]["device_hours"] == 3.0 / 3600
+    assert rows[0]["training_s"] == SUMMARIES["train"]["wall_clock_s"] == 90.0
+    assert rows[0]["device_hours"] == 90.0 / 3600
     assert rows[0]["overrides"] == ["seed=2"]
     content = json.loads((tmp_path / "sweeps" / "tiny-0123456789ab" / "sweep.json").read_text())
     validator("sweep_record").validate(content)

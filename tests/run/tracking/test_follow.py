@@ -28,9 +28,13 @@ class Recording:
 
     logged: list[tuple[int, dict[str, float]]] = field(default_factory=list)
     closed: list[bool] = field(default_factory=list)
+    flushed: int = 0
 
     def log(self, step: int, time_s: float, values: Mapping[str, float]) -> None:
         self.logged.append((step, dict(values)))
+
+    def flush(self) -> None:
+        self.flushed = len(self.logged)
 
     def close(self, finished: bool) -> None:
         self.closed.append(finished)
