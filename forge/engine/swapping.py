@@ -55,9 +55,9 @@ def swap_folder(run_dir: Path, rank: int) -> Path:
     return run_dir / NVME_FOLDER / f"rank{rank:05d}"
 
 
-def clear_swap_folder(run_dir: Path, rank: int) -> None:
-    """Remove what a rank left on the disk."""
-    shutil.rmtree(swap_folder(run_dir, rank), ignore_errors=True)
+def clear_swap_files(run_dir: Path, rank: int | None = None) -> None:
+    """Remove what a rank left on the disk; None: what all of any earlier process left."""
+    shutil.rmtree(run_dir / NVME_FOLDER if rank is None else swap_folder(run_dir, rank), ignore_errors=True)
 
 
 def set_swap_folder(config: dict[str, Any], folder: Path) -> None:

@@ -33,7 +33,7 @@ from forge.engine.optimizer import build_optimizer
 from forge.engine.skips import Window, add_window, documents_of, read_windows
 from forge.engine.stopping import StopRequest
 from forge.engine.summary import summarize
-from forge.engine.swapping import clear_swap_folder, set_swap_folder, swap_folder, swapping_problem
+from forge.engine.swapping import clear_swap_files, set_swap_folder, swap_folder, swapping_problem
 from forge.engine.tensorboard import TensorBoardFile
 from forge.engine.token_checks import token_facts, tokens_problem
 from forge.engine.weights import save_weights
@@ -147,7 +147,7 @@ def work(plan: Plan, tokens: Path, around: Surroundings, place: Place) -> None:
             summary = summarize(plan, events_path, peak_bytes)
             text = json.dumps(summary, indent=2) + "\n"
             (around.out / "training.json").write_text(text, encoding="utf-8")
-    clear_swap_folder(around.run_dir, place.rank)
+    clear_swap_files(around.run_dir, place.rank)
     tell("train_end", ending=ending)
 
 
@@ -186,10 +186,12 @@ def build_beside_check(plan: Plan, tokens: Path, pad_id: int | None, place: Plac
     Raises:
         StageError: the tokens were changed, or what the plan keeps on a disk can't be kept there.
     """
-    problems = from_each_rank(swapping_problem(plan.layout) if place.local_rank == 0 else None, place)
-    if found := next((line for line in problems if line), None):
+    lacking = None
+    if place.local_rank == 0:
+        clear_swap_files(run_dir)
+        lacking = swapping_problem(plan.layout)
+    if found := next((line for line in from_each_rank(lacking, place) if line), None):
         raise StageError(found)
-    clear_swap_folder(run_dir, place.rank)
     with ThreadPoolExecutor(max_workers=1) as beside:
         checked = beside.submit(tokens_problem, tokens) if place.local_rank == 0 else None
         engine = build_engine(plan, PAD_ID if pad_id is None else pad_id, swap_folder(run_dir, place.rank))

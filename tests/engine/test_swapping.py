@@ -6,14 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from forge.engine import checkpoint_saving
 from forge.engine.checkpoint_folder import checkpoint_name
 from forge.engine.distributed import Place
-from forge.engine.swapping import clear_swap_folder, op_builder, swap_folder, swapping_problem
+from forge.engine.swapping import clear_swap_files, op_builder, swap_folder, swapping_problem
+from forge.engine.worker import build_engine
 from forge.errors import StageError
 from forge.plan.types import Plan
 from tests.engine.ranks import train_in_ranks
-from tests.engine.runs import events_of, losses, make_run, train_here, weights_sha256
+from tests.engine.runs import events_of, losses, make_run, state_of, train_here, weights_sha256
 from tests.factories import tiny_plan
 
 # The order of additions is all that differs, nats a token.
@@ -59,19 +62,54 @@ def test_each_rank_has_a_folder_of_its_own_and_clears_no_other(tmp_path: Path) -
     for rank in range(2):
         swap_folder(tmp_path, rank).mkdir(parents=True)
         (swap_folder(tmp_path, rank) / "some.swp").touch()
-    clear_swap_folder(tmp_path, 0)
-    clear_swap_folder(tmp_path, 5)
+    clear_swap_files(tmp_path, 0)
+    clear_swap_files(tmp_path, 5)
     assert [path.name for path in (tmp_path / "nvme").iterdir()] == ["rank00001"]
+    clear_swap_files(tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.soak
-def test_what_lies_on_a_disk_trains_as_what_lies_in_memory(
-    tmp_path: Path, tokens: Path, place: Place
-) -> None:
+@pytest.fixture(scope="module")
+def op() -> None:
     builder = op_builder()
     if builder is None or not builder.is_compatible(verbose=False):
         pytest.skip("DeepSpeed's async_io can't be built here: libaio is missing")
     builder.load(verbose=False)  # minutes, the first time
+
+
+@pytest.mark.soak
+@pytest.mark.usefixtures("op", "place")
+def test_states_and_parameters_are_on_the_disk_and_not_in_memory(tmp_path: Path) -> None:
+    plan = plan_of("nvme", "nvme", processes_per_node=1, micro_batch_sequences=4)
+    optimizer = build_engine(plan, swap_to=tmp_path).optimizer
+    matrices = plan.model.parameters - 5 * plan.model.hidden_size
+    kinds = ("optimizer", "float32params")
+    on_disk = {kind: list(tmp_path.glob(f"zero_stage_3/{kind}/*/*.swp")) for kind in kinds}
+    assert sum(file.stat().st_size for file in on_disk["optimizer"]) == pytest.approx(4 * matrices, rel=0.01)
+    assert sum(file.stat().st_size for file in on_disk["float32params"]) > 3 * matrices
+    assert sum(flat.numel() for flat in optimizer.fp32_partitioned_groups_flat) < matrices / 100
+
+
+@pytest.mark.soak
+@pytest.mark.usefixtures("op")
+def test_where_memory_holds_no_copy_a_checkpoint_is_written_part_by_part(
+    tmp_path: Path, tokens: Path, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_of("nvme", processes_per_node=1, micro_batch_sequences=4)
+    with_room, without = (make_run(tmp_path / name, plan) for name in ("with", "without"))
+    train_here(plan, tokens, with_room, place)
+    monkeypatch.setattr(checkpoint_saving, "available_memory_bytes", lambda: 0)
+    train_here(plan, tokens, without, place)
+    assert weights_sha256(without) == weights_sha256(with_room)
+    for step in (CHANGE, 4):
+        found, wanted = (state_of(run_dir, plan, step) for run_dir in (without, with_room))
+        assert list(found) == list(wanted)
+        assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+
+
+@pytest.mark.soak
+@pytest.mark.usefixtures("op")
+def test_what_lies_on_a_disk_trains_as_what_lies_in_memory(tmp_path: Path, tokens: Path) -> None:
     plans = {
         "in memory": plan_of("none"),
         "states": plan_of("nvme"),
