@@ -14,6 +14,7 @@ from forge.engine.distributed import Place
 from forge.engine.swapping import clear_swap_files, op_builder, swap_folder, swapping_problem
 from forge.engine.worker import build_engine
 from forge.errors import StageError
+from forge.plan.lowering import PARAMETER_BUFFERS, parameter_buffer_elements
 from forge.plan.types import Plan
 from tests.engine.ranks import train_in_ranks
 from tests.engine.runs import events_of, losses, make_run, state_of, train_here, weights_sha256
@@ -31,6 +32,7 @@ def plan_of(states: str, parameters: str = "none", **layout: Any) -> Plan:
     layout = {"processes_per_node": 2, "zero_stage": 3, "micro_batch_sequences": 2} | layout
     layout |= {"offload_optimizer": states, "offload_parameters": parameters}
     schedule = {"steps": 4, "global_batch_sequences": 4, "checkpoint_every_steps": CHANGE}
+    schedule |= {"evaluate_every_steps": CHANGE, "evaluate_tokens": 100}
     plan = tiny_plan(layout=layout, model=WIDE, schedule=schedule)
     # As forge.plan.lowering has it.
     zero = dict(plan.deepspeed["zero_optimization"])
@@ -38,7 +40,14 @@ def plan_of(states: str, parameters: str = "none", **layout: Any) -> Plan:
     if states == "nvme":
         zero |= {"offload_optimizer": place, "sub_group_size": 600_000}
     if parameters == "nvme":
-        zero["offload_param"] = place | {"max_in_cpu": 0, "buffer_count": 5, "buffer_size": 300_000}
+        size = parameter_buffer_elements(plan.model, plan.layout.world_size)
+        zero["offload_param"] = place | {
+            "max_in_cpu": 0,
+            "buffer_count": PARAMETER_BUFFERS,
+            "buffer_size": size,
+        }
+    if parameters == "cpu":
+        zero["offload_param"] = {"device": "cpu", "pin_memory": True}
     config = {"zero_optimization": zero, "zero_force_ds_cpu_optimizer": False}
     return tiny_plan(layout=layout, model=WIDE, schedule=schedule, deepspeed=config)
 
@@ -115,6 +124,7 @@ def test_what_lies_on_a_disk_trains_as_what_lies_in_memory(tmp_path: Path, token
         "states": plan_of("nvme"),
         "states, again": plan_of("nvme"),
         "states, from memory": plan_of("nvme"),
+        "states, parameters on the host": plan_of("nvme", "cpu"),
         "both": plan_of("nvme", "nvme"),
         "both, again": plan_of("nvme", "nvme"),
         "from a disk, in memory": plan_of("none", zero_stage=1),
@@ -133,8 +143,13 @@ def test_what_lies_on_a_disk_trains_as_what_lies_in_memory(tmp_path: Path, token
     )
     straight = losses(runs["in memory"])
     assert straight[4] < straight[1]
-    for name in ("states", "both"):
+    for name in ("states", "states, parameters on the host", "both"):
         assert losses(runs[name]) == pytest.approx(straight, abs=FP32_BOUND)
+        found, wanted = (
+            events_of(runs[each], "evaluation")[-1]["held_out_loss"] for each in (name, "in memory")
+        )
+        assert found == pytest.approx(wanted, abs=FP32_BOUND)
+    for name in ("states", "both"):
         again = runs[f"{name}, again"]
         assert losses(again) == {step: loss for step, loss in losses(runs[name]).items() if step > CHANGE}
         assert weights_sha256(again) == weights_sha256(runs[name])
