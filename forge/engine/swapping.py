@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from forge.errors import FitError
 from forge.plan.lowering import NVME_FOLDER
 from forge.plan.types import LayoutPlan
 
@@ -20,27 +21,41 @@ def swaps(layout: LayoutPlan) -> bool:
     return "nvme" in (layout.offload_optimizer, layout.offload_parameters)
 
 
+def check_swapping(layout: LayoutPlan) -> None:
+    """Refuse a layout whose swapping can't be built on this machine, before anything is done for it.
+
+    Raises:
+        FitError: libaio is missing, or a compiler.
+    """
+    if swaps(layout) and not _builds():
+        raise FitError(_unbuildable(layout, "without libaio", "install libaio-dev"))
+
+
 def swapping_problem(layout: LayoutPlan) -> str | None:
     """Build what a layout's swapping needs, unless it is there; return why it can't be."""
     if not swaps(layout):
         return None
-    key = "offload_optimizer" if layout.offload_optimizer == "nvme" else "offload_parameters"
-    remedy = f"or use engine.{key}=cpu"
+    if not _builds():
+        return "train: " + _unbuildable(layout, "without libaio", "install libaio-dev")
     try:
-        builder = op_builder()
-        if builder is None or not builder.is_compatible(verbose=False):
-            return (
-                f"train: engine.{key}=nvme needs DeepSpeed's {OP}, which can't be built without libaio: "
-                f"install libaio-dev, {remedy}"
-            )
-        builder.load(verbose=False)
+        op_builder().load(verbose=False)
     except Exception as error:  # a compiler may fail in any way
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        return (
-            f"train: engine.{key}=nvme needs DeepSpeed's {OP}, which can't be built ({reason}): "
-            f"see `forge doctor`, {remedy}"
-        )
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        return "train: " + _unbuildable(layout, f"({reason})", "see `forge doctor`")
     return None
+
+
+def _builds() -> bool:
+    builder = op_builder()
+    return builder is not None and bool(builder.is_compatible(verbose=False))
+
+
+def _unbuildable(layout: LayoutPlan, why: str, remedy: str) -> str:
+    key = "offload_optimizer" if layout.offload_optimizer == "nvme" else "offload_parameters"
+    return (
+        f"engine.{key}: nvme needs DeepSpeed's {OP}, which can't be built here {why}: {remedy}, "
+        f"or use engine.{key}=cpu"
+    )
 
 
 def op_builder() -> Any:

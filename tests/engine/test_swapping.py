@@ -11,9 +11,9 @@ import torch
 from forge.engine import checkpoint_saving
 from forge.engine.checkpoint_folder import checkpoint_name
 from forge.engine.distributed import Place
-from forge.engine.swapping import clear_swap_files, op_builder, swap_folder, swapping_problem
+from forge.engine.swapping import check_swapping, clear_swap_files, op_builder, swap_folder, swapping_problem
 from forge.engine.worker import build_engine
-from forge.errors import StageError
+from forge.errors import FitError, StageError
 from forge.plan.lowering import PARAMETER_BUFFERS, parameter_buffer_elements
 from forge.plan.types import Plan
 from tests.engine.ranks import train_in_ranks
@@ -60,10 +60,13 @@ def test_a_machine_that_cannot_build_it_is_told_so_in_one_line(
     run_dir = make_run(tmp_path, plan)
     with pytest.raises(
         StageError,
-        match=r"^train: engine\.offload_optimizer=nvme needs DeepSpeed's async_io, which can't be built without "
+        match=r"^train: engine\.offload_optimizer: nvme needs DeepSpeed's async_io, which can't be built here without "
         r"libaio: install libaio-dev, or use engine\.offload_optimizer=cpu$",
     ):
         train_here(plan, tokens, run_dir, place)
+    with pytest.raises(FitError, match=r"^engine\.offload_optimizer: nvme needs DeepSpeed's async_io"):
+        check_swapping(plan.layout)
+    check_swapping(plan_of("none").layout)
     assert swapping_problem(plan_of("none").layout) is None
 
 
