@@ -108,7 +108,7 @@ class Configuration:
         if self.adapters is None:
             return model
         rank, targets = self.adapters
-        train = {"lora_rank": rank, "lora_alpha": 32.0, "lora_target_modules": targets}
+        train = {"lora_rank": rank, "lora_alpha": 32.0, "lora_dropout": 0.0, "lora_target_modules": targets}
         return adapted(model, train, starts_from_weights=True)
 
 

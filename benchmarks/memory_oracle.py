@@ -267,7 +267,7 @@ def measure(
     live = LiveBytes(trace, offloads)
     _patch(live, layout.attention)
     clip = 0.0 if layout.optimizer == "muon" else GRADIENT_CLIP
-    config = deepspeed_config(layout, hardware(world_size), clip, model.hidden_size)
+    config = deepspeed_config(layout, hardware(world_size), clip, model)
     schedule = SimpleNamespace(
         optimizer=layout.optimizer,
         weight_decay=0.1,

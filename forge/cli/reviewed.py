@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from forge.cli.compiling import recompile
+from forge.engine.swapping import check_swapping
 from forge.errors import FitError, SpecError
 from forge.plan.compile import WHERE
 from forge.plan.drift import accept_drift, plan_drift
@@ -84,6 +85,8 @@ def ready_plan(plan: Plan, where: str, accepts_drift: bool) -> tuple[Plan, tuple
     now, hardware = recompile(plan, machine, where)
     check_runnable(hardware, machine)
     check_carried_out(plan.layout)
+    if plan.layout.nodes == 1:
+        check_swapping(plan.layout)
     drift = tuple(plan_drift(plan, now))
     if drift and not accepts_drift:
         raise FitError(

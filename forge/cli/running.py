@@ -7,6 +7,7 @@ from pathlib import Path
 from forge.cli.compiling import Compiled
 from forge.cli.sending import SENT_OFF, check_target
 from forge.engine.hosts import Cluster, check_cluster, read_cluster
+from forge.engine.swapping import check_swapping
 from forge.errors import SpecError
 from forge.plan.engine_limits import check_carried_out
 from forge.plan.hardware import check_runnable
@@ -37,6 +38,8 @@ def check_here(one: Compiled, machine: Machine) -> None:
         check_trackers(values["track"])
     except SpecError as error:
         raise SpecError(*(located(one.spec, line) for line in error.lines)) from None
+    if hostfile is None:
+        check_swapping(one.plan.layout)
     cluster_of(one.plan, hostfile, values["remote_shell"])
 
 

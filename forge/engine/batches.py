@@ -48,6 +48,8 @@ class MicroBatch(NamedTuple):
     learnt_targets: float | None
     """What to divide sums over targets by: those of the step that are learnt, a mean over all its micro-batches; None:
     by those of each its own."""
+    positions: range
+    """Of its rows in the global batch."""
     pairs: PairBatch | None = None
     """Where preferences are learnt."""
 
@@ -93,6 +95,7 @@ class RankBatches:
                 wanted if group is None else group.part(wanted),
                 Documents.at(places, self.device).shared(group),
                 divisor,
+                positions,
                 None
                 if self.reference is None
                 else PairBatch.of(

@@ -58,8 +58,9 @@ def load_checkpoint(
         if problem is not None:
             tell(f"train: checkpoint {checkpoint.name} is not used: {problem}")
             continue
-        held = held_fragments(engine, plan.layout.zero_stage, place)
-        read_fragments(held, pieces_of(manifest), checkpoint)
+        pieces = pieces_of(manifest)
+        for held in held_fragments(engine, plan.layout.zero_stage, place, changing=True):
+            read_fragments(held, pieces, checkpoint)
         set_optimizer_steps(engine, manifest["adam_steps"])
         set_loss_scale(engine, manifest.get("loss_scale"))
         renew_weights(engine, plan.layout.zero_stage)

@@ -11,6 +11,7 @@ import errno
 import shutil
 import threading
 import time
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -43,9 +44,10 @@ from forge.engine.fragments import (
 from forge.engine.guard import Course, course_to_json
 from forge.engine.identity import training_id
 from forge.engine.memory import available_memory_bytes
-from forge.engine.shards import write_shards
+from forge.engine.shards import Shard, write_shards
 from forge.engine.skips import Window, in_force
 from forge.errors import StageError
+from forge.plan.memory import checkpoint_bytes
 from forge.plan.types import Plan
 
 AIR = 1.25
@@ -108,7 +110,7 @@ class CheckpointSaver:
         self._folder = checkpoint_folder(run_dir)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._given_up = threading.Event()
-        self._copy: list[Fragment] | None = None
+        self._copy: list[list[Fragment]] = []
         self._flight: _Flight | None = None
         self._saved: list[Saved] = []
 
@@ -121,18 +123,17 @@ class CheckpointSaver:
         self.finish()
         began_s = time.perf_counter()
         step = state.step
-        owned = owned_fragments(self._engine, self._plan.layout.zero_stage, self._place)
-        prepared = (self._prepare(step) if self._place.rank == 0 else None, self._has_room(owned))
+        prepared = (self._prepare(step) if self._place.rank == 0 else None, self._has_room())
         answers: list[tuple[str | None, bool]] = from_each_rank(prepared, self._place)
         if problem := answers[0][0]:
             raise StageError(problem)
         # All ranks of a machine take memory at once: that one lacks it is so for all.
+        owned: Iterable[list[Fragment]] = owned_fragments(
+            self._engine, self._plan.layout.zero_stage, self._place
+        )
         if copied := all(room for _, room in answers):
-            self._copy = self._copy or host_copy(owned)
-            copy_values(owned, self._copy)
-        values = self._copy if copied and self._copy is not None else owned
-        steps = optimizer_steps(self._engine)
-        written = self._thread.submit(self._write, step, values, steps)
+            owned = self._copied(owned)
+        written = self._thread.submit(self._write, step, owned, optimizer_steps(self._engine))
         published = None
         if self._place.rank == 0:
             published = self._thread.submit(self._publish, state, written, time.perf_counter())
@@ -223,18 +224,28 @@ class CheckpointSaver:
             return _not_written(step, self._folder, error)
         return None
 
-    def _has_room(self, owned: list[Fragment]) -> bool:
-        """Return whether this machine's memory holds a copy of what each of its ranks owns."""
-        if self._copy is not None:
+    def _has_room(self) -> bool:
+        """Return whether this machine's memory holds a copy of what its ranks own."""
+        if self._copy:
             return True
-        copy_bytes = sum(4 * len(fragment.values) * fragment.numel for fragment in owned)
-        return available_memory_bytes() >= AIR * copy_bytes * self._plan.layout.processes_per_node
+        copy_bytes = checkpoint_bytes(self._plan.model, self._plan.schedule.optimizer)
+        return available_memory_bytes() >= AIR * copy_bytes / self._plan.layout.nodes
 
-    def _write(self, step: int, values: list[Fragment], steps: int) -> str | None:
+    def _copied(self, owned: Iterable[list[Fragment]]) -> list[list[Fragment]]:
+        """Return the copy of `owned`, made at the first call and brought to the present values at each."""
+        for number, some in enumerate(owned):
+            if number == len(self._copy):
+                self._copy.append(host_copy(some))
+            copy_values(some, self._copy[number])
+        return self._copy
+
+    def _write(self, step: int, owned: Iterable[list[Fragment]], steps: int) -> str | None:
         """Write this rank's part; return what went wrong."""
-        rank = self._place.rank
+        rank, folder = self._place.rank, temporary_checkpoint(self._folder, step)
+        shards: list[Shard] = []
         try:
-            shards = write_shards(values, temporary_checkpoint(self._folder, step), rank)
+            for some in owned:
+                shards += write_shards(some, folder, rank, len(shards))
             part = {"adam_steps": steps, "shards": [asdict(shard) for shard in shards]}
             write_part(self._folder, step, rank, part)
         except OSError as error:

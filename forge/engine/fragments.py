@@ -6,6 +6,7 @@ by parameter and offset, the same numbers can be written under one layout and re
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -41,13 +42,34 @@ class Fragment:
         return next(iter(self.values.values())).numel()
 
 
-def held_fragments(engine: Any, zero_stage: int, place: Place) -> list[Fragment]:
-    """Return what this rank's optimizer works on: whole parameters at stage 0, its share of them above.
+def held_fragments(
+    engine: Any, zero_stage: int, place: Place, changing: bool = False
+) -> Iterator[list[Fragment]]:
+    """Yield what this rank's optimizer works on: whole parameters at stage 0, its share of them above.
+
+    It comes all at once, but for what lies on a disk: that comes one sub-group of ZeRO stage 3 at a time, which is in
+    memory until the next is asked for. With `changing` what was written to it then goes back to the disk.
 
     An optimizer that has taken no step gets the state it would start from: zero moments. Muon's momentum is whole on
     every rank whose share touches the matrix: it is a fragment of its own.
     """
-    found = {0: _whole, 1: _partitioned, 2: _partitioned, 3: _sharded}[zero_stage](engine)
+    if not _swaps(engine):
+        found = {0: _whole, 1: _partitioned, 2: _partitioned, 3: _sharded}[zero_stage](engine)
+        yield _fragments(engine, zero_stage, found)
+        return
+    for group, flat in enumerate(engine.optimizer.fp32_partitioned_groups_flat):
+        begins = not base_optimizer(engine).state[flat]
+        with _in_memory(engine.optimizer, group, changing or begins):
+            yield _fragments(engine, zero_stage, (one for one in _sharded(engine) if one[3] is flat))
+
+
+def owned_fragments(engine: Any, zero_stage: int, place: Place) -> Iterator[list[Fragment]]:
+    """Yield what this rank writes, as `held_fragments` does: the ranks' parts add up to every element once."""
+    for held in held_fragments(engine, zero_stage, place):
+        yield _owned(held, zero_stage, place)
+
+
+def _fragments(engine: Any, zero_stage: int, found: Iterator[_Found]) -> list[Fragment]:
     inner, momenta = base_optimizer(engine), _momenta(engine, zero_stage)
     fragments = []
     for name, shape, start, flat, offset, numel in found:
@@ -62,9 +84,7 @@ def held_fragments(engine: Any, zero_stage: int, place: Place) -> list[Fragment]
     return fragments
 
 
-def owned_fragments(engine: Any, zero_stage: int, place: Place) -> list[Fragment]:
-    """Return what this rank writes: the ranks' parts add up to every element once."""
-    held = held_fragments(engine, zero_stage, place)
+def _owned(held: list[Fragment], zero_stage: int, place: Place) -> list[Fragment]:
     if zero_stage > 0:
         momenta = {one.name: one.values[MOMENTUM] for one in held if MOMENTUM in one.values}
         return [
@@ -132,7 +152,8 @@ def renew_weights(engine: Any, zero_stage: int) -> None:
     elif zero_stage == 3:
         optimizer._partition_all_parameters()
         for group in range(len(optimizer.fp16_groups)):
-            optimizer._reassign_or_swap_out_partitioned_parameters(group)
+            with _in_memory(optimizer, group):
+                optimizer._reassign_or_swap_out_partitioned_parameters(group)
         if optimizer.persistent_parameters:
             optimizer.persistent_parameters[0].all_gather(optimizer.persistent_parameters)
         optimizer.invalidate_secondary_tensor()  # hpZ's second copy is made again when it is asked for
@@ -142,6 +163,26 @@ def base_optimizer(engine: Any) -> Any:
     """Return the Adam inside DeepSpeed's wrapper, or itself where there is none (stage 0)."""
     optimizer = engine.optimizer
     return getattr(optimizer, "optimizer", optimizer)
+
+
+def _swaps(engine: Any) -> bool:
+    """Return whether states lie on a disk, and come to memory when they are asked for."""
+    return getattr(engine.optimizer, "swap_optimizer", False)
+
+
+@contextlib.contextmanager
+def _in_memory(optimizer: Any, group: int, changing: bool = False) -> Iterator[None]:
+    """Have the states of a sub-group of stage 3 in memory; a group too small for a disk always is."""
+    swapped = optimizer._swappable_optimizer_subgroup(group)
+    if swapped:
+        optimizer._optimizer_states_and_gradient_swap_in(group)
+    try:
+        yield
+    finally:
+        if swapped and changing:
+            optimizer._optimizer_states_and_gradient_swap_out(group)
+        elif swapped:
+            optimizer._release_swap_buffers(group)
 
 
 _Found = tuple[str, tuple[int, ...], int, torch.Tensor, int, int]

@@ -17,6 +17,7 @@ from forge.engine.distributed import Place, sum_over_ranks
 from forge.engine.evaluation import HeldOut, measure_held_out
 from forge.engine.guard import NOT_FINITE_IN_A_ROW, Course, judge, remember
 from forge.engine.heartbeat import Heartbeat
+from forge.engine.lora import tell_samples
 from forge.engine.loss import micro_batch_loss
 from forge.engine.loss_scale import end_step, loss_scale, loss_scale_to_json
 from forge.engine.measures import Measures
@@ -253,6 +254,7 @@ def _one_step(training: Training, step: int, save_failed: bool) -> StepOutcome:
         data_time_s += time.perf_counter() - began_s
         if batch is None:
             break
+        tell_samples(engine.module, step, batch.positions, place.sequence_group)
         losses = micro_batch_loss(
             engine,
             batch.inputs,

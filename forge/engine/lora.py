@@ -1,6 +1,8 @@
 """LoRA (Hu et al. 2021): frozen weights, and beside each chosen one the product of two small matrices that is learnt.
 
 y = W x + (alpha / rank) B A x        A is [rank, inputs], random; B is [outputs, rank], zero at first
+
+In training a share of the elements of the second x may be dropped, and the others divided by what is left (dropout).
 """
 
 from __future__ import annotations
@@ -8,12 +10,15 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save_file
 
+from forge.engine.dropout import SampleDropout, dropped_product
+from forge.engine.sequence_parallel import SequenceGroup
 from forge.plan.types import ModelPlan
 
 A, B = "lora_A", "lora_B"
@@ -28,6 +33,9 @@ class LoraLinear(torch.nn.Linear):
     lora_A: torch.nn.Parameter  # noqa: N815, the names that peft's files have
     lora_B: torch.nn.Parameter  # noqa: N815
     scale: float
+    dropout: SampleDropout | None = None
+    name: str = ""
+    """Of the layer, to whom what is dropped belongs."""
 
     @classmethod
     def around(
@@ -45,18 +53,24 @@ class LoraLinear(torch.nn.Linear):
         return made
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return W x + bias + scale B A x."""
-        linear = torch.nn.functional.linear
-        change = linear(linear(x, self.lora_A), self.lora_B)
-        return linear(x, self.weight, self.bias) + self.scale * change
+        """Return W x + bias + scale B A x, in training with dropout in the second x."""
+        linear, scale = torch.nn.functional.linear, self.scale
+        if self.training and self.dropout is not None:
+            inner = dropped_product(x, self.lora_A, self.dropout, self.name)
+            scale /= 1 - self.dropout.rate
+        else:
+            inner = linear(x, self.lora_A)
+        return linear(x, self.weight, self.bias) + scale * linear(inner, self.lora_B)
 
 
 def add_adapters(network: torch.nn.Module, model: ModelPlan, seed: int) -> None:
     """Freeze `network` and put an adapter into each of its linear layers that `model` names.
 
-    Each is a function of the seed and of its layer's name alone.
+    Each is a function of the seed and of its layer's name alone. With dropout the network has to be told which
+    sequences it computes (`tell_samples`).
     """
     network.requires_grad_(False)
+    dropout = SampleDropout(model.lora_dropout, seed) if model.lora_dropout else None
     chosen = [
         (path, layer)
         for path, layer in network.named_modules()
@@ -66,8 +80,19 @@ def add_adapters(network: torch.nn.Module, model: ModelPlan, seed: int) -> None:
         digest = hashlib.sha256(f"{seed}:{path}.{A}".encode()).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(digest[:8]) >> 1)
         adapted = LoraLinear.around(layer, model.lora_rank, _scale(model), generator)
+        adapted.dropout, adapted.name = dropout, path
         parent, _, name = path.rpartition(".")
         setattr(network.get_submodule(parent), name, adapted)
+    network.sample_dropout = dropout  # type: ignore[assignment]
+
+
+def tell_samples(
+    network: torch.nn.Module, step: int, positions: Sequence[int], group: SequenceGroup | None
+) -> None:
+    """Tell the adapters of `network` of which step, and of which sequences of its global batch, the next rows are."""
+    dropout: SampleDropout | None = getattr(network, "sample_dropout", None)
+    if dropout is not None:
+        dropout.begin(step, positions, group)
 
 
 def is_adapter(name: str) -> bool:
@@ -106,7 +131,7 @@ def write_adapter(weights: dict[str, torch.Tensor], model: ModelPlan, base: str 
         "r": model.lora_rank,
         "lora_alpha": model.lora_alpha,
         "target_modules": list(model.lora_target_modules),
-        "lora_dropout": 0.0,
+        "lora_dropout": model.lora_dropout,
         "bias": "none",
         "fan_in_fan_out": False,
         "inference_mode": True,

@@ -61,7 +61,7 @@ def refer(plan: Plan, tokens: Path, around: Surroundings, place: Place) -> None:
     shards = {split: TokenShard.open(tokens, split) for split in SPLITS}
     length = plan.schedule.sequence_length
     sequences = {split: sequence_count(len(shard), length) for split, shard in shards.items()}
-    engine = build_beside_check(plan, tokens, shards["train"].pad_id, place)
+    engine = build_beside_check(plan, tokens, shards["train"].pad_id, place, around.run_dir)
     engine.eval()
     before = 0
     for split, shard in shards.items():

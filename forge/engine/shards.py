@@ -41,9 +41,15 @@ class Shard:
 
 
 def write_shards(
-    fragments: Iterable[Fragment], folder: Path, rank: int, shard_bytes: int = SHARD_BYTES
+    fragments: Iterable[Fragment],
+    folder: Path,
+    rank: int,
+    first_number: int = 0,
+    shard_bytes: int = SHARD_BYTES,
 ) -> list[Shard]:
     """Write this rank's `fragments` below `folder`, each file brought to disk; return what was written.
+
+    Files are numbered from `first_number`: those that the rank has written before.
 
     Takes no memory beyond the fragments where they are on the host, and a tensor's copy where they are not. Hashing and
     writing leave the interpreter to other threads.
@@ -52,7 +58,7 @@ def write_shards(
         OSError: the disk is full or can't be written.
     """
     shards = []
-    for number, some in enumerate(_filled(fragments, shard_bytes)):
+    for number, some in enumerate(_filled(fragments, shard_bytes), first_number):
         name = f"rank{rank:05d}-{number:05d}.safetensors"
         tensors = {
             _key(fragment.name, kind): fragment.values[kind] for fragment in some for kind in fragment.values

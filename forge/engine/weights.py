@@ -41,6 +41,9 @@ def gather_weights(engine: Any, plan: Plan, place: Place) -> dict[str, torch.Ten
     """
     import deepspeed
 
+    if plan.layout.zero_stage == 3:
+        # After an evaluation some may be on their way, fetched ahead for a backward pass.
+        engine.empty_partition_cache()
     weights: dict[str, torch.Tensor] = {}
     for name, parameter in engine.module.named_parameters():
         whole: Any = contextlib.nullcontext()

@@ -33,6 +33,7 @@ from forge.engine.optimizer import build_optimizer
 from forge.engine.skips import Window, add_window, documents_of, read_windows
 from forge.engine.stopping import StopRequest
 from forge.engine.summary import summarize
+from forge.engine.swapping import clear_swap_files, set_swap_folder, swap_folder, swapping_problem
 from forge.engine.tensorboard import TensorBoardFile
 from forge.engine.token_checks import token_facts, tokens_problem
 from forge.engine.weights import save_weights
@@ -98,7 +99,7 @@ def work(plan: Plan, tokens: Path, around: Surroundings, place: Place) -> None:
             facts["eos_id"],
             references.get("held_out"),
         )
-    engine = build_beside_check(plan, tokens, shard.pad_id, place)
+    engine = build_beside_check(plan, tokens, shard.pad_id, place, around.run_dir)
     windows = from_rank_0(read_windows(around.run_dir) if place.rank == 0 else None, place)
     resumed = load_checkpoint(
         engine, plan, around.run_dir, windows, place, lambda line: tell("note", line=line)
@@ -146,6 +147,7 @@ def work(plan: Plan, tokens: Path, around: Surroundings, place: Place) -> None:
             summary = summarize(plan, events_path, peak_bytes)
             text = json.dumps(summary, indent=2) + "\n"
             (around.out / "training.json").write_text(text, encoding="utf-8")
+    clear_swap_files(around.run_dir, place.rank)
     tell("train_end", ending=ending)
 
 
@@ -178,23 +180,32 @@ def _references(plan: Plan, around: Surroundings) -> dict[str, Reference]:
     return {split: Reference.open(around.reference, split) for split in SPLITS}
 
 
-def build_beside_check(plan: Plan, tokens: Path, pad_id: int | None, place: Place) -> Any:
+def build_beside_check(plan: Plan, tokens: Path, pad_id: int | None, place: Place, run_dir: Path) -> Any:
     """Return the engine, built while a thread of rank 0 of each machine checks every byte of the tokens.
 
     Raises:
-        StageError: the tokens were changed.
+        StageError: the tokens were changed, or what the plan keeps on a disk can't be kept there.
     """
+    lacking = None
+    if place.local_rank == 0:
+        clear_swap_files(run_dir)
+        lacking = swapping_problem(plan.layout)
+    if found := next((line for line in from_each_rank(lacking, place) if line), None):
+        raise StageError(found)
     with ThreadPoolExecutor(max_workers=1) as beside:
         checked = beside.submit(tokens_problem, tokens) if place.local_rank == 0 else None
-        engine = build_engine(plan, PAD_ID if pad_id is None else pad_id)
+        engine = build_engine(plan, PAD_ID if pad_id is None else pad_id, swap_folder(run_dir, place.rank))
         problems = from_each_rank(checked.result() if checked else None, place)
     if found := next((line for line in problems if line), None):
         raise StageError(found)
     return engine
 
 
-def build_engine(plan: Plan, pad_id: int = PAD_ID) -> Any:
-    """Return the DeepSpeed engine around the model that training starts from; all ranks call it."""
+def build_engine(plan: Plan, pad_id: int = PAD_ID, swap_to: Path | None = None) -> Any:
+    """Return the DeepSpeed engine around the model that training starts from; all ranks call it.
+
+    What the plan keeps on a disk lies in `swap_to`.
+    """
     layout = plan.layout
     dtype = DTYPES[layout.precision]
     network = build_model(
@@ -213,6 +224,8 @@ def build_engine(plan: Plan, pad_id: int = PAD_ID) -> Any:
         compute_loss_inside(network, layout.loss_chunks)
     optimizer = build_optimizer(plan, network)
     config = json.loads(json.dumps(plan.deepspeed))  # its own copy: DeepSpeed writes into it
+    if swap_to is not None:
+        set_swap_folder(config, swap_to)
     if layout.zero_stage == 3:
         # Weight by weight; `initialize` alone would first put the whole model on every device.
         deepspeed.zero.Init(module=network, config_dict_or_path=config)

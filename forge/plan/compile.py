@@ -135,7 +135,7 @@ def _compile(
     schedule = _schedule(model, hardware, train, step_time_s, corpus_tokens, training_tokens, sources)
     layout = _layout_plan(choice.winner)
     deepspeed = deepspeed_config(
-        choice.winner.layout, hardware, schedule.gradient_clip, model.hidden_size, engine["deepspeed"]
+        choice.winner.layout, hardware, schedule.gradient_clip, model, engine["deepspeed"]
     )
     content = {key: value for key, value in spec.items() if key not in AROUND}
     weights = (initial.source,) if initial else ()

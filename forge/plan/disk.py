@@ -24,6 +24,9 @@ GGUF_K_WIDTH_BYTES = 210 / 256
 """Of the other types: that of Q6_K, the largest in their mixtures. Rows that are no multiple of a block have q8_0's at
 most."""
 
+SWAPPED_STATES_BYTES = 16
+"""Of a parameter on NVMe: its fp32 weight, both moments and the gradient, each in a file of its own."""
+
 SMALL_VOCABULARY = 65_535
 """Up to here a token is two bytes on disk, above four (forge.data.tokens)."""
 
@@ -56,10 +59,16 @@ def disk_items(
     exports = float(weights) if "hf" in export_formats else 0.0
     if "gguf" in export_formats or "ollama" in export_formats:
         exports += sum(_gguf_width_bytes(name, model) for name in {*gguf_types, "f32"}) * model.parameters
+    swapped = 0
+    if layout.offload_optimizer == "nvme":
+        swapped += SWAPPED_STATES_BYTES * model.trainable_parameters
+    if layout.offload_parameters == "nvme":
+        swapped += WIDTH_BYTES[layout.precision] * (model.parameters + model.adapter_parameters)
     sizes = [
         ("lake", lake),
         ("corpus", CORPUS_FRACTION * lake),
         ("tokens", token_bytes * corpus_tokens),
+        ("states and parameters on disk", swapped),
         ("checkpoints", (keep_checkpoints + 1) * checkpoint),
         ("trained weights", weights),
         ("export", exports),

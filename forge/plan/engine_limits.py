@@ -25,10 +25,6 @@ def check_carried_out(layout: LayoutPlan) -> None:
 
 def _limits(layout: LayoutPlan) -> Iterator[tuple[str, str]]:
     planned = "can be planned and not yet run"
-    if layout.offload_optimizer == "nvme":
-        yield "engine.offload_optimizer", f"NVMe {planned}: to run it use engine.offload_optimizer=cpu"
-    if layout.offload_parameters == "nvme":
-        yield "engine.offload_parameters", f"NVMe {planned}: to run it use engine.offload_parameters=cpu"
     if layout.sequence_parallel_degree > 1 and layout.attention != "sdpa":
         yield (
             "engine.attention",

@@ -11,6 +11,7 @@ import math
 from forge.plan.activations import WIDTH_BYTES
 from forge.plan.hardware import Hardware
 from forge.plan.layout import Layout
+from forge.plan.lowering import PARAMETER_BUFFERS, SWAP_ELEMENTS, parameter_buffer_elements
 from forge.plan.memory import MOMENTS, checkpoint_bytes, memory_items
 from forge.plan.types import MemoryItem, ModelPlan
 from forge.plan.weights import trained_weights
@@ -20,9 +21,6 @@ CUDA_PROCESS_BYTES = int(2.5 * 1024**3)
 
 NVME_BUFFERS = 4
 """`offload_optimizer.buffer_count` of DeepSpeed: partitions of optimizer state in host memory at a time."""
-
-SUB_GROUP_ELEMENTS = 1_000_000_000
-"""`sub_group_size` of DeepSpeed: what stage 3 updates, and swaps, at once."""
 
 
 def host_memory_items(
@@ -100,10 +98,15 @@ def offloaded_bytes(model: ModelPlan, layout: Layout, world: int) -> tuple[float
         if layout.zero_stage == 2 and layout.gradient_accumulation_steps > 1:
             pinned_buffers.append(w * owned)
     elif layout.offload_optimizer == "nvme":
-        swapped = min(owned, SUB_GROUP_ELEMENTS)
-        pinned_buffers += [4 * swapped] * NVME_BUFFERS + [w * owned]
+        states += NVME_BUFFERS * 4 * min(owned, SWAP_ELEMENTS)
+        pinned_buffers.append(w * owned)
     if layout.offload_parameters == "cpu":
         pinned_buffers.append(w * owned)
+    elif layout.offload_parameters == "nvme":
+        # What is updated at once is written from one buffer, as large as if no rank shared it (reserve_partitioned_
+        # swap_space in DeepSpeed's partitioned_param_swapper.py).
+        states += w * PARAMETER_BUFFERS * parameter_buffer_elements(model, world)
+        states += w * min(model.parameters, world * SWAP_ELEMENTS)
     states += sum(pinned_buffers)
     return states, sum(_pinned(size) - size for size in pinned_buffers)
 

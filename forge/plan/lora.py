@@ -20,6 +20,11 @@ def adapted(model: ModelPlan, train: dict[str, Any], starts_from_weights: bool) 
     """
     rank, targets = train["lora_rank"], tuple(train["lora_target_modules"])
     if rank is None:
+        if train["lora_dropout"]:
+            raise SpecError(
+                f"train.lora_dropout: {train['lora_dropout']} is set, and only adapters have dropout: set "
+                "train.lora_rank, or train.lora_dropout=0"
+            )
         return model
     if not starts_from_weights:
         raise SpecError(
@@ -32,7 +37,13 @@ def adapted(model: ModelPlan, train: dict[str, Any], starts_from_weights: bool) 
             f"train.lora_target_modules=[{','.join(ATTENTION)}]"
         )
     return with_adapters(
-        replace(model, lora_rank=rank, lora_alpha=train["lora_alpha"], lora_target_modules=targets)
+        replace(
+            model,
+            lora_rank=rank,
+            lora_alpha=train["lora_alpha"],
+            lora_dropout=train["lora_dropout"],
+            lora_target_modules=targets,
+        )
     )
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from forge.errors import SpecError
 from forge.plan.hardware import Hardware
 from forge.plan.layout import Layout
 from forge.plan.memory import BYTES
+from forge.plan.types import ModelPlan
+from forge.plan.weights import weights_of
+
+PARAMETER_BUFFERS = 5
+"""Weights of which a rank has its share in memory at a time, of those on a disk."""
 
 LOSS_SCALING = {"initial_scale_power": 16, "loss_scale_window": 1000, "hysteresis": 2, "min_loss_scale": 1}
 """In fp16 the loss is multiplied by 2^16 at first, by half as much after an overflow (the first is let pass), and by
@@ -16,12 +22,16 @@ twice as much after a thousand steps without one: what DeepSpeed does where noth
 NVME_FOLDER = "nvme"
 """Inside the run folder."""
 
+SWAP_ELEMENTS = 100_000_000
+"""Of a rank's share: what stage 3 updates, and reads from a disk and writes to it, at once. DeepSpeed's own value, ten
+times as much, takes 16 GB of host memory a process."""
+
 
 def deepspeed_config(
     layout: Layout,
     hardware: Hardware,
     gradient_clip: float,
-    hidden_size: int,
+    model: ModelPlan,
     given: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return a complete DeepSpeed 0.19 config: batch sizes, precision, ZeRO with every bucket size explicit.
@@ -48,7 +58,7 @@ def deepspeed_config(
         zero |= {
             "stage3_prefetch_bucket_size": bucket_elements,
             # Norm weights and other small parameters stay whole: gathering them costs more than keeping them.
-            "stage3_param_persistence_threshold": 10 * hidden_size,
+            "stage3_param_persistence_threshold": 10 * model.hidden_size,
             "stage3_max_live_parameters": 10 * bucket_elements,
             "stage3_max_reuse_distance": 10 * bucket_elements,
             "stage3_gather_16bit_weights_on_model_save": False,
@@ -63,6 +73,13 @@ def deepspeed_config(
             zero[key] = {"device": place, "pin_memory": True}
         if place == "nvme":
             zero[key]["nvme_path"] = NVME_FOLDER
+            zero["sub_group_size"] = SWAP_ELEMENTS
+    if layout.offload_parameters == "nvme":
+        zero["offload_param"] |= {
+            "max_in_cpu": 0,
+            "buffer_count": PARAMETER_BUFFERS,
+            "buffer_size": parameter_buffer_elements(model, hardware.world_size),
+        }
     micro_batch, accumulation = layout.micro_batch_sequences, layout.gradient_accumulation_steps
     config: dict[str, Any] = {
         # Ranks that share sequences count as if each had its own: DeepSpeed knows nothing of it.
@@ -78,10 +95,19 @@ def deepspeed_config(
         "steps_per_print": 1_000_000_000,
         "wall_clock_breakdown": False,
     }
+    if layout.offload_optimizer == "nvme":
+        # torch's AdamW updates them in memory, as fast as DeepSpeed's own does, which is not built for it then.
+        config["zero_force_ds_cpu_optimizer"] = False
     if layout.optimizer_states == "bf16":
         config["bf16"] |= {"bf16_master_weights_and_grads": True, "bf16_optimizer_states": True}
     _refuse_unread(given or {}, layout)
     return _merged(config, given or {})
+
+
+def parameter_buffer_elements(model: ModelPlan, world_size: int) -> int:
+    """Return the elements of a buffer that holds a rank's share of any weight."""
+    weights = weights_of(model)
+    return math.ceil(max(weights.embedding, *weights.layer_matrices) / world_size)
 
 
 STAGE_3_KEYS = frozenset({"sub_group_size", "zero_quantized_weights", "zero_quantized_gradients"})

@@ -90,8 +90,8 @@ class Space:
 def layout_space(hardware: Hardware, engine: dict[str, Any], train: dict[str, Any]) -> Space:
     """Return the layouts that a spec allows on its hardware.
 
-    Sequence parallelism and NVMe are taken where they are pinned and never chosen: forge's engine does not run them
-    yet (`forge.plan.engine_limits`).
+    Sequence parallelism and NVMe are taken where they are pinned and never chosen: what they need of the machine (a
+    fast link, a fast disk and libaio) is not known of it.
 
     Raises:
         SpecError: what is pinned contradicts itself or the hardware, or forge's engine trains wrongly with it; or the

@@ -113,7 +113,14 @@ def plan_stages(
         REFERENCE: {
             # Adapters change nothing at first: with them or without, it is the same model.
             "model": _shape(
-                replace(model, lora_rank=0, lora_alpha=0.0, lora_target_modules=(), adapter_parameters=0)
+                replace(
+                    model,
+                    lora_rank=0,
+                    lora_alpha=0.0,
+                    lora_dropout=0.0,
+                    lora_target_modules=(),
+                    adapter_parameters=0,
+                )
             ),
             "sequence_length": schedule.sequence_length,
             "precision": layout.precision,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from forge.plan.communication import sequence_parallel_s, zero_exchange
 from forge.plan.cpu_time import CPU_ADAM_BYTES, cpu_step, states_width_ratio
+from forge.plan.disk import SWAPPED_STATES_BYTES
 from forge.plan.efficiency import (
     FORGE_FRAMEWORK,
     HOST_EXPERT_S,
@@ -381,7 +382,7 @@ class StepTimer:
             host_s = CPU_ADAM_BYTES * narrow * sharing / HOST_MEMORY_BYTES_PER_S
             once = owned * (2 * width / link + host_s)
             if layout.offload_optimizer == "nvme":
-                once += owned * 2 * 12 / nvme
+                once += owned * 2 * SWAPPED_STATES_BYTES / nvme
         if layout.offload_parameters != "none":
             # A device reads its share of the weights for the forward and again for the backward pass.
             share = width * self.model.parameters / shard

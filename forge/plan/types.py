@@ -57,6 +57,8 @@ class ModelPlan:
     """Of the adapters that are trained in place of the weights (Hu 2021); 0: the weights are trained."""
     lora_alpha: float = 0.0
     """An adapter's product is multiplied by alpha / rank."""
+    lora_dropout: float = 0.0
+    """Share of the elements of an adapter's input that are dropped in training."""
     lora_target_modules: tuple[str, ...] = ()
     """Linear layers of each layer that get an adapter."""
     adapter_parameters: int = 0

@@ -14,6 +14,27 @@ from forge.spec.types import KeyPath, dotted
 MOST_NAMED = 20
 """Keys of a group that are named in a message."""
 
+_NOT_DONE = {
+    "expert parallelism: experts are sharded as all weights are, by engine.zero_stage=3": (
+        "expert_parallel",
+        "expert_model_parallel",
+        "ep",
+        "autoep",
+    ),
+    "tensor parallelism: weights are sharded by engine.zero_stage=3, sequences by engine.sequence_parallel_degree": (
+        "tensor_parallel",
+        "tensor_model_parallel",
+        "tp",
+        "autotp",
+    ),
+    "pipeline parallelism: layers are sharded as all weights are, by engine.zero_stage=3": (
+        "pipeline_parallel",
+        "pipeline_model_parallel",
+        "pp",
+    ),
+}
+"""What forge does not do, and what other tools call it, without an ending such as `_size`."""
+
 
 def nearest(word: str, candidates: Iterable[str], likeness: float = 0.6) -> str | None:
     """Return the candidate most like `word`, or None where the likeness (0 to 1) of all is less."""
@@ -49,8 +70,17 @@ def nearest_key(key: KeyPath, schema: SpecSchema) -> str | None:
     return whole or (anywhere[near] if near else None)
 
 
+def _not_done(name: str) -> str | None:
+    stem = name.lower().replace("-", "_")
+    for ending in ("_size", "_degree", "_world_size"):
+        stem = stem.removesuffix(ending)
+    return next((line for line, names in _NOT_DONE.items() if stem in names), None)
+
+
 def no_such_key(key: KeyPath, schema: SpecSchema) -> str:
     """Return the message for a key that the schema does not declare."""
+    if line := _not_done(key[-1]):
+        return f"no such key. forge has no {line}"
     above = schema.node(key[:-1]) or {}
     if len(key) > 1 and isinstance(above.get("additionalProperties"), dict):
         return "is not a key: a key is letters, digits, - and _, from a letter"

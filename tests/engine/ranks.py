@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,14 +13,25 @@ from torch.multiprocessing.spawn import spawn
 from forge.plan.types import Plan
 
 
-def train_in_ranks(plans: Mapping[Path, tuple[Plan, Path]], processes: int) -> None:
-    """Train each plan, on the tokens beside it, in its run folder, by `processes` ranks."""
+def train_in_ranks(
+    plans: Mapping[Path, tuple[Plan, Path]], processes: int, taken_over: Mapping[Path, Path] | None = None
+) -> None:
+    """Train each plan, on the tokens beside it, in its run folder, by `processes` ranks.
+
+    A run folder in `taken_over` is first given a copy of the checkpoint there, which may be of a run before it.
+    """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    spawn(_train, (processes, port, dict(plans)), processes)  # type: ignore[no-untyped-call]
+    spawn(_train, (processes, port, dict(plans), dict(taken_over or {})), processes)  # type: ignore[no-untyped-call]
 
 
-def _train(rank: int, processes: int, port: int, plans: dict[Path, tuple[Plan, Path]]) -> None:
+def _train(
+    rank: int,
+    processes: int,
+    port: int,
+    plans: dict[Path, tuple[Plan, Path]],
+    taken_over: dict[Path, Path],
+) -> None:
     os.environ |= {
         "DS_ACCELERATOR": "cpu",
         "GLOO_SOCKET_IFNAME": "lo",
@@ -36,6 +48,9 @@ def _train(rank: int, processes: int, port: int, plans: dict[Path, tuple[Plan, P
     from forge.engine.worker import Surroundings, work
 
     for run_dir, (plan, tokens) in plans.items():
+        if rank == 0 and run_dir in taken_over:
+            checkpoint = taken_over[run_dir]
+            shutil.copytree(checkpoint, run_dir / "checkpoints" / checkpoint.name)
         (run_dir / "logs").mkdir(exist_ok=True)
         beat = Heartbeat(run_dir / "logs", rank)
         around = Surroundings(run_dir, run_dir.parent / "out", lambda: 0.0, StopRequest(run_dir), beat)

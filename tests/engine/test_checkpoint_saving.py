@@ -136,11 +136,11 @@ def test_a_disk_that_fills_in_the_background_stops_the_training_with_its_line(
 ) -> None:
     run_dir = make_run(tmp_path, PLAN)
 
-    def full(fragments: Any, folder: Path, rank: int) -> list[Shard]:
+    def full(fragments: Any, folder: Path, rank: int, first_number: int) -> list[Shard]:
         if "step-00000006" in str(folder):
             (folder / f"rank{rank:05d}-00000.safetensors").write_bytes(b"half")
             raise OSError(errno.ENOSPC, "No space left on device")
-        return write_shards(fragments, folder, rank)
+        return write_shards(fragments, folder, rank, first_number)
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint_saving, "write_shards", full)
@@ -167,10 +167,10 @@ from forge.errors import StageError
 from forge.plan.types import load_plan
 from tests.engine.runs import train_here
 
-def full(fragments, folder, rank):
+def full(fragments, folder, rank, first_number):
     if rank == 1 and "step-00000006" in str(folder):
         raise OSError(errno.ENOSPC, "No space left on device")
-    return write_shards(fragments, folder, rank)
+    return write_shards(fragments, folder, rank, first_number)
 
 checkpoint_saving.write_shards = full
 meeting, tokens, run_dir, rank = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])

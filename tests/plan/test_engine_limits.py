@@ -39,7 +39,7 @@ def test_more_devices_to_a_sequence_need_less_memory_each() -> None:
     assert peaks[0] > 1.3 * peaks[1]
 
 
-def test_nvme_can_be_planned_and_is_slower_than_the_host() -> None:
+def test_nvme_is_slower_than_the_host_and_takes_less_of_it() -> None:
     host, nvme = (
         compiled(
             "model=llama_7b",
@@ -55,12 +55,26 @@ def test_nvme_can_be_planned_and_is_slower_than_the_host() -> None:
         item.bytes for item in host.estimates.host_memory
     )
     assert nvme.deepspeed["zero_optimization"]["offload_optimizer"]["nvme_path"] == "nvme"
-    with pytest.raises(SpecError, match="NVMe can be planned"):
-        check_carried_out(nvme.layout)
-    check_carried_out(host.layout)
+    check_carried_out(nvme.layout)
+    disk = {item.name: item.bytes for item in nvme.estimates.disk}
+    assert disk["states and parameters on disk"] == 16 * nvme.model.parameters
+    assert "states and parameters on disk" not in {item.name for item in host.estimates.disk}
 
 
-def test_what_can_not_be_run_is_never_chosen() -> None:
+def test_parameters_on_nvme_have_buffers_that_any_weight_fits_in() -> None:
+    plan = compiled(
+        *("model=llama_7b", "hardware=8xh100", "engine.zero_stage=3"),
+        *("engine.offload_optimizer=nvme", "engine.offload_parameters=nvme"),
+    )
+    model, zero = plan.model, plan.deepspeed["zero_optimization"]
+    largest = max(model.vocab_size, model.intermediate_size) * model.hidden_size
+    assert zero["offload_param"]["buffer_size"] == largest / 8
+    assert zero["offload_param"]["max_in_cpu"] == 0
+    disk = {item.name: item.bytes for item in plan.estimates.disk}
+    assert disk["states and parameters on disk"] == (16 + 2) * model.parameters
+
+
+def test_what_depends_on_links_and_disks_is_never_chosen() -> None:
     layout = compiled("model=llama_7b", "hardware=1xh100").layout
     assert layout.sequence_parallel_degree == 1
     assert "nvme" not in (layout.offload_optimizer, layout.offload_parameters)

@@ -65,6 +65,12 @@ def _layout() -> Any:
 @pytest.mark.parametrize(
     ("model", "train", "starts", "says"),
     [
+        (
+            {},
+            {"lora_rank": None, "lora_dropout": 0.1},
+            True,
+            "train.lora_dropout: 0.1 is set, and only adapters",
+        ),
         ({}, {}, False, "train.lora_rank: 8 is set, and adapters change weights that have been trained"),
         (
             {"family": "mixtral", "experts": 4, "experts_per_token": 2},
@@ -78,7 +84,8 @@ def test_adapters_that_cannot_be_are_one_line(
     model: dict[str, Any], train: dict[str, Any], starts: bool, says: str
 ) -> None:
     shape: ModelPlan = tiny_plan(model=model).model
-    asked = {"lora_rank": 8, "lora_alpha": 16.0, "lora_target_modules": [*ATTENTION, "down_proj"]} | train
+    asked = {"lora_rank": 8, "lora_alpha": 16.0, "lora_dropout": 0.0}
+    asked |= {"lora_target_modules": [*ATTENTION, "down_proj"]} | train
     with pytest.raises(SpecError) as caught:
         adapted(shape, asked, starts)
     (line,) = caught.value.lines

@@ -16,8 +16,10 @@ from forge.plan.space import layout_space
 from forge.resources import data_dir
 from forge.spec.schema import spec_schema
 from forge.spec.search_path import default_search_path
+from tests.factories import tiny_plan
 from tests.plan.specs import LAPTOP, compiled, composed
 
+MODEL = tiny_plan().model
 RECIPES = sorted(file.stem for file in data_dir("recipes").glob("*.yaml"))
 
 
@@ -85,7 +87,7 @@ def _layouts(recipe: str) -> Iterator[tuple[Layout, Hardware, dict[str, Any]]]:
 def test_deepspeed_takes_every_config_and_ignores_no_key(recipe: str) -> None:
     count = 0
     for layout, hardware, values in _layouts(recipe):
-        config = deepspeed_config(layout, hardware, values["train"]["gradient_clip"], 1024)
+        config = deepspeed_config(layout, hardware, values["train"]["gradient_clip"], MODEL)
         assert set(config) <= _read_by_deepspeed(config, hardware.world_size)
         count += 1
     assert count > 100
@@ -114,7 +116,7 @@ def test_deepspeed_reads_every_key_of_the_closed_list(key: tuple[str, ...]) -> N
     values, name = composed("hardware=8xh100")
     hardware = resolve_hardware(values["hardware"], name, LAPTOP)
     layout = Layout(stage, 1, 1, "none", "none", "bf16", 1_000_000)  # type: ignore[arg-type]
-    config = deepspeed_config(layout, hardware, 1.0, 1024, given)
+    config = deepspeed_config(layout, hardware, 1.0, MODEL, given)
     assert set(config) <= _read_by_deepspeed(config, hardware.world_size)
     place: Any = config
     for part in key:

@@ -286,11 +286,11 @@ def test_the_experts_of_stage_3_stay_gathered_without_checkpointing() -> None:
 
 def test_the_gathering_assumed_is_the_one_lowered() -> None:
     chosen = layout(zero_stage=3)
-    zero = deepspeed_config(chosen, hardware(), 1.0, 4096)["zero_optimization"]
+    zero = deepspeed_config(chosen, hardware(), 1.0, model())["zero_optimization"]
     bucket = chosen.bucket_bytes // 2
     assert zero["stage3_prefetch_bucket_size"] == zero["reduce_bucket_size"] == bucket
     assert zero["stage3_max_live_parameters"] == zero["stage3_max_reuse_distance"] == LIVE_BUCKETS * bucket
-    assert zero["stage3_param_persistence_threshold"] == PERSISTENT_HIDDEN_SIZES * 4096
+    assert zero["stage3_param_persistence_threshold"] == PERSISTENT_HIDDEN_SIZES * model().hidden_size
     assert zero["contiguous_gradients"]
     assert zero["overlap_comm"]
 

@@ -55,6 +55,23 @@ def test_the_key_that_was_meant(typed: str, meant: str) -> None:
     assert no_such_key(tuple(typed.split(".")), SCHEMA) == f"no such key. did you mean {meant}?"
 
 
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        ("expert_parallel", "expert parallelism: experts are sharded"),
+        ("engine.expert_parallel_size", "expert parallelism: experts are sharded"),
+        ("engine.ep_size", "expert parallelism: experts are sharded"),
+        ("engine.tensor_model_parallel_size", "tensor parallelism: weights are sharded"),
+        ("engine.TP", "tensor parallelism: weights are sharded"),
+        ("train.pipeline_parallel_degree", "pipeline parallelism: layers are sharded"),
+    ],
+)
+def test_what_forge_does_not_do_is_said_and_not_mistaken_for_another_key(typed: str, says: str) -> None:
+    message = no_such_key(tuple(typed.split(".")), SCHEMA)
+    assert message.startswith(f"no such key. forge has no {says}")
+    assert "did you mean" not in message
+
+
 def test_a_key_like_none_is_answered_with_the_keys_of_its_group() -> None:
     names = ", ".join(SCHEMA.root["properties"]["export"]["properties"])
     assert no_such_key(("export", "zzz"), SCHEMA) == f"no such key. the keys of export are {names}"

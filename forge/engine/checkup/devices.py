@@ -190,24 +190,40 @@ def _nvcc_version() -> str | None:
     return match[1] if match else None
 
 
-def deepspeed_ops() -> Finding:
-    """Ask DeepSpeed whether the one of its ops that forge's plans use can be built: Adam on the host."""
+_OPS = (
+    ("cpu_adam", "CPUAdamBuilder", "engine.offload_optimizer=cpu", "see `ds_report`"),
+    ("async_io", "AsyncIOBuilder", "engine.offload_optimizer=nvme", "install libaio-dev (libaio-devel)"),
+)
+"""Name, what DeepSpeed builds it with, the plans that need it, and what is mostly missing."""
+
+
+def deepspeed_ops() -> list[Finding]:
+    """Ask DeepSpeed whether those of its ops that forge's plans use can be built."""
+    findings = []
     logging.disable(
         logging.WARNING
     )  # DeepSpeed remarks on a machine without GPUs, of which there is a finding
     try:
-        from deepspeed.accelerator import get_accelerator
-
-        builder = get_accelerator().create_op_builder("CPUAdamBuilder")
-        builds = builder is not None and builder.is_compatible(verbose=False)
-    except Exception as error:  # whatever its check trips over, a build would too
-        return advice("DeepSpeed ops", f"cpu_adam: {type(error).__name__}: {error}", "see `ds_report`")
+        for name, builder_name, plans, remedy in _OPS:
+            what = f"DeepSpeed {name}"
+            if (problem := _op_problem(builder_name)) is None:
+                findings.append(good(what, f"can be built ({plans} uses it)"))
+            else:
+                findings.append(advice(what, problem, f"{remedy}; plans with {plans} need it"))
     finally:
         logging.disable(logging.NOTSET)
-    if not builds:
-        remedy = "see `ds_report`; plans with engine.offload_optimizer=cpu need it"
-        return advice("DeepSpeed ops", "cpu_adam can't be built here", remedy)
-    return good("DeepSpeed ops", "cpu_adam can be built (plans that keep the optimizer on the host use it)")
+    return findings
+
+
+def _op_problem(builder_name: str) -> str | None:
+    try:
+        from deepspeed.accelerator import get_accelerator
+
+        builder = get_accelerator().create_op_builder(builder_name)
+        builds = builder is not None and builder.is_compatible(verbose=False)
+    except Exception as error:  # whatever its check trips over, a build would too
+        return f"{type(error).__name__}: {error}"
+    return None if builds else "can't be built here"
 
 
 def _tally(names: tuple[str, ...]) -> str:

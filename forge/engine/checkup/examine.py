@@ -20,7 +20,7 @@ def examine(folder: Path) -> list[Finding]:
     findings: list[Finding | None] = [system.python(), system.packages()]
     torch = devices.probe_torch()
     findings += [system.host(machine, system.available_memory_bytes()), *devices.devices(machine, torch)]
-    findings += [devices.compilers(), devices.toolkit(torch), devices.deepspeed_ops()]
+    findings += [devices.compilers(), devices.toolkit(torch), *devices.deepspeed_ops()]
     findings += [system.shared_memory(len(torch.gpus)), system.open_files(), *system.disk(folder)]
     findings += [system.loopback(), system.environment(os.environ)]
     return [finding for finding in findings if finding is not None]

@@ -74,3 +74,17 @@ def test_a_toolkit_of_another_generation_is_told(monkeypatch: pytest.MonkeyPatch
         assert finding is not None
         assert finding.state == state
     assert devices.toolkit(replace(CUDA, gpus=())) is None
+
+
+def test_an_op_that_cannot_be_built_is_advice_that_names_what_is_missing_and_which_plans_need_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CC", "false")  # a compiler that finds no library
+    findings = {finding.what: finding for finding in devices.deepspeed_ops()}
+    assert set(findings) == {"DeepSpeed cpu_adam", "DeepSpeed async_io"}
+    lacking = findings["DeepSpeed async_io"]
+    assert (lacking.state, lacking.found) == ("advice", "can't be built here")
+    assert (
+        lacking.remedy
+        == "install libaio-dev (libaio-devel); plans with engine.offload_optimizer=nvme need it"
+    )
