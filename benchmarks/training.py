@@ -56,8 +56,20 @@ class Measured:
     """Nats a token, on rank 0's part of each batch (the whole batch's for forge)."""
 
 
-def training_plan(processes: int, micro_batch: int, accumulation: int, steps: int, precision: str) -> Plan:
+BUCKET_BYTES = 25_000_000
+"""The smallest that a plan chooses."""
+
+
+def training_plan(
+    processes: int,
+    micro_batch: int,
+    accumulation: int,
+    steps: int,
+    precision: str,
+    sequence_length: int = SEQUENCE_LENGTH,
+) -> Plan:
     """Return the plan of the training that every system carries out."""
+    elements = BUCKET_BYTES // (2 if precision == "bf16" else 4)
     return tiny_plan(
         model=MODEL,
         layout={
@@ -67,14 +79,22 @@ def training_plan(processes: int, micro_batch: int, accumulation: int, steps: in
             "threads_per_process": max(1, (os.cpu_count() or 1) // processes),
             "zero_stage": 1,
             "precision": precision,
+            "bucket_bytes": BUCKET_BYTES,
         },
         schedule={
-            "sequence_length": SEQUENCE_LENGTH,
+            "sequence_length": sequence_length,
             "steps": steps + WARM_UP_STEPS,
             "checkpoint_every_steps": steps + WARM_UP_STEPS,
             "learning_rate": 1e-3,
         },
-        deepspeed={"zero_optimization": {"stage": 1, "reduce_bucket_size": 20_000_000}},
+        deepspeed={
+            "zero_optimization": {
+                "stage": 1,
+                "reduce_bucket_size": elements,
+                "allgather_bucket_size": elements,
+                "reduce_scatter": False,
+            }
+        },
     )
 
 
@@ -233,13 +253,9 @@ SYSTEMS: dict[str, Callable[[Plan, Path, Path], Measured]] = {
 }
 
 
-def measure(system: str, plan: Plan, tokens: Path, folder: Path) -> Measured:
-    """Run a system in processes of its own and return what rank 0 measured."""
-    folder.mkdir(parents=True)
-    (folder / "plan.json").write_text(plan_to_json(plan), encoding="utf-8")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    environment = os.environ | {
+def worker_environment(plan: Plan, port: int) -> dict[str, str]:
+    """Return what all workers of a plan find in the environment; each has its rank besides."""
+    return os.environ | {
         "DS_ACCELERATOR": "cpu",
         "GLOO_SOCKET_IFNAME": "lo",
         "OMP_WAIT_POLICY": "PASSIVE",
@@ -249,6 +265,15 @@ def measure(system: str, plan: Plan, tokens: Path, folder: Path) -> Measured:
         "WORLD_SIZE": str(plan.layout.world_size),
         "LOCAL_WORLD_SIZE": str(plan.layout.world_size),
     }
+
+
+def measure(system: str, plan: Plan, tokens: Path, folder: Path) -> Measured:
+    """Run a system in processes of its own and return what rank 0 measured."""
+    folder.mkdir(parents=True)
+    (folder / "plan.json").write_text(plan_to_json(plan), encoding="utf-8")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    environment = worker_environment(plan, port)
     command = [sys.executable, "-m", "benchmarks.training", "--system", system]
     command += ["--tokens", str(tokens), "--folder", str(folder)]
     workers = []

@@ -167,7 +167,11 @@ def deepspeed_config(layout: LayoutPlan, schedule: SchedulePlan) -> dict[str, An
     """Return the DeepSpeed config the engine needs for a tiny model."""
     zero: dict[str, Any] = {"stage": layout.zero_stage}
     if layout.zero_stage in (1, 2):
-        zero |= {"reduce_bucket_size": 100_000, "allgather_bucket_size": 100_000}
+        zero |= {
+            "reduce_bucket_size": 100_000,
+            "allgather_bucket_size": 100_000,
+            "reduce_scatter": False,
+        }
     if layout.zero_stage == 3:
         zero |= {
             "reduce_bucket_size": 100_000,
@@ -183,6 +187,7 @@ def deepspeed_config(layout: LayoutPlan, schedule: SchedulePlan) -> dict[str, An
         "train_micro_batch_size_per_gpu": layout.micro_batch_sequences,
         "gradient_accumulation_steps": layout.gradient_accumulation_steps,
         "gradient_clipping": schedule.gradient_clip,
+        "prescale_gradients": layout.zero_stage in (1, 2),
         "bf16": {
             "enabled": layout.precision == "bf16",
             "bf16_master_weights_and_grads": layout.optimizer_states == "bf16",

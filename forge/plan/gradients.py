@@ -39,7 +39,6 @@ class Gradients:
     ) -> None:
         limit = bucket // w
         every = weights.head + layers * weights.layer_elements + (0 if weights.tied else weights.embedding)
-        part = every / world if stage else every
         stays = stage == 0 or (stage == 1 and world == 1)
         large = sum(size for size in weights.layer_matrices if size > limit)
         head_stays = stays or (stage == 1 and weights.head > limit)
@@ -71,14 +70,9 @@ class Gradients:
         self.buckets += through
         self.buckets_before += through
 
-        # A bucket of several weights is copied to be reduced; a large weight alone is so at stages 1 and 2 where it
-        # lies in several devices' parts.
-        self._reducing = 0.0
+        # Stage 3 copies a bucket to reduce it; at the other stages gradients are reduced where they lie.
+        self._reducing = float(bucket) if stage == 3 and world > 1 else 0.0
         self.reducing_head = 0.0
-        if stage and world > 1:
-            self._reducing = float(bucket)
-            if stage < 3 and large:
-                self._reducing = max(self._reducing, w * _copied(max(weights.layer_matrices), part, limit))
         self._in_bucket = 0 if weights.tied or weights.head > limit else weights.head
         self._layer_elements, self._limit, self._w = weights.layer_elements, limit, w
         self._reduces_at_once = weights.head > limit and not weights.tied
@@ -87,7 +81,7 @@ class Gradients:
         if not stays and not large and not self._reduces_at_once:
             self.first_reduced = min((limit - self._in_bucket) // weights.layer_elements, layers - 1)
         if stage in (1, 2) and world > 1 and weights.head > limit and not weights.tied:
-            self.reducing_head = max(w * _copied(weights.head, part, limit), own)
+            self.reducing_head = own
         # Where gradients are summed in place, the head's new one is gone by now.
         self.with_head = self.before + (0.0 if self._whole else w * weights.head)
         self.reducing_all = 0.0
@@ -125,12 +119,7 @@ class Gradients:
 
     def reducing(self, layers: int, more: int = 0) -> float:
         """Return the copy of a bucket that is being reduced then, beyond what `after` says."""
-        if not self._reduced_by(layers, more):
-            return 0.0
-        if self._made(layers, more) <= 2 * self._limit and not self._reduces_at_once:
-            # The first bucket's copy is gone before the own part is allocated.
-            return max(0.0, self._reducing - self._own)
-        return self._reducing
+        return self._reducing if self._reduced_by(layers, more) else 0.0
 
     def _reduced_by(self, layers: int, more: int) -> bool:
         """Whether a bucket has been full by then."""
@@ -150,26 +139,6 @@ class Gradients:
 def largest_weight(weights: Weights) -> int:
     """Return the elements of the largest weight."""
     return max(weights.embedding, *weights.layer_matrices)
-
-
-def _copied(elements: int, part: float, limit: int) -> float:
-    """Return elements of the largest buffer in which a weight over several devices' parts is reduced.
-
-    Its slices, one a part, are taken together until they are more than a bucket.
-    """
-    if elements <= part:
-        return 0.0
-    first = elements % part
-    largest, group, slices, left = 0.0, 0.0, 0, float(elements)
-    while left > 0 and slices < 64:
-        piece = first if left == elements and first else min(part, left)
-        group, left, slices = group + piece, left - piece, slices + 1
-        if group > limit or left <= 0:
-            largest = max(largest, group)
-            if largest > limit and left < elements - first:
-                break
-            group = 0.0
-    return max(largest, min(elements, limit)) if slices == 64 else largest
 
 
 def _first_buffer(weights: Weights, layers: int) -> int:

@@ -54,6 +54,9 @@ def deepspeed_config(
             "overlap_comm": hardware.device == "cuda" and hardware.world_size > 1,
             "contiguous_gradients": True,
         }
+    if layout.zero_stage in (1, 2):
+        # DeepSpeed 0.19 sums gradients over all devices either way; told to scatter them it copies each bucket before.
+        zero["reduce_scatter"] = False
     if layout.zero_stage == 3:
         zero |= {
             "stage3_prefetch_bucket_size": bucket_elements,
@@ -87,6 +90,8 @@ def deepspeed_config(
         "train_micro_batch_size_per_gpu": micro_batch,
         "gradient_accumulation_steps": accumulation,
         "gradient_clipping": gradient_clip,
+        # Divided before they are summed over devices, so that fp16 sums do not overflow.
+        "prescale_gradients": layout.zero_stage in (1, 2),
         "bf16": {"enabled": layout.precision == "bf16"},
         "fp16": {"enabled": layout.precision == "fp16"}
         | (LOSS_SCALING if layout.precision == "fp16" else {}),
