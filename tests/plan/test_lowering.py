@@ -128,7 +128,7 @@ def test_deepspeed_reads_every_key_of_the_closed_list(key: tuple[str, ...]) -> N
 def test_gradients_are_divided_and_reduced_where_they_lie(stage: Any) -> None:
     values, name = composed("hardware=8xh100")
     hardware = resolve_hardware(values["hardware"], name, LAPTOP)
-    config = deepspeed_config(Layout(stage, 1, 1, "none", "none", "bf16", 1_000_000), hardware, 1.0, 1024)
+    config = deepspeed_config(Layout(stage, 1, 1, "none", "none", "bf16", 1_000_000), hardware, 1.0, MODEL)
     assert config["zero_optimization"]["reduce_scatter"] is False
     assert config["prescale_gradients"] is True
 
