@@ -110,7 +110,7 @@ def test_what_cannot_be_sent_says_why(
         *(() if "hardware=local" in arguments else ("hardware=cpu",)),
         "data.path=documents",
     )
-    done = forge_run(tmp_path, *small, *arguments)
+    done = forge_run(tmp_path, *small, *arguments, path=str(tmp_path / "nothing"))
     assert done.returncode == status, done.stderr
     assert any(each.startswith(line) for each in done.stderr.splitlines()), done.stderr
     assert "Traceback" not in done.stderr
