@@ -60,7 +60,8 @@ def run_task(task: Task) -> int:
     shingler = _Shingler(task)
     outcomes, made = _outcomes(documents, task, shingler)
     if task.key is not None:
-        write_outcomes(task.outcomes, outcomes)
+        with _beside(task.outcomes) as path:
+            write_outcomes(path, outcomes)
     stays = outcomes["step"].is_null()
     left = np.flatnonzero(stays)
     notes = Notes(task.number, pa.table([]), documents_in)

@@ -68,6 +68,7 @@ class Work:
 @pytest.fixture
 def work(monkeypatch: pytest.MonkeyPatch) -> Work:
     monkeypatch.setattr(tasks, "BUCKET_BYTES", 50_000)
+    monkeypatch.setattr(task_work, "SLICE_ROWS", 7)
     return Work(monkeypatch)
 
 
