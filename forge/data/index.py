@@ -17,7 +17,7 @@ import functools
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -26,9 +26,10 @@ from forge.data.sets import Ints, chunks, stable_order
 
 INDEX, ENTRIES, BORDERS = "index.u64", "entries.i64", "borders.npy"
 SIZES = "sizes.npy"
+"""Sizes of the sets, and the smallest set that is large enough to be like each."""
 PLACE = 0xFFFFFFFF
 
-Each = Callable[[Callable[[int], Ints], Iterable[int]], Iterator[Ints]]
+Each = Callable[[Callable[[int], Any], Iterable[int]], Iterator[Any]]
 """`map`, or what does the same on several processes."""
 
 
@@ -50,16 +51,18 @@ def build_index(
         threshold: Jaccard.
         each: carries out the work on the parts, in order.
     """
-    np.save(folder / SIZES, sizes)
-    index_bytes = [0]
+    smallest = np.searchsorted(sizes, threshold * sizes - SLACK)
+    np.save(folder / SIZES, np.stack([sizes, smallest]))
+    lengths = []
     with (folder / INDEX).open("wb") as index:
-        for part, _ in enumerate(
+        for part, length in enumerate(
             each(functools.partial(_index_part, folder, shares, threshold), range(parts))
         ):
-            index_bytes.append(index_bytes[-1] + _move(_index_file(folder, part), index))
+            lengths.append(length)
+            _move(_index_file(folder, part), index)
             for share in range(shares):
                 part_file(folder, part, share).unlink(missing_ok=True)
-    offsets = np.array(index_bytes[:-1], np.int64) // 8
+    offsets = np.cumsum(lengths) - lengths
     borders = [np.zeros(1, np.int64)]
     ranges = list(chunks(prefix_lengths(sizes, threshold)))
     merge = functools.partial(_merge_range, folder, offsets, ranges)
@@ -72,9 +75,9 @@ def build_index(
     np.save(folder / BORDERS, np.concatenate(borders))
 
 
-def _index_part(folder: Path, shares: int, threshold: float, part: int) -> Ints:
-    """Index the first elements of one part. In a worker."""
-    sizes = np.load(folder / SIZES)
+def _index_part(folder: Path, shares: int, threshold: float, part: int) -> int:
+    """Index the first elements of one part; return how many the index has of it. In a worker."""
+    sizes, smallest = np.asarray(np.load(folder / SIZES, mmap_mode="r"))
     elements, owners, places = Part(*(part_file(folder, part, share) for share in range(shares))).read()
     order = np.argsort(elements)
     elements = elements[order]
@@ -89,9 +92,8 @@ def _index_part(folder: Path, shares: int, threshold: float, part: int) -> Ints:
     keys, places = keys[by_key], places[by_key]
     runs, owners = np.divmod(keys, len(sizes))
     # A set that meets only sets at least as large may be indexed by fewer of its elements.
-    indexed = places < prefix_lengths(sizes, 2 * threshold / (1 + threshold))[owners]
+    indexed = places < prefix_lengths(sizes[owners], 2 * threshold / (1 + threshold))
     (owners[indexed] << 32 | places[indexed]).tofile(_index_file(folder, part))
-    smallest = np.searchsorted(sizes, threshold * sizes - SLACK)
     begins = np.searchsorted(keys[indexed], runs * len(sizes) + smallest[owners])
     lengths = np.cumsum(indexed) - indexed - begins
     found = lengths > 0
@@ -99,7 +101,7 @@ def _index_part(folder: Path, shares: int, threshold: float, part: int) -> Ints:
     by_owner = stable_order(owners)
     rows = np.stack([owners, lengths << 32 | places, begins])
     np.save(_unsorted_file(folder, part), rows[:, by_owner])
-    return np.empty(0, np.int64)
+    return int(np.count_nonzero(indexed))
 
 
 def _merge_range(folder: Path, offsets: Ints, ranges: list[tuple[int, int]], number: int) -> Ints:
@@ -117,13 +119,11 @@ def _merge_range(folder: Path, offsets: Ints, ranges: list[tuple[int, int]], num
     return np.bincount(rows[0] - first, minlength=last - first)
 
 
-def _move(path: Path, file: BinaryIO) -> int:
-    """Append a file to another one; return its bytes."""
+def _move(path: Path, file: BinaryIO) -> None:
+    """Append a file to another one."""
     with path.open("rb") as part:
         shutil.copyfileobj(part, file, 1 << 22)
-        size_bytes = part.tell()
     path.unlink()
-    return size_bytes
 
 
 def _index_file(folder: Path, part: int) -> Path:

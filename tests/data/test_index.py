@@ -32,7 +32,8 @@ def candidates(folder: Path, sets: Sets, threshold: float, parts: int) -> list[i
         "borders.npy",
         "sizes.npy",
     }
-    return Postings(folder, ordered.counts, threshold).candidates(0, len(ordered)).tolist()
+    found: list[int] = Postings(folder, ordered.counts, threshold).candidates(0, len(ordered)).tolist()
+    return found
 
 
 @settings(max_examples=40, deadline=None)
