@@ -9,6 +9,7 @@ import pytest
 from forge.cli.reported import reported
 from forge.errors import StageError
 from tests.report.runs import BEGAN, a_plan, begin_run, finished_run, step_event, train_start, write_events
+from tests.report.sweeps import a_sweep
 
 
 def forge(*words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -41,6 +42,10 @@ def test_a_page_is_written_into_the_run_or_where_it_is_asked_for(tmp_path: Path)
             ("report", "nowhere", "--live", "-o", "x"),
             "command line: --output: goes without --live: drop one\n",
         ),
+        (
+            ("run", "-q", "-v"),
+            "command line: --quiet, --verbose: one says less, the other more: drop one\n",
+        ),
         (("compare", "nowhere"), "command line: RUN: names one run: name another to hold it against\n"),
         (
             ("compare", "a", "b", "--json", "--html", "x"),
@@ -51,6 +56,18 @@ def test_a_page_is_written_into_the_run_or_where_it_is_asked_for(tmp_path: Path)
 def test_a_mistake_is_one_line(words: tuple[str, ...], line: str) -> None:
     done = forge(*words)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", line)
+
+
+def test_a_sweep_has_a_page_and_is_neither_served_nor_held_against_a_run(tmp_path: Path) -> None:
+    folder = a_sweep(tmp_path, [1.75])
+    done = forge("report", folder)
+    assert (done.returncode, done.stdout) == (0, f"written to {folder / 'report.html'}\n")
+    for words, option in (((folder, "--live"), "--live"), ((folder, "--against", folder), "--against")):
+        refused = forge("report", *words)
+        assert (refused.returncode, refused.stderr) == (
+            2,
+            f"command line: {option}: goes with a run, and {folder} is a sweep: drop it\n",
+        )
 
 
 def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from tests.plan.specs import compiled
 from tests.run.small import OVERRIDES
 from tests.summaries import SUMMARIES
 
-NOBODY = {"to": [], "mlflow_uri": None, "wandb_online": False, "prometheus_file": None}
+NOBODY: dict[str, Any] = {"to": [], "mlflow_uri": None, "wandb_online": False, "prometheus_file": None}
 PLAN = compiled("recipe=legal_tiny", "hardware=cpu", "data.path=null", "tokenizer.path=null")
 
 
