@@ -90,6 +90,27 @@ def test_runs_are_ranked_and_the_same_command_starts_none(
     assert [line.split(":")[0] for line in more[1:]] == ["run 3 (train.learning_rate=0.002)"] * 2
 
 
+def test_what_is_done_is_not_sent_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sbatch = tmp_path / "bin" / "sbatch"
+    sbatch.parent.mkdir()
+    sbatch.write_text("#!/bin/sh\necho Submitted batch job 7\n")
+    sbatch.chmod(0o755)
+    monkeypatch.setenv("PATH", str(sbatch.parent), prepend=":")
+    forge_run_m(tmp_path, TWO)
+    shown = capsys.readouterr().out
+    said = forge_run_m(tmp_path, TWO, "launch=slurm")
+    assert ["2 done before" in line for line in said] == [True]
+    assert capsys.readouterr().out == shown
+    said = forge_run_m(tmp_path, f"{TWO},2e-3,0.002", "launch=slurm")
+    assert said[0] == "3 runs, 2 done before"
+    assert "Submitted batch job 7" in said
+    (script,) = tmp_path.glob("**/slurm.sh")
+    assert "--array" not in script.read_text()
+    assert not (script.parent / "summary.json").exists()
+
+
 def test_a_bad_point_starts_nothing(tmp_path: Path) -> None:
     assert refused(tmp_path, SpecError, TWO, "train.sequence_length=32,100", "train.steps=1,0") == (
         "command line: train.steps: 0 steps is below the least allowed, 1",

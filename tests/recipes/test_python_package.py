@@ -99,4 +99,4 @@ def test_forge_lists_and_shows_it(site: Path, tmp_path: Path) -> None:
         [*command, "show", "acme/legal", "hardware=cpu"], env=environment, capture_output=True, text=True
     )
     assert shown.returncode == 0, shown.stderr
-    assert "acme_recipes/conf/model/small.yaml:5" in shown.stdout
+    assert "acme/conf/model/small.yaml:5" in shown.stdout

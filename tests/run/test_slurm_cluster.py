@@ -117,8 +117,8 @@ def test_a_sweep_is_an_array_that_is_told_cancelled_sent_again_and_ranked(
     here.mkdir()
     (here / "documents").symlink_to(tmp_path / "documents")
     words = command(tmp_path / "documents", here / "out", *SWEEP)
-    carried_out = subprocess.run(words, cwd=here, env=os.environ, capture_output=True, text=True)
-    assert carried_out.returncode == 0, carried_out.stderr
+    stayed_here = subprocess.run(words, cwd=here, env=os.environ, capture_output=True, text=True)
+    assert stayed_here.returncode == 0, stayed_here.stderr
     sent, stayed = table(tmp_path / "out"), table(here / "out")
     for row in sent["runs"]:
         row["overrides"] = [each for each in row["overrides"] if each not in SLURM]
