@@ -33,10 +33,11 @@ def plan_facts(plan: Plan) -> list[tuple[str, str]]:
             ("task", f"dpo: which of two answers is preferred is learnt, beta {schedule.dpo_beta:g}")
         )
     if model.lora_rank:
+        dropout = f", dropout {model.lora_dropout:g}" if model.lora_dropout else ""
         lines.append(
             (
                 "adapters",
-                f"LoRA of rank {model.lora_rank} in {', '.join(model.lora_target_modules)}: "
+                f"LoRA of rank {model.lora_rank} in {', '.join(model.lora_target_modules)}{dropout}: "
                 f"{count(model.trainable_parameters)} parameters learn, the others are frozen",
             )
         )
