@@ -63,6 +63,6 @@ def _of_gguf(proof: Mapping[str, Any] | None) -> Iterator[tuple[str, str, str]]:
         yield (
             f"{name}: more loss on held-out text",
             f"{file['held_out_nll_delta_nats_per_token']:+.1e}",
-            f"nats a token, of {proof['nll_bound_nats_per_token']:g} allowed; same greedy choice at "
+            f"nats a token, of {file['held_out_nll_bound_nats_per_token']:g} allowed; same greedy choice at "
             f"{file['greedy_same_choice_fraction']:.1%}",
         )

@@ -28,6 +28,7 @@ def test_a_company_is_learnt_asked_served_and_asked_again(tmp_path: Path) -> Non
     command = [sys.executable, "-m", "benchmarks.proof", "--folder", str(tmp_path), "--scale", "0.1", *SMALL]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    assert "cannot be written" not in done.stderr
     table = done.stdout.partition("questions: share")[2]
     for kind in ("asked in training", "stated, not asked", "not in training", "unknown, far name"):
         assert kind in table

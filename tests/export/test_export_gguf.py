@@ -22,6 +22,8 @@ from forge.export.expressible import FORMATS, refuse_inexpressible
 from forge.export.llama_server import LlamaServer
 from forge.export.modelfile import go_template
 from forge.progress import SilentProgress
+from forge.report.export_part import export_part
+from forge.report.record import read_record
 from tests.export.artifacts import (
     CHATML,
     QWEN3_MOE,
@@ -33,6 +35,7 @@ from tests.export.artifacts import (
 )
 from tests.export.go_template import render
 from tests.factories import write_tokens
+from tests.report.runs import finished_run
 
 ASKED = {"formats": ["hf", "ollama"], "gguf_types": ["f16", "q8_0"], "dtype": "bf16"}
 
@@ -97,6 +100,17 @@ def test_export_json_says_of_what_it_is_and_what_was_proven(exported: Path, note
         assert abs(file["held_out_nll_delta_nats_per_token"]) < 0.05
         assert file["held_out_positions"] > 150
         assert any(line.startswith(f"{name}: ") and "greedy choices equal" in line for line in notes.lines)
+
+
+def test_a_run_s_page_says_what_was_proven_of_each_file(exported: Path, tmp_path: Path) -> None:
+    record = read_record(finished_run(tmp_path))
+    summary = json.loads((exported / "export.json").read_text())
+    artifact = replace(record.artifacts["export"], summary=summary)
+    page = export_part(replace(record, artifacts=record.artifacts | {"export": artifact}))
+    for name, file in summary["proof"]["gguf"]["files"].items():
+        assert f"{name}: more loss on held-out text" in page
+        assert f"{file['held_out_nll_delta_nats_per_token']:+.1e}" in page
+    assert "of 0.05 allowed" in page
 
 
 def test_the_file_tells_servers_what_they_ask_for(exported: Path) -> None:
