@@ -34,7 +34,7 @@ SYSTEMS = ("bare torch", "forge", "forge, reduce_scatter", "forge, ZeRO 0")
 WARM_UP_STEPS = 2
 
 KINDS = {
-    "forward and backward pass": ("run_backward", "linear", "scaled_dot_product_attention", "modeling_llama"),
+    "forward and backward pass": ("run_backward", "linear", "scaled_dot_product_attention"),
     "copies of gradients": ("copy_", "flatten_dense_tensors", "torch.cat"),
     "scaling and clipping": ("div_", "mul_", "_foreach_mul_"),
     "norm, and whether it is finite": ("norm", "'to' of", "isinf", "isnan", "logical_or", "'any'"),
