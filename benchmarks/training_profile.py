@@ -1,6 +1,6 @@
 """Where a step of two processes goes, in forge and in a plain torch loop: processor time by what it is spent on.
 
-    python -m benchmarks.training_profile [--processes 2] [--steps 6] [--tokens 16]
+    python -m benchmarks.training_profile [--processes 2] [--steps 6] [--tokens 16] [--systems ...]
 
 The network of `benchmarks.training` in fp32, on so few tokens that nearly all of a step is what it costs whatever the
 batch: gradients brought together, AdamW, weights handed out. Processor time and not the clock, so that a busy machine
@@ -23,17 +23,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks import training
 from forge.plan.types import Plan
 
-SYSTEMS = ("bare torch", "forge", "forge, reduce_scatter")
+SYSTEMS = ("bare torch", "forge", "forge, reduce_scatter", "forge, ZeRO 0")
 WARM_UP_STEPS = 2
 
 KINDS = {
-    "forward and backward pass": ("run_backward", "linear", "scaled_dot_product_attention", "modeling_llama"),
+    "forward and backward pass": ("run_backward", "linear", "scaled_dot_product_attention"),
     "copies of gradients": ("copy_", "flatten_dense_tensors", "torch.cat"),
     "scaling and clipping": ("div_", "mul_", "_foreach_mul_"),
     "norm, and whether it is finite": ("norm", "'to' of", "isinf", "isnan", "logical_or", "'any'"),
@@ -70,8 +71,11 @@ def one_step(system: str, plan: Plan) -> Callable[[], Any]:
             optimizer.zero_grad()
 
         return bare
-    if system != "forge":
+    if system == "forge, reduce_scatter":
         plan.deepspeed["zero_optimization"]["reduce_scatter"] = True
+    elif system == "forge, ZeRO 0":
+        plan = replace(plan, layout=replace(plan.layout, zero_stage=0))
+        plan.deepspeed["zero_optimization"] = {"stage": 0}
     engine = build_engine(plan)
 
     def forge() -> None:
@@ -81,8 +85,8 @@ def one_step(system: str, plan: Plan) -> Callable[[], Any]:
     return forge
 
 
-def measure(system: str, plan: Plan) -> dict[str, float]:
-    """Return milliseconds of processor time a step by kind."""
+def measure(system: str, plan: Plan, steps: int) -> dict[str, float]:
+    """Return milliseconds of processor time a step by kind, over `steps`."""
     import torch
 
     from forge.engine.distributed import join
@@ -98,7 +102,7 @@ def measure(system: str, plan: Plan) -> dict[str, float]:
         time.process_time(),
     )
     profile.enable()
-    for _ in range(plan.schedule.steps):
+    for _ in range(steps):
         step()
     profile.disable()
     after, thread_s, process_s = (
@@ -113,17 +117,17 @@ def measure(system: str, plan: Plan) -> dict[str, float]:
     found["gloo's threads"] = process_s - thread_s
     found["all"] = process_s
     found["of it the kernel"] = after.ru_stime - before.ru_stime
-    return {kind: 1e3 * seconds / plan.schedule.steps for kind, seconds in found.items()}
+    return {kind: 1e3 * seconds / steps for kind, seconds in found.items()}
 
 
-def run(system: str, plan: Plan) -> dict[str, float]:
+def run(system: str, plan: Plan, steps: int) -> dict[str, float]:
     """Measure a system in processes of its own; return what rank 0 found."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     world = plan.layout.world_size
     environment = training.worker_environment(plan, port)
     command = [sys.executable, "-m", "benchmarks.training_profile", "--system", system]
-    command += ["--processes", str(world), "--steps", str(plan.schedule.steps)]
+    command += ["--processes", str(world), "--steps", str(steps)]
     command += ["--tokens", str(plan.schedule.sequence_length)]
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
@@ -147,19 +151,22 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--tokens", type=int, default=16)
+    parser.add_argument("--systems", nargs="+", default=SYSTEMS, choices=SYSTEMS)
     parser.add_argument("--system", help=argparse.SUPPRESS)
     given = parser.parse_args()
     plan = training.training_plan(given.processes, 1, 1, given.steps, "fp32", given.tokens)
     if given.system:
-        Path(os.environ["FORGE_FOUND"]).write_text(json.dumps(measure(given.system, plan)), encoding="utf-8")
+        Path(os.environ["FORGE_FOUND"]).write_text(
+            json.dumps(measure(given.system, plan, given.steps)), encoding="utf-8"
+        )
         os._exit(0)  # leaving the group in order makes gloo abort now and then
-    columns = [run(system, plan) for system in SYSTEMS]
+    columns = [run(system, plan, given.steps) for system in given.systems]
     print(
         f"Milliseconds of processor time a step and process, {given.processes} processes, "
         f"load {os.getloadavg()[1]:.0f}\n"
     )
-    print(f"| | {' | '.join(SYSTEMS)} |")
-    print("|---|" + "---:|" * len(SYSTEMS))
+    print(f"| | {' | '.join(given.systems)} |")
+    print("|---|" + "---:|" * len(columns))
     for kind in columns[0]:
         print(f"| {kind} | {' | '.join(f'{column[kind]:.0f}' for column in columns)} |")
 
