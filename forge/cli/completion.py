@@ -11,7 +11,7 @@ from pathlib import Path
 from forge.cli.declared import Declared, declared
 from forge.cli.main import COMMANDS, GROUPS, TAKES_OVERRIDES
 from forge.errors import UserError
-from forge.recipes.listing import recipe_names
+from forge.recipes.names import recipe_names
 from forge.spec.schema import SpecSchema, spec_schema
 from forge.spec.search_path import RECIPE_GROUP, SearchPath, default_search_path
 from forge.spec.text import printable

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from forge.errors import SpecError
+from forge.recipes.names import recipe_names
 from forge.resources import data_dir
 from forge.spec.compose import compose_spec
 from forge.spec.search_path import RECIPE_GROUP, SearchPath, SpecFile
-
-MAX_DEPTH = 4
-"""Folders inside folders of recipes."""
 
 MOST_TRIED = 20
 """Recipes that are composed to see whether they can be used, 40 ms each; `forge recipe show` tries any."""
@@ -57,11 +54,6 @@ def _mistake(name: str, search_path: SearchPath) -> str:
     return ""
 
 
-def recipe_names(search_path: SearchPath) -> list[str]:
-    """Return the names of all recipes, those in folders and packs as `folder/name`, sorted."""
-    return sorted({*_names_in(RECIPE_GROUP, search_path, MAX_DEPTH)})
-
-
 def for_whom(file: SpecFile) -> str:
     """Return whom a recipe is for: what its opening comment says behind `For`, else the comment's first sentence."""
     if file.document.errors:
@@ -70,15 +62,6 @@ def for_whom(file: SpecFile) -> str:
     sentence = re.split(r"(?<=[^.\d])\.(?: |\Z)", file.document.comment, maxsplit=1)[0].rstrip(".")
     said = re.match(r"For (?P<whom>[^:]+)", sentence)
     return said["whom"].strip() if said else sentence
-
-
-def _names_in(group: str, search_path: SearchPath, depth: int) -> Iterator[str]:
-    inside = group.partition("/")[2]
-    for name in search_path.options(group):
-        yield f"{inside}/{name}" if inside else name
-    if depth:
-        for folder in search_path.folders(group):
-            yield from _names_in(f"{group}/{folder}", search_path, depth - 1)
 
 
 def _place(name: str, file: SpecFile, search_path: SearchPath) -> str:

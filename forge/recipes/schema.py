@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from forge.recipes.listing import recipe_names
+from forge.recipes.names import recipe_names
 from forge.spec.defaults import OWN_GROUPS
 from forge.spec.schema import spec_schema
 from forge.spec.search_path import HARDWARE_GROUP, SearchPath

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from forge.progress import Progress
@@ -70,7 +70,8 @@ class LineDisplay:
     def detail(self, text: str) -> None:
         """Say one line where more was asked for."""
         if self._verbose:
-            self.line(text)
+            with suppress(OSError):  # no run fails for a detail: its log may lie on a full disk
+                self.line(text)
 
     def stage(self, name: str) -> StageDisplay:
         """Begin to show a stage."""

@@ -400,7 +400,7 @@ class TestSearch:
             ),
             (
                 ["sweep=optuna", "train.learning_rate=interval(-1,1)"],
-                "command line: train.learning_rate: -1 must be above 0 (over conf/train/pretrain.yaml:16)",
+                "command line: train.learning_rate: -1 must be above 0 (over conf/train/pretrain.yaml:17)",
             ),
         ],
     )

@@ -61,7 +61,7 @@ def test_nothing_that_is_there_is_changed(here: Path) -> None:
     before = file.read_text()
     for name, line in (
         ("ours", "recipes/ours.yaml: is there already: choose another name"),
-        ("legal_7b", "recipes/legal_7b.yaml: is there already: choose another name"),
+        ("legal_7b", "forge/recipes/legal_7b.yaml: is there already: choose another name"),
     ):
         with pytest.raises(SpecError) as caught:
             start(name)

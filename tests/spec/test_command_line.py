@@ -175,5 +175,5 @@ def test_a_number_as_papers_write_it_is_told_how_to_write(
 
 def test_a_newline_inside_a_value_stays_one_line_in_a_message(workspace: Workspace) -> None:
     assert workspace.complaints("seed=a\nb") == (
-        "command line: seed: 'a\\nb' is not a whole number (over conf/config.yaml:16)",
+        "command line: seed: 'a\\nb' is not a whole number (over conf/config.yaml:17)",
     )

@@ -115,7 +115,7 @@ def test_recipes_are_looked_up_here_then_in_the_variable_then_at_home_then_in_fo
     ]  # fmt: skip
     built_in = default_search_path().find("recipe/legal_tiny")
     assert built_in is not None
-    assert built_in.shown == "recipes/legal_tiny.yaml"
+    assert built_in.shown == "forge/recipes/legal_tiny.yaml"
     assert built_in.path == data_dir("recipes") / "legal_tiny.yaml"
 
 

@@ -19,10 +19,10 @@ def test_a_spec_is_yaml_with_the_place_of_every_value(workspace: Workspace) -> N
     text = spec_to_yaml(workspace.compose("recipe=x", "evaluate.prompts=[a b,'c: d']", "model=llama_3m"))
     assert text.startswith(
         "name: legal                                       # recipes/x.yaml:3\n"
-        "seed: 1234                                        # conf/config.yaml:16\n"
-        "output_dir: .                                     # conf/config.yaml:17\n"
-        "hostfile: null                                    # conf/config.yaml:18\n"
-        "remote_shell: ssh                                 # conf/config.yaml:19\n"
+        "seed: 1234                                        # conf/config.yaml:17\n"
+        "output_dir: .                                     # conf/config.yaml:18\n"
+        "hostfile: null                                    # conf/config.yaml:19\n"
+        "remote_shell: ssh                                 # conf/config.yaml:20\n"
         "\n"
         "data:                                             # folder, conf/config.yaml:3\n"
         "  path: null                                      # conf/data/folder.yaml:2\n"
