@@ -30,7 +30,6 @@ import numpy as np
 import psutil
 
 from benchmarks.documentation import fetch
-from forge.data.without_pandas import hide_pandas_from_arrow
 
 SAMPLE_EVERY_S = 0.1
 SHINGLE_WORDS = 5
@@ -266,7 +265,6 @@ def main() -> None:
     source = given.folder / "documents"
     work = given.folder / "forge"
     if given.inside:
-        hide_pandas_from_arrow()
         print(json.dumps(run_forge(given.folder / "input", work, given.folder / "tokenizer", given.filters)))
         return
     fetch(source)

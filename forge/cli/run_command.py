@@ -16,7 +16,6 @@ from forge.cli.reported import reported
 from forge.cli.reviewed import ready, reviewed_plan
 from forge.cli.running import check_here, cluster_of
 from forge.cli.sending import SENT_OFF, check_target, refuse_dry_run, send_all_off, send_off
-from forge.data.without_pandas import hide_pandas_from_arrow
 from forge.engine.hosts import Cluster
 from forge.errors import SpecError
 from forge.plan.machine import probe_machine
@@ -118,7 +117,6 @@ def _carry_out(
     drift: tuple[str, ...] = (),
 ) -> None:
     output_dir = output_dir.expanduser()
-    hide_pandas_from_arrow()
     with reported(run_folder(plan, output_dir)):
         finished = run_plan(plan, output_dir, display, source_hashes(), drift, cluster)
     if finished.made or not quiet:
