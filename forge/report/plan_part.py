@@ -61,9 +61,11 @@ def measured_part(record: RunRecord) -> str:
             continue
         expected, found = pairs[key]
         band = _band(record.plan, key)
+        low, high = expected_range(key, expected, band)
+        inside = low <= found <= high
+        words = f"{'within' if inside else 'outside'} {form(low)} to {form(high)}"
+        shown = f'<span class="{"good" if inside else "warn"}">{text(words)}</span>'
         # The error is of the prediction, as in the figures of the README.
-        inside = is_within(key, expected, found, band)
-        shown = f'<span class="{"good" if inside else "warn"}">{"within" if inside else "outside"} ± {band:.0%}</span>'
         rows.append((text(name), text(form(expected)), text(form(found)), error_text(pairs[key]), shown))
     if not rows:
         return ""
@@ -77,16 +79,16 @@ def measured_part(record: RunRecord) -> str:
             if record.plan.estimates.cost_usd is None
             else "The cost follows when the training is done."
         )
-    return table(("", "predicted", "measured", "error", "band"), rows, raw=True, numbers={1, 2, 3}) + "".join(
-        f'<p class="quiet small">{text(line)}</p>' for line in remarks
-    )
+    return table(
+        ("", "predicted", "measured", "error", "as expected"), rows, raw=True, numbers={1, 2, 3}
+    ) + "".join(f'<p class="quiet small">{text(line)}</p>' for line in remarks)
 
 
-def is_within(key: str, predicted: float, measured: float, band: float) -> bool:
-    """True where what was measured lies in the band around the prediction; of a rate, where its time does."""
+def expected_range(key: str, predicted: float, band: float) -> tuple[float, float]:
+    """Return between what a measured value is as predicted; for a rate, between what its time is."""
     if key in RATES:
-        predicted, measured = 1 / predicted, 1 / measured
-    return predicted * (1 - band) <= measured <= predicted * (1 + band)
+        return predicted / (1 + band), predicted / (1 - band)
+    return predicted * (1 - band), predicted * (1 + band)
 
 
 def error_text(pair: Sequence[float]) -> str:
