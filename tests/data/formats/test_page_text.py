@@ -1,4 +1,82 @@
-from forge.data.formats.page_text import declared_charset, read_page
+import random
+
+import pytest
+from selectolax.lexbor import LexborHTMLParser
+
+from forge.data.formats.page_text import (
+    BLOCKS,
+    CELLS,
+    UNSEEN,
+    VERBATIM,
+    declared_charset,
+    node_text,
+    read_page,
+)
+from tests.data.formats.plain_page import plain_text
+
+TAGS = sorted(BLOCKS | CELLS | UNSEEN | VERBATIM) + [
+    *(
+        "br",
+        "b",
+        "i",
+        "span",
+        "a",
+        "code",
+        "xmp",
+        "noembed",
+        "math",
+        "mi",
+        "plaintext",
+        "title",
+        "colgroup",
+        "x-y",
+    ),
+    *("p", "div", "pre", "td", "tr", "table", "textarea", "br", "object") * 3,
+]
+TEXTS = [
+    *(
+        " ",
+        "  ",
+        "\n",
+        "\t",
+        "\r",
+        "\f",
+        " \n ",
+        "\n\n\n",
+        "a",
+        "b c",
+        " d",
+        "e ",
+        "f\n",
+        "\ng\t",
+        "\t",
+        "é\xa0",
+        "漢 字",
+    ),
+    *(
+        "&lt;",
+        "&amp;gt;",
+        "&nbsp;",
+        "&#13;",
+        "&#9;",
+        "&#10;",
+        "&#0;",
+        "\0",
+        "\0b",
+        "\x01",
+        "<!-- a>b -->",
+        "<![CDATA[ x]]>",
+    ),
+    "\ufdd0",
+]
+
+
+def random_page(draw: random.Random) -> str:
+    pieces = []
+    for _ in range(draw.randrange(1, 40)):
+        tag = draw.choice(TAGS)
+        pieces.append(draw.choice([f"<{tag}>", f"<{tag} a='>'>", f"</{tag}>", *draw.choices(TEXTS, k=4)]))
+    return "".join(pieces)
 
 
 def text_of(html: str) -> str:
@@ -58,3 +136,27 @@ def test_the_declared_charset() -> None:
 def test_lists_and_navigation_are_kept() -> None:
     page = "<nav><ul><li>Home</ul></nav><main><p>First.</p><ol><li>one<li>two</ol></main>"
     assert text_of(page).split("\n") == ["Home", "First.", "one", "two"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_random_pages_read_as_node_by_node(seed: int) -> None:
+    draw = random.Random(seed)
+    for _ in range(800):
+        page = random_page(draw)
+        tree, again = LexborHTMLParser(page), LexborHTMLParser(page)
+        if tree.root is not None:
+            assert plain_text(tree.root) == node_text(again.root), page
+        for name in ("pre", "div", "td", "textarea", "object"):  # a page's main part may be any element
+            part, same = tree.css_first(name), LexborHTMLParser(page).css_first(name)
+            if part is not None:
+                assert plain_text(part) == node_text(same), (name, page)
+
+
+def test_unseen_elements_in_unseen_elements() -> None:
+    page = "a<object>b<object>c</object>d<svg>e</svg></object>f" + "<object>" * 20_000 + "g"
+    assert text_of(page) == "af"
+
+
+def test_white_space_without_end() -> None:
+    assert text_of(f"<pre>a{' ' * 200_000}b</pre>") == f"a{' ' * 200_000}b"
+    assert text_of(f"<p>a{' ' * 200_000}b") == "a b"
