@@ -9,7 +9,7 @@ from typing import Any
 from forge.data.decontamination import contaminated, evaluation_shingles
 from forge.data.draft import Change, Draft, Finding
 from forge.data.language import other_language
-from forge.data.quality import first_finding
+from forge.data.quality import findings
 from forge.data.redaction import redact, redact_kinds
 from forge.data.repair import repair
 from forge.data.word_codes import Uint64, word_codes
@@ -36,8 +36,7 @@ def _repair(drafts: list[Draft], parameters: dict[str, Any]) -> Iterator[Finding
 
 def _quality(drafts: list[Draft], parameters: dict[str, Any]) -> Iterator[Finding | None]:
     fill_words(drafts)
-    for draft in drafts:
-        yield first_finding(draft.text, draft.words, parameters)
+    yield from findings([draft.text for draft in drafts], [draft.words for draft in drafts], parameters)
 
 
 def _languages(drafts: list[Draft], parameters: dict[str, Any]) -> Iterator[Finding | None]:

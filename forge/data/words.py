@@ -29,6 +29,7 @@ MARKS = (range(0x300, 0x20000), range(0xE0100, 0xE01F0))
 """Where Unicode has combining marks."""
 
 ASCII_WORD = re.compile(r"[A-Za-z0-9_]+")
+ASCII_SPACES = bytes(point for point in range(128) if chr(point).isspace())
 NO_LETTERS = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"))
 
 
@@ -50,6 +51,14 @@ def count_letters(text: str) -> int:
     return int(np.count_nonzero(_classes().letters[points]))
 
 
+def count_seen(text: str) -> int:
+    """Return how many characters of `text` are no white space."""
+    if text.isascii():
+        return len(text.encode().translate(None, ASCII_SPACES))
+    points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    return len(points) - int(np.count_nonzero(_classes().spaces[points]))
+
+
 @functools.lru_cache(maxsize=1)
 def character_kinds() -> npt.NDArray[np.uint8]:
     """Return for each code point 1 where it is part of words, 2 where it is a word itself, 3 for a mark, else 0."""
@@ -60,6 +69,7 @@ def character_kinds() -> npt.NDArray[np.uint8]:
 class _Classes:
     kinds: npt.NDArray[np.uint8]
     letters: npt.NDArray[np.bool_]
+    spaces: npt.NDArray[np.bool_]
 
 
 @functools.lru_cache(maxsize=1)
@@ -75,7 +85,7 @@ def _classes() -> _Classes:
     marks = [point for some in MARKS for point in some if unicodedata.category(chr(point))[0] == "M"]
     kinds[marks] = 3
     letters[marks] = True
-    return _Classes(kinds, letters)
+    return _Classes(kinds, letters, np.char.isspace(characters))
 
 
 @functools.lru_cache(maxsize=1)

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from forge.data.draft import Finding
-from forge.data.quality import first_finding
+from forge.data.quality import findings
 from forge.data.word_codes import word_codes
 from tests.data.builders import CORPUS
 
@@ -11,8 +11,8 @@ LIMITS = CORPUS | {"min_words": 3}
 
 
 def judge(text: str, **limits: Any) -> Finding | None:
-    (words,) = word_codes([text])
-    return first_finding(text, words, LIMITS | limits)
+    (found,) = findings([text], list(word_codes([text])), LIMITS | limits)
+    return found
 
 
 @pytest.mark.parametrize("text", ["three words here", "契約書", "a b c\na b c", "1 2 three seven eight nine"])
