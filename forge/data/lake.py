@@ -12,6 +12,7 @@ from typing import Any
 from forge.data.batches import Batch, BatchFile, UnitCounts, in_batches, read_batch
 from forge.data.engine import LOCAL, Engine
 from forge.data.engine_pool import EnginePool
+from forge.data.fork_server import core_count
 from forge.data.formats.slack import KINDS, USERS, is_slack_file
 from forge.data.lake_tables import Key, LakeTables, left_of
 from forge.data.listing import Listing
@@ -20,7 +21,7 @@ from forge.data.pool import Limits, Pool, Read
 from forge.data.reading import NeedsWorker
 from forge.data.readings import Reading, Readings, units_of
 from forge.data.sources import list_files
-from forge.data.workers import core_count, make_pool
+from forge.data.workers import make_pool
 from forge.errors import StageError
 from forge.files import work_folder
 from forge.progress import Progress

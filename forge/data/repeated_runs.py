@@ -78,7 +78,8 @@ class _Runs:
 
     def share(self, characters: Ints) -> npt.NDArray[np.float64]:
         """Return how much of each text so many characters are."""
-        return characters / np.maximum(1, self.word_characters)
+        share: npt.NDArray[np.float64] = characters / np.maximum(1, self.word_characters)
+        return share
 
     @property
     def longest(self) -> Ints:

@@ -15,19 +15,13 @@ from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
 from forge.data.engine import LOCAL, DaskExecutor, Engine, dask_executor, lost_workers, use_one_thread
+from forge.data.fork_server import ALONE_BYTES, core_count, fork_context
 from forge.errors import MachineError
 
 Item = TypeVar("Item")
 
-ALONE_BYTES = 8 * 1024 * 1024
-"""Below it starting workers costs more than they save."""
 WAITING = 3
 """Tasks in hand for each core: none of them idle, and little in memory."""
-
-
-def core_count() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def make_pool(
@@ -43,10 +37,7 @@ def make_pool(
         return dask_executor(engine, count)
     if count == 1 or (workers is None and total_bytes <= ALONE_BYTES):
         return nullcontext(None)
-    # Forked from a process without threads, which has loaded what the work needs.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["forge.data.preload"])
-    return ProcessPoolExecutor(count, mp_context=context, initializer=_start)
+    return ProcessPoolExecutor(count, mp_context=fork_context(), initializer=_start)
 
 
 def pool_width(pool: Executor) -> int:

@@ -50,6 +50,7 @@ Work = Callable[[Workplace, Path, Progress], dict[str, Any]]
 
 
 def _lake(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
+    _start_workers_ahead(place)
     from forge.data.fingerprint import fingerprint, remembered
     from forge.data.lake import build_lake
     from forge.data.readings import Readings, earlier_lakes
@@ -80,6 +81,7 @@ def _lake(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
 
 
 def _corpus(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
+    _start_workers_ahead(place)
     from forge.data.corpus import build_corpus
     from forge.data.signatures import known_of
 
@@ -94,6 +96,14 @@ def _corpus(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
         engine=place.engine,
         known=known_of(list(out.parent.glob("corpus-*")), lake, how),
     )
+
+
+def _start_workers_ahead(place: Workplace) -> None:
+    """Have what workers are forked from start up while this process imports and reads."""
+    from forge.data.fork_server import start_ahead
+
+    if place.engine.name == "local":
+        start_ahead(sum(source.bytes for source in place.plan.sources))
 
 
 def _tokenizer(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:

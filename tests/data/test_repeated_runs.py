@@ -32,7 +32,7 @@ def plain(words: WordCodes, parameters: dict[str, Any]) -> Finding | None:
     for size, limit in enumerate(parameters["max_repeated_ngram_fractions"] or (), 5):
         grams = [tuple(words.codes[first : first + size].tolist()) for first in range(count - size + 1)]
         seen = set()
-        covered = set()
+        covered: set[int] = set()
         for first, gram in enumerate(grams):
             if gram in seen:
                 covered.update(range(first, first + size))

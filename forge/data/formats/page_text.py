@@ -99,7 +99,8 @@ def _marked_text(node: Any) -> bytes:
         one.insert_before(before)
         if after:
             one.insert_after(after)
-    return own_before + node.text().encode() + own_after
+    text: str = node.text()
+    return own_before + text.encode() + own_after
 
 
 @functools.cache

@@ -1,0 +1,25 @@
+import subprocess
+import sys
+
+PROGRAM = """
+import os, psutil
+from forge.data.fork_server import ALONE_BYTES, start_ahead
+
+def servers():
+    return [child.pid for child in psutil.Process().children() if "forkserver" in " ".join(child.cmdline())]
+
+if __name__ == "__main__":
+    start_ahead(ALONE_BYTES)
+    few = servers()
+    start_ahead(ALONE_BYTES + 1)
+    started = servers()
+    from forge.data.workers import make_pool
+    with make_pool(2, 0) as pool:
+        parent = pool.submit(os.getppid).result()
+    print(few == [], len(started) == 1, [parent] == started, servers() == started)
+"""
+
+
+def test_workers_are_forked_from_what_was_started_ahead() -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=120)
+    assert done.stdout.split() == ["True"] * 4, done.stderr
