@@ -1,8 +1,7 @@
+import itertools
 import random
 from collections import Counter
 from typing import Any
-
-import pytest
 
 from forge.data.draft import Finding
 from forge.data.repeated_runs import repeated_runs
@@ -53,25 +52,28 @@ def text(draw: random.Random) -> str:
     return " ".join(words)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_blocks_are_judged_as_each_text_run_by_run(seed: int) -> None:
-    draw = random.Random(seed)
+TOPS = [None, [], [0.2], [0, 0, 0], [0.5, 0.4, 0.3], [1, 1, 0.02], GOPHER["max_top_ngram_fractions"]]
+REPEATED = [
+    None,
+    [0.1],
+    [0] * 6,
+    [0.9, 0.5, 0.4, 0.3, 0.2, 0.1],
+    [1] * 5 + [0],
+    GOPHER["max_repeated_ngram_fractions"],
+]
+
+
+def test_blocks_are_judged_as_each_text_run_by_run() -> None:
+    draw = random.Random(1)
     reasons: Counter[str] = Counter()
-    for _ in range(20):
-        texts = list(word_codes([text(draw) for _ in range(draw.randrange(25))]))
-        parameters = {
-            "max_top_ngram_fractions": draw.choice(
-                [None, [], [0.2], [0, 0, 0], [0.5, 0.4, 0.3], [1, 1, 0.02]]
-            ),
-            "max_repeated_ngram_fractions": draw.choice(
-                [None, [], [0.1], [0] * 6, [0.9, 0.5, 0.4, 0.3, 0.2, 0.1], [1] * 5 + [0]]
-            ),
-        }
-        for limits in (parameters, GOPHER):
-            found = repeated_runs(texts, limits)
-            assert found == [plain(one, limits) for one in texts]
-            reasons.update(one.reason for one in found if one is not None)
-    assert {"top 2-gram", "top 4-gram", "repeated 5-grams", "repeated 10-grams"} <= set(reasons)
+    for tops, repeated in itertools.product(TOPS, REPEATED):
+        limits = {"max_top_ngram_fractions": tops, "max_repeated_ngram_fractions": repeated}
+        texts = list(word_codes([text(draw) for _ in range(30)]))
+        found = repeated_runs(texts, limits)
+        assert found == [plain(one, limits) for one in texts]
+        reasons.update(one.reason for one in found if one is not None)
+    assert {f"top {size}-gram" for size in (2, 3, 4)} < set(reasons)
+    assert {"repeated 5-grams", "repeated 6-grams", "repeated 10-grams"} < set(reasons)
 
 
 def test_what_a_text_says_does_not_count_for_its_neighbours() -> None:
