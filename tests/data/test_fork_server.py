@@ -23,3 +23,24 @@ if __name__ == "__main__":
 def test_workers_are_forked_from_what_was_started_ahead() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=120)
     assert done.stdout.split() == ["True"] * 4, done.stderr
+
+
+INTERRUPTED = """
+import os, signal, time, psutil
+from forge.data.fork_server import ALONE_BYTES, start_ahead
+
+if __name__ == "__main__":
+    start_ahead(ALONE_BYTES + 1)
+    (server,) = (child for child in psutil.Process().children() if "forkserver" in " ".join(child.cmdline()))
+    while "pyarrow" not in " ".join(one.path for one in server.memory_maps()):  # it is importing
+        time.sleep(0.001)
+    server.send_signal(signal.SIGINT)
+    from forge.data.workers import make_pool
+    with make_pool(2, 0) as pool:
+        print(pool.submit(os.getppid).result() == server.pid)
+"""
+
+
+def test_ctrl_c_is_not_for_what_is_being_imported() -> None:
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr) == ("True\n", "")
