@@ -12,6 +12,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "run": TAKES_OVERRIDES,
     "plan": TAKES_OVERRIDES,
     "audit": {},
+    "decode": {},
     "export": {},
     "evaluate": {},
     "compare": {},
