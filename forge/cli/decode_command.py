@@ -32,8 +32,8 @@ def decode(
 ) -> None:
     """Turn Megatron-LM's token files into documents: forge decode old/train --tokenizer t.json --to docs/train.parquet
 
-    The folder of the file is a data.path then, and tokenizer.path may name the same tokenizer. nanotron's files, which
-    are in this layout, are read too.
+    The folder of the file is a data.path then, and tokenizer.path may name the folder of the same tokenizer. nanotron's
+    files, which are in this layout, are read too.
     """
     if to.suffix != ".parquet":
         raise SpecError(f"command line: --to: {to}: does not end in .parquet: name such a file")

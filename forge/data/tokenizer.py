@@ -227,8 +227,22 @@ class _Sample:
         self.sha256 = digest.hexdigest()
 
 
+def check_given(path: str | None) -> None:
+    """Refuse what is given as a tokenizer, where anything is, and is none.
+
+    Raises:
+        StageError: the folder does not have the files of one.
+    """
+    for name in ("tokenizer.json", "tokenizer_config.json") if path is not None else ():
+        if not (Path(str(path)) / name).is_file():
+            raise StageError(
+                f"tokenizer.path: {path}: has no {name}: name the folder of a tokenizer, which has both files"
+            )
+
+
 def _take_given(folder: Path, vocab_size: int, out: Path) -> dict[str, Any]:
     """Copy the tokenizer in `folder`, with BOS put before a text as forge's own does."""
+    check_given(str(folder))
     tokenizer = load_tokenizer(folder)
     found = tokenizer.get_vocab_size()
     if found != vocab_size:

@@ -18,7 +18,7 @@ SPLITS = ("train", "held_out")
 
 
 def export_tokens(run_dir: Path, progress: Progress) -> Artifact:
-    """Return the tokens of a run as `train.bin`, `train.idx`, `held_out.*` and their tokenizer.json.
+    """Return the tokens of a run as `train.bin`, `train.idx`, `held_out.*` and their tokenizer.
 
     Raises:
         SpecError: the folder is no run.
@@ -41,7 +41,8 @@ def export_tokens(run_dir: Path, progress: Progress) -> Artifact:
 
         for split in SPLITS:
             export_megatron(tokens.folder, split, out / split)
-        link_or_copy(tokenizer.folder / "tokenizer.json", out / "tokenizer.json")
+        for name in ("tokenizer.json", "tokenizer_config.json"):
+            link_or_copy(tokenizer.folder / name, out / name)
         return {"tokens": tokens.key}
 
     stage = StagePlan(MEGATRON, tuple(inputs), {}, key)

@@ -120,6 +120,10 @@ def _stages(place: Workplace, root: Path, display: Display) -> tuple[dict[str, A
     artifacts: dict[str, Artifact] = {}
     made = []
     # What would fail at the end of a long training fails before it.
+    if find_artifact(root, place.plan.stage("tokenizer")) is None:
+        from forge.data.tokenizer import check_given
+
+        check_given(place.plan.stage("tokenizer").parameters["path"])
     if find_artifact(root, place.plan.stage("evaluate")) is None:
         from forge.evaluate.preflight import check_evaluation
 

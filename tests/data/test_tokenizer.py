@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from forge.data.encoding import Encoder, load_tokenizer
-from forge.data.tokenizer import BOS, EOS, PAD, QWEN2_PATTERN, SAMPLE, Earlier, train_tokenizer
+from forge.data.tokenizer import BOS, EOS, PAD, QWEN2_PATTERN, SAMPLE, Earlier, check_given, train_tokenizer
 from forge.errors import StageError
 from forge.progress import SilentProgress
 from tests.data.builders import make_corpus, prose_files
@@ -206,6 +206,19 @@ def test_a_given_tokenizer_that_will_not_do_is_one_line(
     with pytest.raises(StageError) as error:
         train_tokenizer(corpus, parameters, tmp_path, SilentProgress())
     assert line in error.value.lines[0]
+
+
+def test_a_folder_that_is_no_tokenizer_is_said_before_anything_is_read(tmp_path: Path) -> None:
+    check_given(None)
+    with pytest.raises(
+        StageError, match=r"^tokenizer.path: .*: has no tokenizer.json: name the folder of a "
+    ):
+        check_given(str(tmp_path))
+    (tmp_path / "tokenizer.json").touch()
+    with pytest.raises(StageError, match=r"has no tokenizer_config.json"):
+        check_given(str(tmp_path))
+    given(tmp_path, {})
+    check_given(str(tmp_path))
 
 
 @pytest.mark.parametrize("chat", [False, True])

@@ -15,6 +15,7 @@ import pytest
 
 from forge.data.loading import TokenShard
 from forge.data.megatron import import_megatron
+from forge.data.tokenizer import check_given
 from forge.plan.stages import STAGES
 from tests.run.small import command, forge_run, outcome, write_documents
 
@@ -146,7 +147,27 @@ def test_its_tokens_go_to_other_trainers(undisturbed: Path, tmp_path: Path) -> N
         shard = TokenShard.open(tokens, split)
         assert ids.tolist() == shard.tokens[:].tolist()
         assert lengths.sum() == len(shard)
-    assert (folder / "tokenizer.json").is_file()
+    check_given(str(folder))
+    back = tmp_path / "back" / "train.parquet"
+    words = [
+        "decode",
+        str(folder / "train"),
+        "--tokenizer",
+        str(folder / "tokenizer.json"),
+        "--to",
+        str(back),
+    ]
+    decoded = subprocess.run(
+        [sys.executable, "-m", "forge.cli.main", *words], capture_output=True, text=True, check=True
+    )
+    table = parquet.read_table(tokens / "documents.parquet")
+    count = table["split"].to_pylist().count("train")
+    said, again = decoded.stdout.splitlines()
+    assert said.startswith(f"{back}: {count} documents of ")
+    assert again.startswith(f"{count} of them")
+    (corpus,) = (tmp_path / "out" / "artifacts").glob("corpus-*")
+    texts = parquet.read_table(corpus / "corpus.parquet", columns=["text"])["text"].to_pylist()
+    assert set(parquet.read_table(back)["text"].to_pylist()) <= set(texts)
     assert not list((tmp_path / "out" / "artifacts").glob(".tmp-megatron*"))
 
 
