@@ -125,6 +125,8 @@ class LayoutPlan:
     optimizer_states: StatesPrecision = "fp32"
     compile_layers: bool = False
     """Each layer by torch.compile."""
+    expert_parallel_degree: int = 1
+    """Devices that together hold all experts once."""
 
 
 @dataclass(frozen=True, slots=True)
