@@ -123,7 +123,7 @@ def whole_weight(parameter: Any) -> torch.Tensor:
     if group is None:
         return weight
     whole = weight.new_empty(group.degree * len(weight), *weight.shape[1:])
-    torch.distributed.all_gather_into_tensor(whole, weight.contiguous(), group=group.ranks)
+    torch.distributed.all_gather(list(whole.chunk(group.degree)), weight.contiguous(), group=group.ranks)
     return whole
 
 
