@@ -140,23 +140,33 @@ def send_to_experts(
     """
     group: ExpertGroup = module.expert_group
     chosen = top_k_index.shape[-1]
-    wanted = top_k_index.flatten()
-    order = wanted.argsort(stable=True)
-    sent = torch.bincount(wanted, minlength=group.degree * module.num_experts)
+    wanted, order = top_k_index.flatten().sort(stable=True)
+    first = torch.arange(group.degree * module.num_experts + 1, device=wanted.device)
+    sent = torch.searchsorted(wanted, first).diff()
     received = torch.empty_like(sent)  # of each rank in turn, by expert of this one
     torch.distributed.all_to_all_single(received, sent, group=group.ranks)
-    to_each, from_each = (counts.view(group.degree, -1).sum(dim=1).tolist() for counts in (sent, received))
+    to_each, from_each = rows_of_ranks(sent, group), rows_of_ranks(received, group)
 
-    rows = _exchange(hidden_states[order // chosen], to_each, from_each, group)
-    local = torch.arange(module.num_experts, device=received.device).repeat(group.degree)
-    experts = local.repeat_interleave(received).unsqueeze(1)
-    made = grouped_mm_experts_forward(module, rows, experts, rows.new_ones(len(rows), 1))
+    local = torch.arange(module.num_experts, device=wanted.device).repeat(group.degree)
+    experts = local.repeat_interleave(received, output_size=sum(from_each)).unsqueeze(1)
+    made = grouped_mm_experts_forward(
+        module,
+        _exchange(hidden_states[order // chosen], to_each, from_each, group),
+        experts,
+        torch.ones(experts.shape, dtype=hidden_states.dtype, device=experts.device),
+    )
     made = _exchange(made, from_each, to_each, group)
 
     back = torch.empty_like(order)
     back[order] = torch.arange(len(order), device=order.device)
     weighted = made[back].view(-1, chosen, made.shape[-1]) * top_k_weights.unsqueeze(-1)
     return weighted.sum(dim=1).to(hidden_states.dtype)
+
+
+def rows_of_ranks(counts: torch.Tensor, group: ExpertGroup) -> list[int]:
+    """Return rows by rank, of `counts` by rank and expert of it: numbers that the host waits for."""
+    rows: list[int] = counts.view(group.degree, -1).sum(dim=1).tolist()
+    return rows
 
 
 def _exchange(
