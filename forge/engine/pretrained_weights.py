@@ -18,9 +18,7 @@ from forge.plan.types import ModelPlan
 _MIXTURE = re.compile(r"model\.layers\.(\d+)\.mlp\.(experts\.gate_up_proj|experts\.down_proj|gate\.weight)")
 
 
-def load_weights(
-    network: torch.nn.Module, model: ModelPlan, folder: Path, part: Part = all_of_it
-) -> None:
+def load_weights(network: torch.nn.Module, model: ModelPlan, folder: Path, part: Part = all_of_it) -> None:
     """Give every parameter of `network`, built on the meta device, its storage and its value from `folder`.
 
     Of each value `part` is kept.

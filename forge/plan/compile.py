@@ -15,7 +15,6 @@ from forge.plan.host_memory import host_memory_items
 from forge.plan.lora import adapted
 from forge.plan.lowering import deepspeed_config
 from forge.plan.machine import Machine
-from forge.plan.memory import checkpoint_bytes
 from forge.plan.model import model_flops_per_token, plan_model
 from forge.plan.outlook import (
     MEMORY_ERROR_FRACTION,
@@ -34,6 +33,7 @@ from forge.plan.remedies import smallest_changes
 from forge.plan.schedule import checkpoints_kept, evaluation_time_s, plan_schedule, reference_time_s
 from forge.plan.search import Candidate, choose_layout, usable_memory_bytes, why_nothing_fits
 from forge.plan.stages import plan_stages
+from forge.plan.states import checkpoint_bytes
 from forge.plan.task import check_task
 from forge.plan.time import checkpoint_stall_s
 from forge.plan.types import (

@@ -12,7 +12,8 @@ from forge.plan.activations import WIDTH_BYTES
 from forge.plan.hardware import Hardware
 from forge.plan.layout import Layout
 from forge.plan.lowering import PARAMETER_BUFFERS, SWAP_ELEMENTS, parameter_buffer_elements
-from forge.plan.memory import MOMENTS, checkpoint_bytes, memory_items
+from forge.plan.memory import memory_items
+from forge.plan.states import MOMENTS, checkpoint_bytes
 from forge.plan.types import MemoryItem, ModelPlan
 from forge.plan.weights import trained_weights
 

@@ -8,7 +8,7 @@ from typing import Any
 from forge.errors import SpecError
 from forge.plan.hardware import Hardware
 from forge.plan.layout import Layout
-from forge.plan.memory import BYTES
+from forge.plan.states import BYTES
 from forge.plan.types import ModelPlan
 from forge.plan.weights import weights_of
 

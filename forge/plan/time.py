@@ -24,8 +24,8 @@ from forge.plan.efficiency import (
 )
 from forge.plan.hardware import Hardware
 from forge.plan.layout import Layout
-from forge.plan.memory import checkpoint_bytes
 from forge.plan.muon import orthogonalization_flops
+from forge.plan.states import checkpoint_bytes
 from forge.plan.step import StepTime
 from forge.plan.types import ModelPlan
 
