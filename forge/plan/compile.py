@@ -8,6 +8,7 @@ from typing import Any
 from forge import __version__
 from forge.errors import FitError
 from forge.plan.budget import budget_steps
+from forge.plan.checkpoint_time import checkpoint_stall_s
 from forge.plan.disk import disk_items
 from forge.plan.engine_limits import not_carried_out
 from forge.plan.hardware import Hardware, resolve_hardware
@@ -35,7 +36,6 @@ from forge.plan.search import Candidate, choose_layout, usable_memory_bytes, why
 from forge.plan.stages import plan_stages
 from forge.plan.states import checkpoint_bytes
 from forge.plan.task import check_task
-from forge.plan.time import checkpoint_stall_s
 from forge.plan.types import (
     PLAN_FORMAT,
     AlternativePlan,
@@ -284,6 +284,7 @@ def _layout_plan(chosen: Candidate) -> LayoutPlan:
         loss_chunks=layout.loss_chunks,
         optimizer_states=layout.optimizer_states,
         compile_layers=layout.compile_layers,
+        expert_parallel_degree=layout.expert_parallel_degree,
     )
 
 

@@ -55,7 +55,7 @@ def held_weights(weights: Weights, expert_degree: int) -> Weights:
 
 
 def held_parameters(model: ModelPlan, expert_degree: int) -> int:
-    """Return the parameters, adapters left out, that are not only on others where `expert_degree` devices share experts."""
+    """Return the parameters that are not on other devices alone, where `expert_degree` share experts."""
     weights = weights_of(model)
     held = held_weights(weights, expert_degree)
     return model.parameters - model.layers * (weights.layer_elements - held.layer_elements)
