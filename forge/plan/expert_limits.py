@@ -58,11 +58,6 @@ def _beside(
             "engine.hpz_partition_size: DeepSpeed has no second copy of shared experts: use "
             f"engine.hpz_partition_size=1, or {without}"
         )
-    if train["optimizer"] == "muon":
-        yield (
-            "train.optimizer: Muon takes a stack of experts for one matrix of each device's size: use "
-            f"train.optimizer=adamw, or {without}"
-        )
     if resolve_precision(hardware, train) == "fp16":
         yield f"train.precision: shared experts were not trained in fp16: use train.precision=bf16, or {without}"
     if model.lora_rank:
