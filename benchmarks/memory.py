@@ -22,7 +22,8 @@ from benchmarks.memory_configurations import CONFIGURATIONS, QUICK, Configuratio
 from benchmarks.memory_oracle import measure
 from benchmarks.memory_published import Row, published_rows
 from forge.plan.host_memory import offloaded_bytes
-from forge.plan.memory import allocated_bytes, saved_bytes, state_bytes
+from forge.plan.memory import allocated_bytes, saved_bytes
+from forge.plan.states import state_bytes
 
 MIB = 1024**2
 

@@ -67,6 +67,7 @@ class Configuration:
                 (f"bucket {layout.bucket_bytes / 1e6:.0f} MB", layout.bucket_bytes != 100_000_000),
                 ("bf16 states", layout.optimizer_states == "bf16"),
                 ("Muon", layout.optimizer == "muon"),
+                (f"experts over {layout.expert_parallel_degree}", layout.expert_parallel_degree > 1),
                 ("optimizer on the host", layout.offload_optimizer != "none"),
                 ("parameters on the host", layout.offload_parameters != "none"),
                 (self._adapted(), self.adapters is not None),
@@ -282,6 +283,21 @@ _ROWS += [
     ("7B", 1, "bf16", "full", 4096, 1, 1, {"adapters": (16, ATTENTION + FEED_FORWARD)}),
     ("MoE 0.5B", 2, "bf16", "none", 2048, 2, 8, {"adapters": (16, ATTENTION)}),
     ("Qwen3 0.6B", 2, "bf16", "full", 8192, 4, 8, {"loss_chunks": 16, "adapters": (16, FEED_FORWARD)}),
+]
+
+_ROWS += [
+    ("MoE 0.5B", 1, "bf16", "none", 2048, 4, 8, {"expert_parallel_degree": 4}),
+    ("MoE 0.5B", 1, "bf16", "none", 512, 1, 8, {"expert_parallel_degree": 4}),
+    ("MoE 0.5B", 1, "fp32", "full", 1024, 2, 8, _ACCUMULATED | {"expert_parallel_degree": 2}),
+    ("MoE 0.5B", 2, "bf16", "full", 2048, 4, 8, {"expert_parallel_degree": 8}),
+    ("MoE 0.5B", 2, "bf16", "selective", 2048, 4, 8, _ACCUMULATED | {"expert_parallel_degree": 4}),
+    ("MoE 0.5B", 3, "bf16", "none", 1024, 4, 8, {"expert_parallel_degree": 4}),
+    ("MoE 0.5B", 3, "bf16", "full", 1024, 4, 8, {"expert_parallel_degree": 8}),
+    ("MoE 1.5B", 2, "bf16", "none", 2048, 2, 16, {"expert_parallel_degree": 8}),
+    ("8x7B", 1, "bf16", "full", 4096, 1, 64, {"expert_parallel_degree": 8}),
+    ("Qwen3 MoE 0.5B", 1, "bf16", "none", 2048, 4, 8, {"expert_parallel_degree": 8}),
+    ("Qwen3 MoE 0.5B", 3, "bf16", "selective", 1024, 8, 4, {"expert_parallel_degree": 2}),
+    ("Qwen3 30B-A3B", 2, "bf16", "full", 4096, 1, 128, {"expert_parallel_degree": 8}),
 ]
 
 CONFIGURATIONS = [configuration(*row[:7], **(row[7] if len(row) > 7 else {})) for row in _ROWS]

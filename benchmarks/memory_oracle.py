@@ -44,6 +44,7 @@ from transformers.models.qwen2 import modeling_qwen2
 from transformers.models.qwen3 import modeling_qwen3
 from transformers.models.qwen3_moe import modeling_qwen3_moe
 
+from forge.engine import expert_parallel
 from forge.engine.lora import add_adapters
 from forge.engine.loss import compute_loss_inside, computes_its_loss, micro_batch_loss
 from forge.engine.model import build_config, checkpoint_activations
@@ -229,6 +230,20 @@ def _patch_offload() -> None:
     DeepSpeedCPUAdam.step = step
 
 
+def _share_experts(network: Any, layout: Layout, sequence_length: int) -> None:
+    """Leave `network` the experts of one rank, in even use: from a fake tensor nobody reads how many tokens come."""
+    group = expert_parallel.join_expert_group(layout.expert_parallel_degree)
+    assert group is not None
+    for layer in network.model.layers:
+        experts = layer.mlp.experts
+        for name, stack in list(experts.named_parameters()):
+            part = group.part(f".mlp.experts.{name}", stack.detach())
+            setattr(experts, name, torch.nn.Parameter(part))
+    expert_parallel.share_experts(network, group)
+    chosen = layout.micro_batch_sequences * sequence_length * network.config.num_experts_per_tok
+    expert_parallel.rows_of_ranks = lambda *_: [chosen // group.degree] * group.degree
+
+
 def hardware(world_size: int) -> Hardware:
     """Return GPUs of which only the number matters."""
     per_node = min(world_size, 8)
@@ -290,6 +305,8 @@ def measure(
         if model.lora_rank:
             with on_device:
                 add_adapters(network, model, seed=0)
+        if layout.expert_parallel_degree > 1:
+            _share_experts(network, layout, sequence_length)
         checkpoint_activations(network, layout.activation_checkpointing)
         if computes_its_loss(model, layout.loss_chunks):
             compute_loss_inside(network, layout.loss_chunks)

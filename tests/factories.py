@@ -170,7 +170,8 @@ def deepspeed_config(layout: LayoutPlan, schedule: SchedulePlan) -> dict[str, An
         zero |= {
             "reduce_bucket_size": 100_000,
             "allgather_bucket_size": 100_000,
-            "reduce_scatter": False,
+            "contiguous_gradients": True,
+            "reduce_scatter": layout.expert_parallel_degree > 1,
         }
     if layout.zero_stage == 3:
         zero |= {
@@ -187,7 +188,7 @@ def deepspeed_config(layout: LayoutPlan, schedule: SchedulePlan) -> dict[str, An
         "train_micro_batch_size_per_gpu": layout.micro_batch_sequences,
         "gradient_accumulation_steps": layout.gradient_accumulation_steps,
         "gradient_clipping": schedule.gradient_clip,
-        "prescale_gradients": layout.zero_stage in (1, 2),
+        "prescale_gradients": layout.zero_stage in (1, 2) and layout.expert_parallel_degree == 1,
         "bf16": {
             "enabled": layout.precision == "bf16",
             "bf16_master_weights_and_grads": layout.optimizer_states == "bf16",

@@ -47,7 +47,7 @@ from forge.engine.memory import available_memory_bytes
 from forge.engine.shards import Shard, write_shards
 from forge.engine.skips import Window, in_force
 from forge.errors import StageError
-from forge.plan.memory import checkpoint_bytes
+from forge.plan.states import checkpoint_bytes
 from forge.plan.types import Plan
 
 AIR = 1.25

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from forge.engine.expert_parallel import ExpertGroup, join_expert_group
 from forge.engine.sequence_parallel import SequenceGroup, join_sequence_group
 from forge.plan.types import LayoutPlan
 
@@ -23,6 +24,8 @@ class Place:
     device: torch.device
     sequence_group: SequenceGroup | None = None
     """The ranks that share their sequences with this one; None where each has its own."""
+    expert_group: ExpertGroup | None = None
+    """The ranks that hold all experts together with this one; None where each has all."""
 
 
 def join(layout: LayoutPlan) -> Place:
@@ -41,8 +44,9 @@ def join(layout: LayoutPlan) -> Place:
     if not torch.distributed.is_initialized():
         deepspeed.init_distributed(dist_backend="nccl" if layout.device == "cuda" else "gloo")
     rank, world_size = torch.distributed.get_rank(), torch.distributed.get_world_size()
-    group = join_sequence_group(layout.sequence_parallel_degree, rank, world_size)
-    return Place(rank, local_rank, world_size, device, group)
+    sequence_group = join_sequence_group(layout.sequence_parallel_degree, rank, world_size)
+    expert_group = join_expert_group(layout.expert_parallel_degree)
+    return Place(rank, local_rank, world_size, device, sequence_group, expert_group)
 
 
 def leave() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from forge.engine.distributed import Place
+from forge.engine.expert_parallel import in_whole
 
 WEIGHT = "weight"
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -206,7 +207,8 @@ def _partitioned(engine: Any) -> Iterator[_Found]:
             continue
         flat = engine.optimizer.single_partition_of_fp32_groups[mapping.param_group_index]
         low, high = mapping.lp_fragment_address, mapping.hp_fragment_address
-        yield name, tuple(parameter.shape), low.start, flat, high.start, high.numel
+        shape, start = in_whole(parameter, tuple(parameter.shape), low.start)
+        yield name, shape, start, flat, high.start, high.numel
 
 
 def _sharded(engine: Any) -> Iterator[_Found]:
@@ -216,7 +218,8 @@ def _sharded(engine: Any) -> Iterator[_Found]:
         start = share * optimizer._get_param_partition_rank(parameter)
         numel = min(share, parameter.ds_numel - start)  # the last shares are padded
         flat = optimizer.fp32_partitioned_groups_flat[group]
-        yield name, tuple(parameter.ds_shape), start, flat, int(offset), numel
+        shape, start = in_whole(parameter, tuple(parameter.ds_shape), start)
+        yield name, shape, start, flat, int(offset), numel
 
 
 def _state(inner: Any, flat: torch.Tensor) -> dict[str, Any]:

@@ -11,18 +11,33 @@ FirstScale = Callable[[str, int], float]
 """Of a weight's name and number of dimensions: what its first value is multiplied by."""
 
 
+Part = Callable[[str, torch.Tensor], torch.Tensor]
+"""Of a weight's name and first value: what of it is kept."""
+
+
+def all_of_it(name: str, value: torch.Tensor) -> torch.Tensor:
+    """Return `value`."""
+    return value
+
+
 def unscaled(name: str, dimensions: int) -> float:
     """Return 1."""
     return 1.0
 
 
-def initialize_weights(network: torch.nn.Module, std: float, seed: int, scale: FirstScale = unscaled) -> None:
+def initialize_weights(
+    network: torch.nn.Module,
+    std: float,
+    seed: int,
+    scale: FirstScale = unscaled,
+    part: Part = all_of_it,
+) -> None:
     """Give every parameter of `network`, built on the meta device, its storage on the CPU and its first value.
 
     Matrices are normal with mean 0 and standard deviation `std`, drawn in fp32 whatever they are kept in (torch draws
     bf16 from 256 uniform values, which leaves out the tails); the scales of norms are 1 and biases 0; all times
     `scale`. Each is drawn from a generator of its own, so no weight depends on how many there are or in which order
-    they are made.
+    they are made; where only a `part` is kept, it has the values that it has in the whole.
     """
     made: dict[int, torch.nn.Parameter] = {}
     for path, module in network.named_modules():
@@ -30,7 +45,7 @@ def initialize_weights(network: torch.nn.Module, std: float, seed: int, scale: F
             if parameter is None:
                 continue
             if id(parameter) not in made:  # tied weights are one parameter under two names
-                value = _first_value(f"{path}.{name}", parameter, std, seed, scale)
+                value = part(f"{path}.{name}", _first_value(f"{path}.{name}", parameter, std, seed, scale))
                 made[id(parameter)] = torch.nn.Parameter(value, requires_grad=parameter.requires_grad)
             module._parameters[name] = made[id(parameter)]
 

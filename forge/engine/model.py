@@ -9,7 +9,8 @@ import torch
 import transformers
 
 from forge.engine.documents import WITHIN_DOCUMENTS
-from forge.engine.initial_weights import FirstScale, initialize_weights, unscaled
+from forge.engine.expert_parallel import ExpertGroup, share_experts
+from forge.engine.initial_weights import FirstScale, all_of_it, initialize_weights, unscaled
 from forge.engine.lora import add_adapters
 from forge.engine.pretrained_weights import load_weights
 from forge.engine.selective import keep_products
@@ -97,23 +98,27 @@ def build_model(
     dtype: torch.dtype = torch.float32,
     initial_weights: Path | None = None,
     first_scale: FirstScale = unscaled,
+    expert_group: ExpertGroup | None = None,
 ) -> transformers.PreTrainedModel:
     """Return a model in training mode: with the weights of a folder, or fresh ones of `seed`, times `first_scale`.
 
     Built without storage and filled weight by weight, so that it never takes more memory than it has weights. A fresh
-    embedding of `pad_id` is zero; it stays as it is.
+    embedding of `pad_id` is zero; it stays as it is. Of experts it has those that a rank of `expert_group` holds.
     """
     config = build_config(model, attention, pad_id)
     with torch.device("meta"):
         network = transformers.AutoModelForCausalLM.from_config(config, dtype=dtype)
     # Its frequencies are no weights: they are computed anew, with storage.
     network.model.rotary_emb = type(network.model.rotary_emb)(config=config)
+    part = all_of_it if expert_group is None else expert_group.part
     if initial_weights is not None:
-        load_weights(network, model, initial_weights)
+        load_weights(network, model, initial_weights, part)
     else:
-        initialize_weights(network, model.initializer_std, seed, first_scale)
+        initialize_weights(network, model.initializer_std, seed, first_scale, part)
         with torch.no_grad():
             network.get_input_embeddings().weight[pad_id].zero_()
+    if expert_group is not None:
+        share_experts(network, expert_group)
     if model.lora_rank:
         add_adapters(network, model, seed)
     checkpoint_activations(network, activation_checkpointing)

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from forge.engine.expert_parallel import ExpertGroup
 from forge.plan.parametrization import scale_of
 from forge.plan.types import Plan
 
@@ -90,17 +91,22 @@ def set_learning_rate(optimizer: Any, rate: float) -> None:
 
 
 def _groups(plan: Plan, parameters: list[tuple[str, torch.nn.Parameter]]) -> list[dict[str, Any]]:
-    """Return matrices and then vectors, by the scale of their learning rate.
+    """Return matrices and then vectors, by the scale of their learning rate; experts that ranks share by themselves.
 
     AdamW shrinks a weight by learning rate times decay; muP leaves that product as it is at the base width.
     """
-    groups: dict[tuple[bool, float], dict[str, Any]] = {}
+    groups: dict[tuple[bool, float, str], dict[str, Any]] = {}
     for name, parameter in parameters:
         if not parameter.requires_grad:
             continue
         scale = scale_of(name, parameter.ndim, plan.model, plan.schedule).learning_rate
         is_vector = parameter.ndim < 2
         decay = 0.0 if is_vector else plan.schedule.weight_decay / scale
-        group = groups.setdefault((is_vector, scale), {"params": [], "weight_decay": decay, SCALE: scale})
+        shared: ExpertGroup | None = getattr(parameter, "expert_group", None)
+        group = groups.setdefault(
+            (is_vector, scale, shared.name if shared else ""),
+            {"params": [], "weight_decay": decay, SCALE: scale}
+            | ({"moe": True, "name": shared.name} if shared else {}),  # as DeepSpeed tells them apart
+        )
         group["params"].append(parameter)
     return [groups[key] for key in sorted(groups)]

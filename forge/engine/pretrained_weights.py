@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
+from forge.engine.initial_weights import Part, all_of_it
 from forge.errors import StageError
 from forge.plan.tensors import expert_tensors, router_tensor
 from forge.plan.types import ModelPlan
@@ -17,8 +18,10 @@ from forge.plan.types import ModelPlan
 _MIXTURE = re.compile(r"model\.layers\.(\d+)\.mlp\.(experts\.gate_up_proj|experts\.down_proj|gate\.weight)")
 
 
-def load_weights(network: torch.nn.Module, model: ModelPlan, folder: Path) -> None:
+def load_weights(network: torch.nn.Module, model: ModelPlan, folder: Path, part: Part = all_of_it) -> None:
     """Give every parameter of `network`, built on the meta device, its storage and its value from `folder`.
+
+    Of each value `part` is kept.
 
     Files are mapped into memory and read as they are copied from, so that ranks of one machine share what they read.
 
@@ -43,7 +46,7 @@ def load_weights(network: torch.nn.Module, model: ModelPlan, folder: Path) -> No
                     if parameter is None:
                         continue
                     if id(parameter) not in made:  # tied weights are one parameter under two names
-                        value = _value(f"{path}.{name}", parameter, model, read)
+                        value = part(f"{path}.{name}", _value(f"{path}.{name}", parameter, model, read))
                         made[id(parameter)] = torch.nn.Parameter(value)
                     module._parameters[name] = made[id(parameter)]
     except (OSError, SafetensorError, KeyError) as error:

@@ -10,6 +10,7 @@ import torch
 import transformers
 
 from forge.engine.distributed import Place
+from forge.engine.expert_parallel import whole_weight
 from forge.engine.lora import merged, write_adapter
 from forge.engine.model import build_config
 from forge.plan.types import Plan
@@ -46,12 +47,13 @@ def gather_weights(engine: Any, plan: Plan, place: Place) -> dict[str, torch.Ten
         engine.empty_partition_cache()
     weights: dict[str, torch.Tensor] = {}
     for name, parameter in engine.module.named_parameters():
-        whole: Any = contextlib.nullcontext()
+        gathered: Any = contextlib.nullcontext()
         if plan.layout.zero_stage == 3:
-            whole = deepspeed.zero.GatheredParameters([parameter])
-        with whole:
+            gathered = deepspeed.zero.GatheredParameters([parameter])
+        with gathered:
+            weight = whole_weight(parameter)
             if place.rank == 0:
-                weights[name] = parameter.detach().cpu().clone()
+                weights[name] = weight.cpu().clone()
     return weights
 
 

@@ -21,6 +21,7 @@ from forge.engine.compiled import compile_layers
 from forge.engine.distributed import Place, from_each_rank, from_rank_0, max_over_ranks
 from forge.engine.evaluation import HeldOut
 from forge.engine.events import append_event, shown_values
+from forge.engine.expert_parallel import ExpertGroup
 from forge.engine.guard import Course
 from forge.engine.heartbeat import Heartbeat
 from forge.engine.loop import Training, train
@@ -194,17 +195,24 @@ def build_beside_check(plan: Plan, tokens: Path, pad_id: int | None, place: Plac
         raise StageError(found)
     with ThreadPoolExecutor(max_workers=1) as beside:
         checked = beside.submit(tokens_problem, tokens) if place.local_rank == 0 else None
-        engine = build_engine(plan, PAD_ID if pad_id is None else pad_id, swap_folder(run_dir, place.rank))
+        engine = build_engine(
+            plan, PAD_ID if pad_id is None else pad_id, swap_folder(run_dir, place.rank), place.expert_group
+        )
         problems = from_each_rank(checked.result() if checked else None, place)
     if found := next((line for line in problems if line), None):
         raise StageError(found)
     return engine
 
 
-def build_engine(plan: Plan, pad_id: int = PAD_ID, swap_to: Path | None = None) -> Any:
+def build_engine(
+    plan: Plan,
+    pad_id: int = PAD_ID,
+    swap_to: Path | None = None,
+    expert_group: ExpertGroup | None = None,
+) -> Any:
     """Return the DeepSpeed engine around the model that training starts from; all ranks call it.
 
-    What the plan keeps on a disk lies in `swap_to`.
+    What the plan keeps on a disk lies in `swap_to`; of experts this rank has those that are its own in `expert_group`.
     """
     layout = plan.layout
     dtype = DTYPES[layout.precision]
@@ -217,6 +225,7 @@ def build_engine(plan: Plan, pad_id: int = PAD_ID, swap_to: Path | None = None) 
         dtype,
         next((Path(source.path) for source in plan.initial_weights), None),
         lambda name, dimensions: scale_of(name, dimensions, plan.model, plan.schedule).first_value,
+        expert_group,
     )
     if layout.compile_layers:
         compile_layers(network)

@@ -22,6 +22,7 @@ from forge.plan.efficiency import (
 from forge.plan.hardware import Hardware
 from forge.plan.layout import Layout
 from forge.plan.types import ModelPlan
+from forge.plan.weights import held_parameters
 
 NODE_HOP_S = 3e-6
 """One step of a ring inside a node (NCCL over NVLink, nccl-tests small messages)."""
@@ -99,6 +100,9 @@ def zero_exchange(
 ) -> Exchange:
     """Return the transfers of one step under a ZeRO stage (Rajbhandari 2020, §7; hpZ: Wang 2023).
 
+    Experts that devices share are exchanged among those that hold the same ones, all else among all (Rajbhandari 2022,
+    DeepSpeed-MoE, §5).
+
     Stage 3 gathers the parameters for the forward pass and again for the backward pass and scatters gradients, for
     each micro-batch. Stage 2 scatters gradients for each micro-batch and gathers parameters after the optimizer.
     Stage 1 scatters once a step, stage 0 reduces once a step and gathers nothing.
@@ -111,26 +115,61 @@ def zero_exchange(
         constants: link shares and latency.
         shard_ranks: devices that share one copy of the states (hybrid sharding); None: all.
     """
-    world = hardware.world_size
+    world, degree = hardware.world_size, layout.expert_parallel_degree
+    if degree == 1:
+        modules = gathered_modules(model, framework)
+        whole = model.parameters, model.trainable_parameters
+        return _exchange(model, *whole, world, modules, layout, hardware, framework, constants, shard_ranks)
+    # Adapters do not go with shared experts: all is trained.
+    held = (model.parameters - held_parameters(model, degree)) // (degree - 1)
+    others = model.parameters - degree * held
+    dense = _exchange(model, others, others, world, model.layers + 2, layout, hardware, framework, constants)
+    copies = world // degree
+    experts = _exchange(
+        model, held, held, copies, model.layers, layout, hardware, framework, constants, apart=True
+    )
+    return Exchange(
+        dense.micro_batch_s + experts.micro_batch_s,
+        dense.last_backward_s + experts.last_backward_s,
+        dense.after_backward_s + experts.after_backward_s,
+    )
+
+
+def _exchange(
+    model: ModelPlan,
+    parameters: int,
+    trained: int,
+    world: int,
+    modules: int,
+    layout: Layout,
+    hardware: Hardware,
+    framework: Framework,
+    constants: Mapping[str, float],
+    shard_ranks: int | None = None,
+    apart: bool = False,
+) -> Exchange:
+    """Return the transfers of the `parameters` of `model` that `world` devices have, of which `trained` get gradients.
+
+    `modules` are the messages of a gather of all; devices that are `apart` are on as many nodes as there are.
+    """
     if world == 1:
         return Exchange(0.0, 0.0, 0.0)
     shard = min(shard_ranks or world, world)
     replicas = max(world // shard, 1)
     width = 4 if layout.precision == "fp32" else 2
-    weights = float(width * model.parameters)
-    gradients = max(framework.gradient_bytes, width) * model.trainable_parameters
+    weights = float(width * parameters)
+    gradients = max(framework.gradient_bytes, width) * trained
     bucket = max(layout.bucket_bytes, 1)
     buckets = math.ceil(weights / bucket)
 
     def ring(size: float, ranks: int, messages: float, across: bool = False) -> float:
-        return ring_s(hardware, size, ranks, messages, constants, across)
+        return ring_s(hardware, size, ranks, messages, constants, across or (apart and hardware.nodes > 1))
 
     # Gradients are summed over the copies of a shard once it has been reduced within its group.
     across = shard >= hardware.devices_per_node
     between_copies = 2 * ring(gradients / shard, replicas, REDUCE_HOP_SHARE * buckets, across)
     all_reduce = 2 * ring(gradients, world, REDUCE_HOP_SHARE * buckets)
     if layout.zero_stage == 3:
-        modules = gathered_modules(model, framework)
         near = layout.hpz_partition_size
         backward_ranks = near if near > 1 else shard
         gathers = ring(weights, shard, modules) + ring(weights, backward_ranks, modules)
@@ -197,3 +236,35 @@ def sequence_parallel_s(
     rate = bandwidth_bytes_per_s(hardware, degree, constants, across=crosses)
     hop_s = _hop_s(hardware, constants) if crosses else NODE_HOP_S
     return passes * model.layers * (size * (degree - 1) / degree / rate + 4 * hop_s)
+
+
+def expert_parallel_s(
+    model: ModelPlan,
+    hardware: Hardware,
+    degree: int,
+    tokens: int,
+    width: int,
+    passes: int,
+    constants: Mapping[str, float],
+) -> float:
+    """Return seconds of the exchanges with shared experts for one micro-batch (GShard, Lepikhin 2020, §2.2).
+
+    Each pass of a layer sends every token's hidden state to each of its experts, and their outputs back; before, how
+    many will come. Experts are taken to be in even use: in fact all wait for the device to which most tokens go.
+
+    Args:
+        model: the network.
+        hardware: devices and links.
+        degree: devices that share the experts.
+        tokens: tokens on one device.
+        width: bytes of an element.
+        passes: forward, backward, and forward again where activations are computed again.
+        constants: link shares and latency.
+    """
+    if degree <= 1:
+        return 0.0
+    size = 2 * tokens * width * model.experts_per_token * model.hidden_size
+    crosses = degree > hardware.devices_per_node
+    rate = bandwidth_bytes_per_s(hardware, degree, constants, across=crosses)
+    hop_s = _hop_s(hardware, constants) if crosses else NODE_HOP_S
+    return passes * model.layers * (size * (degree - 1) / degree / rate + 3 * hop_s)

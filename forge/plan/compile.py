@@ -8,6 +8,7 @@ from typing import Any
 from forge import __version__
 from forge.errors import FitError
 from forge.plan.budget import budget_steps
+from forge.plan.checkpoint_time import checkpoint_stall_s
 from forge.plan.disk import disk_items
 from forge.plan.engine_limits import not_carried_out
 from forge.plan.hardware import Hardware, resolve_hardware
@@ -15,7 +16,6 @@ from forge.plan.host_memory import host_memory_items
 from forge.plan.lora import adapted
 from forge.plan.lowering import deepspeed_config
 from forge.plan.machine import Machine
-from forge.plan.memory import checkpoint_bytes
 from forge.plan.model import model_flops_per_token, plan_model
 from forge.plan.outlook import (
     MEMORY_ERROR_FRACTION,
@@ -34,8 +34,8 @@ from forge.plan.remedies import smallest_changes
 from forge.plan.schedule import checkpoints_kept, evaluation_time_s, plan_schedule, reference_time_s
 from forge.plan.search import Candidate, choose_layout, usable_memory_bytes, why_nothing_fits
 from forge.plan.stages import plan_stages
+from forge.plan.states import checkpoint_bytes
 from forge.plan.task import check_task
-from forge.plan.time import checkpoint_stall_s
 from forge.plan.types import (
     PLAN_FORMAT,
     AlternativePlan,
@@ -284,6 +284,7 @@ def _layout_plan(chosen: Candidate) -> LayoutPlan:
         loss_chunks=layout.loss_chunks,
         optimizer_states=layout.optimizer_states,
         compile_layers=layout.compile_layers,
+        expert_parallel_degree=layout.expert_parallel_degree,
     )
 
 

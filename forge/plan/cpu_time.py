@@ -8,6 +8,7 @@ from forge.plan.model import attention_flops_per_token, matmul_flops_per_token
 from forge.plan.muon import orthogonalization_flops
 from forge.plan.step import StepTime
 from forge.plan.types import ModelPlan
+from forge.plan.weights import held_parameters
 
 CPU_STEP_OVERHEAD_S = 0.03
 """DeepSpeed's own time a micro-batch on a CPU. Measured by benchmarks/cpu_rate.py, November 2026."""
@@ -37,6 +38,16 @@ def cpu_step(model: ModelPlan, layout: Layout, hardware: Hardware, sequence_leng
     # Reduced gradients and gathered weights: of stage 3 all weights in either pass, else those that changed.
     gathered = 2 * model.parameters if layout.zero_stage == 3 else model.trainable_parameters
     volume = width * (model.trainable_parameters + gathered) * (world - 1) / world
+    degree, exchanged = layout.expert_parallel_degree, 0.0
+    if degree > 1:
+        # Of experts a device exchanges those that it holds, with the others that do.
+        experts = model.parameters - held_parameters(model, degree)
+        copies, whole = world // degree, experts * degree / (degree - 1)
+        moved = (3 if layout.zero_stage == 3 else 2) * whole
+        volume -= width * moved * ((world - 1) / world - (copies - 1) / copies / degree)
+        rows = tokens * model.experts_per_token * (degree - 1) / degree
+        times = 2 if layout.activation_checkpointing == "none" else 3
+        exchanged = 2 * times * model.layers * rows * width * model.hidden_size / hardware.link_bytes_per_s
     transfer = volume / hardware.link_bytes_per_s
     owned = model.trainable_parameters / (world if layout.zero_stage >= 1 else 1)
     update_s = CPU_ADAM_BYTES * states_width_ratio(layout) * owned / hardware.memory_bytes_per_s
@@ -49,7 +60,7 @@ def cpu_step(model: ModelPlan, layout: Layout, hardware: Hardware, sequence_leng
         recompute_s=again * (matmul + attention),
         launch_s=steps * CPU_STEP_OVERHEAD_S,
         communication_s=transfer * (steps if layout.zero_stage >= 2 else 1),
-        all_to_all_s=0.0,
+        all_to_all_s=steps * exchanged,
         optimizer_s=update_s,
         offload_s=0.0,
         loader_s=0.0,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from forge.plan.activations import WIDTH_BYTES
 from forge.plan.layout import Layout
-from forge.plan.memory import checkpoint_bytes
+from forge.plan.states import checkpoint_bytes
 from forge.plan.types import MemoryItem, ModelPlan
 
 LAKE_FRACTION = 1.0

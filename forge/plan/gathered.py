@@ -13,7 +13,7 @@ from collections import deque
 from typing import NamedTuple
 
 from forge.plan.types import ModelPlan
-from forge.plan.weights import weights_of
+from forge.plan.weights import held_parameters, held_weights, weights_of
 
 LIVE_BUCKETS = 10
 """Buckets of `stage3_max_live_parameters` and `stage3_max_reuse_distance` in forge's DeepSpeed config."""
@@ -53,18 +53,26 @@ class _Step(NamedTuple):
 
 @functools.lru_cache(maxsize=256)
 def gathered_elements(
-    model: ModelPlan, bucket_elements: int, recompute: bool, loss_chunks: int, world_size: int
+    model: ModelPlan,
+    bucket_elements: int,
+    recompute: bool,
+    loss_chunks: int,
+    world_size: int,
+    expert_degree: int = 1,
 ) -> Gathered:
-    """Return the elements that are whole on each device, weights that are never sharded left out."""
+    """Return the elements that are whole on each device, weights that are never sharded left out.
+
+    Where `expert_degree` devices share experts, those that others hold are never gathered.
+    """
     last = model.layers - 1
     if world_size == 1:
         return Gathered(0, ((last, 0),), ((0, 0), (last, 0)))
-    sizes, steps = _trace(model, recompute, loss_chunks)
+    sizes, steps = _trace(model, recompute, loss_chunks, expert_degree)
     at_loss, forward, layers, available = _run(sizes, steps, bucket_elements)
     viewed = last_viewed = 0
     if model.experts and not recompute:
         # The experts' kernel saves a view of its weights: what was released is alive until the layer's backward pass.
-        experts = weights_of(model).layer[-1][-2:]
+        experts = held_weights(weights_of(model), expert_degree).layer[-1][-2:]
         released = len(experts) * model.layers - sum(1 for weight in available if sizes[weight] in experts)
         viewed = sum(experts) * released // len(experts)
         last_viewed = min(viewed, sum(experts))
@@ -79,12 +87,14 @@ def gathered_elements(
 
 
 @functools.lru_cache(maxsize=16)
-def _trace(model: ModelPlan, recompute: bool, loss_chunks: int) -> tuple[list[int], list[_Step]]:
+def _trace(
+    model: ModelPlan, recompute: bool, loss_chunks: int, expert_degree: int
+) -> tuple[list[int], list[_Step]]:
     """Return all sharded weights, and the modules in the order they run in one forward and backward pass.
 
     Modules without sharded weights of their own are in it: they too start a prefetch.
     """
-    weights = weights_of(model)
+    weights = held_weights(weights_of(model), expert_degree)
     smallest = PERSISTENT_HIDDEN_SIZES * model.hidden_size
     sizes: list[int] = []
 
@@ -104,7 +114,7 @@ def _trace(model: ModelPlan, recompute: bool, loss_chunks: int) -> tuple[list[in
         for _ in range(model.layers)
     ]
     head = embedding if weights.tied else _Step(take((weights.head,)), recursive=weights.head)
-    network = _Step((), recursive=model.parameters, whole=True)
+    network = _Step((), recursive=held_parameters(model, expert_degree), whole=True)
     rotary = norm = _EMPTY
     steps = [network, network, embedding, rotary]
     for done, layer in enumerate(layers):

@@ -155,15 +155,20 @@ def _first_buffer(weights: Weights, layers: int) -> int:
 def weight_groups(
     weights: Weights, layers: int, world: int, optimizer: Optimizer
 ) -> list[tuple[list[int], float]]:
-    """Return the groups of weights that are shared by the devices one after another, Muon's first: the elements of each
-    weight, from the group's end, and of a device's part of it."""
-    matrices = list(weights.layer_matrices[::-1]) * layers
+    """Return the groups of weights that are shared by the devices one after another, Muon's first, experts that devices
+    share before all others: the elements of each weight, from the group's end, and of a device's part of it."""
+    last = weights.layer_matrices[::-1]
     head = [] if weights.tied else [weights.head]
-    groups = [[*head, *matrices, weights.embedding]]
+    groups = [[*head, *list(last) * layers, weights.embedding]]
     if optimizer == "muon":  # which has the largest first
-        groups = [sorted(matrices), [*head, weights.embedding]]
+        groups = [sorted(list(last) * layers), [*head, weights.embedding]]
+    if weights.expert_degree > 1:
+        groups = [list(last[:2]) * layers, [*head, *list(last[2:]) * layers, weights.embedding]]
     vectors = layers * weights.layer_vectors
-    return [(sizes, (sum(sizes) + (vectors if sizes is groups[-1] else 0)) / world) for sizes in groups]
+    parts = [(sum(sizes) + (vectors if sizes is groups[-1] else 0)) / world for sizes in groups]
+    if weights.expert_degree > 1:
+        parts[0] *= weights.expert_degree  # so many fewer hold them
+    return list(zip(groups, parts, strict=True))
 
 
 def touched_elements(sizes: list[int], part: float) -> tuple[int, float]:

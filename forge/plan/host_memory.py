@@ -12,9 +12,10 @@ from forge.plan.activations import WIDTH_BYTES
 from forge.plan.hardware import Hardware
 from forge.plan.layout import Layout
 from forge.plan.lowering import PARAMETER_BUFFERS, SWAP_ELEMENTS, parameter_buffer_elements
-from forge.plan.memory import MOMENTS, checkpoint_bytes, memory_items
+from forge.plan.memory import memory_items
+from forge.plan.states import MOMENTS, checkpoint_bytes
 from forge.plan.types import MemoryItem, ModelPlan
-from forge.plan.weights import trained_weights
+from forge.plan.weights import held_parameters, trained_weights
 
 CUDA_PROCESS_BYTES = int(2.5 * 1024**3)
 """Resident memory of a worker with the CUDA libraries loaded; an allowance, not measured here."""
@@ -57,7 +58,9 @@ def host_memory_items(
         loader,
     ]
     # Every process builds the whole model in its precision; a weight is drawn in fp32 (forge.engine.initial_weights).
-    built = WIDTH_BYTES[layout.precision] * model.parameters + 4 * _largest_weight(model)
+    # Of shared experts it keeps its own.
+    held = held_parameters(model, layout.expert_parallel_degree)
+    built = WIDTH_BYTES[layout.precision] * held + 4 * _largest_weight(model)
     building = [workers, ("model being built", processes * built)]
     # Ranks keep a copy of what they write of a checkpoint; rank 0 gathers the whole weights at the end, without it.
     weights = WIDTH_BYTES[layout.precision] * model.parameters

@@ -41,6 +41,8 @@ class Layout:
     """Muon only at ZeRO stages 1 and 2, on the device."""
     compile_layers: bool = False
     """Each layer by torch.compile."""
+    expert_parallel_degree: int = 1
+    """Devices that together hold all experts once; of a mixture, at ZeRO stages 1 to 3."""
 
     def __str__(self) -> str:
         parts = [f"ZeRO-{self.zero_stage}", f"micro-batch {self.micro_batch_sequences}"]
@@ -58,6 +60,8 @@ class Layout:
             parts.append(f"hpZ {self.hpz_partition_size}")
         if self.sequence_parallel_degree > 1:
             parts.append(f"sequence over {self.sequence_parallel_degree}")
+        if self.expert_parallel_degree > 1:
+            parts.append(f"experts over {self.expert_parallel_degree}")
         if self.compile_layers:
             parts.append("compiled layers")
         if self.loss_chunks > 1:

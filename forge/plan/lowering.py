@@ -8,7 +8,7 @@ from typing import Any
 from forge.errors import SpecError
 from forge.plan.hardware import Hardware
 from forge.plan.layout import Layout
-from forge.plan.memory import BYTES
+from forge.plan.states import BYTES
 from forge.plan.types import ModelPlan
 from forge.plan.weights import weights_of
 
@@ -54,9 +54,11 @@ def deepspeed_config(
             "overlap_comm": hardware.device == "cuda" and hardware.world_size > 1,
             "contiguous_gradients": True,
         }
+    shares_experts = layout.expert_parallel_degree > 1
     if layout.zero_stage in (1, 2):
         # DeepSpeed 0.19 sums gradients over all devices either way; told to scatter them it copies each bucket before.
-        zero["reduce_scatter"] = False
+        # Only then does it reduce experts among those that hold the same ones.
+        zero["reduce_scatter"] = shares_experts
     if layout.zero_stage == 3:
         zero |= {
             "stage3_prefetch_bucket_size": bucket_elements,
@@ -91,7 +93,7 @@ def deepspeed_config(
         "gradient_accumulation_steps": accumulation,
         "gradient_clipping": gradient_clip,
         # Divided before they are summed over devices, so that fp16 sums do not overflow.
-        "prescale_gradients": layout.zero_stage in (1, 2),
+        "prescale_gradients": layout.zero_stage in (1, 2) and not shares_experts,  # they are then anyway
         "bf16": {"enabled": layout.precision == "bf16"},
         "fp16": {"enabled": layout.precision == "fp16"}
         | (LOSS_SCALING if layout.precision == "fp16" else {}),

@@ -5,9 +5,9 @@ last and of the first layer, the embedding's gradient, the optimizer step. For e
 as sums of terms in tokens and sequence length (`Size`); the items of a plan are those of the worst moment, so they
 add up to the peak.
 
-Model states: Rajbhandari 2020 (ZeRO), table 1, with what DeepSpeed 0.19 keeps besides, read from its code and
-measured by `benchmarks/memory.py`: gradients of whole weights at a partition's edges, a second buffer of the bucket
-while it is reduced, gradients in fp32 for the step, and a norm taken in fp64. Activations: `forge.plan.activations`.
+Model states: `forge.plan.states`, with what DeepSpeed 0.19 keeps besides in a step, read from its code and measured by
+`benchmarks/memory.py`: gradients of whole weights at a partition's edges, a second buffer of the bucket while it is
+reduced, gradients in fp32 for the step, and a norm taken in fp64. Activations: `forge.plan.activations`.
 Counted on the last device, which owns the head: it holds the most while activations are alive.
 """
 
@@ -18,7 +18,6 @@ import operator
 from typing import NamedTuple
 
 from forge.plan.activations import (
-    WIDTH_BYTES,
     Size,
     layer_forward,
     layer_kept,
@@ -26,16 +25,13 @@ from forge.plan.activations import (
     logits,
     outside_layers,
 )
-from forge.plan.gathered import PERSISTENT_HIDDEN_SIZES, Gathered, gathered_elements
-from forge.plan.gradients import Gradients, largest_weight, touched_elements, weight_groups
+from forge.plan.gathered import Gathered, gathered_elements
+from forge.plan.gradients import Gradients
 from forge.plan.hardware import Hardware
 from forge.plan.layout import Layout, Optimizer
-from forge.plan.lora import adapter_matrices
-from forge.plan.muon import muon_parameters
+from forge.plan.states import BYTES, model_states
 from forge.plan.types import MemoryItem, ModelPlan
-from forge.plan.weights import trained_weights, weights_of
-
-BYTES = WIDTH_BYTES
+from forge.plan.weights import held_weights, trained_weights, weights_of
 
 CUDA_CONTEXT_BYTES = 1024**3
 """A process with CUDA and NCCL: 0.5 to 2 GiB (ml-engineering, debugging notes)."""
@@ -48,9 +44,6 @@ Measured by benchmarks/cpu_rate.py, November 2026.
 
 FRAGMENTATION_FRACTION = 0.04
 """Reserved but unused by the caching allocator, as a share of what is allocated."""
-
-MOMENTS = 2
-"""Adam's, a parameter; each as wide as the copy of the parameter that the optimizer updates."""
 
 
 ITEMS = (
@@ -151,34 +144,6 @@ def saved_bytes(model: ModelPlan, layout: Layout, sequence_length: int) -> int:
     return round(saved.bytes(tokens, sequence_length) + of_loss)
 
 
-def state_bytes(model: ModelPlan, layout: Layout, world_size: int) -> int:
-    """Return what a device holds between two steps: weights, optimizer states, what stage 3 keeps allocated."""
-    states = _states(
-        model,
-        layout.precision,
-        layout.optimizer_states,
-        layout.zero_stage,
-        world_size,
-        layout.offload_optimizer,
-        layout.optimizer,
-    )
-    kept = layout.bucket_bytes if layout.zero_stage == 3 else 0
-    if layout.offload_optimizer != "none" and layout.zero_stage < 3:
-        kept = BYTES[layout.precision] * largest_weight(trained_weights(model))
-    parameters = states.parameters
-    if layout.offload_parameters != "none":
-        parameters = BYTES[layout.precision] * weights_of(model).vectors
-    return round(parameters + states.gradients + states.optimizer + kept)
-
-
-def checkpoint_bytes(model: ModelPlan, optimizer: Optimizer = "adamw") -> int:
-    """Return the size of one checkpoint: weights and moments in fp32, in every layout (`forge.engine.fragments`)."""
-    moments = MOMENTS * model.trainable_parameters
-    if optimizer == "muon":
-        moments -= (MOMENTS - 1) * muon_parameters(model)
-    return 4 * (model.trainable_parameters + moments)
-
-
 def _outside(allocated: int, hardware: Hardware) -> tuple[MemoryItem, ...]:
     if hardware.device == "cpu":
         return (MemoryItem("process", CPU_PROCESS_BYTES),)
@@ -205,6 +170,7 @@ def _moments_of(model: ModelPlan, layout: Layout, world_size: int) -> tuple[Mome
         layout.hpz_partition_size,
         world_size,
         layout.optimizer,
+        layout.expert_parallel_degree,
     )
 
 
@@ -212,48 +178,6 @@ def _saved(model: ModelPlan, precision: str, attention: str, checkpointing: str,
     """Kept by all layers and outside them."""
     layers = layer_kept(model, precision, attention, checkpointing, compiled).times(model.layers)
     return layers.plus(outside_layers(model, precision, attention, checkpointing))
-
-
-class _States(NamedTuple):
-    """Bytes that live through the whole step."""
-
-    parameters: float
-    gradients: float
-    optimizer: float
-
-
-def _states(
-    model: ModelPlan,
-    precision: str,
-    optimizer_states: str,
-    stage: int,
-    world: int,
-    offload: str,
-    optimizer_name: Optimizer,
-) -> _States:
-    w, width = BYTES[precision], BYTES[optimizer_states]
-    parameters, trained = model.parameters + model.adapter_parameters, model.trainable_parameters
-    if stage == 0:
-        return _States(w * parameters, 0, MOMENTS * width * trained)
-    optimizer = 0.0 if offload != "none" else (1 + MOMENTS) * width * trained / world
-    if optimizer_name == "muon":
-        # In place of moments: the momentum, and one more to try a step in, as wide as gradients and of whole matrices.
-        (by_muon, part), _ = weight_groups(weights_of(model), model.layers, world, optimizer_name)
-        optimizer += (
-            2 * w * touched_elements(by_muon, part)[0] - MOMENTS * width * muon_parameters(model) / world
-        )
-    if stage < 3:
-        return _States(w * parameters, 0, optimizer)
-    whole = (weights_of(model).vectors + _small_adapters(model)) * (1 - 1 / world)
-    gradients = 0.0 if offload != "none" else w * trained / world
-    return _States(w * (parameters / world + whole), gradients, optimizer)
-
-
-def _small_adapters(model: ModelPlan) -> int:
-    """Return the elements of adapters that stage 3 does not shard, because they are small."""
-    least = PERSISTENT_HIDDEN_SIZES * model.hidden_size
-    sizes = (size for pair in adapter_matrices(model) for size in pair)
-    return model.layers * sum(size for size in sizes if size < least)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -273,11 +197,14 @@ def _moments(
     hpz_partition_size: int,
     world: int,
     optimizer: Optimizer,
+    expert_degree: int,
 ) -> tuple[Moment, ...]:
     """Return the moments of a step, for any micro-batch and sequence length."""
     w = BYTES[precision]
-    weights = trained_weights(model)
-    states = _states(model, precision, optimizer_states, stage, world, offload_optimizer, optimizer)
+    weights = held_weights(trained_weights(model), expert_degree)
+    states = model_states(
+        model, precision, optimizer_states, stage, world, offload_optimizer, optimizer, expert_degree
+    )
     parameters = states.parameters
     if hpz_partition_size > 1 and stage == 3:
         parameters += w * model.parameters / hpz_partition_size
@@ -290,7 +217,9 @@ def _moments(
     )
     whole = Gathered(0, ((model.layers - 1, 0),), ((0, 0), (model.layers - 1, 0)))
     if stage == 3:
-        whole = gathered_elements(model, bucket_bytes // w, checkpointing != "none", loss_chunks, world)
+        whole = gathered_elements(
+            model, bucket_bytes // w, checkpointing != "none", loss_chunks, world, expert_degree
+        )
 
     def moment(
         name: str,

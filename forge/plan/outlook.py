@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from forge.plan.checkpoint_time import checkpoint_stall_s, checkpoint_write_s
 from forge.plan.hardware import GIB, Hardware
-from forge.plan.time import checkpoint_stall_s, checkpoint_write_s
 from forge.plan.types import ModelPlan
 
 TIME_ERROR_FRACTION = {"cuda": 0.13, "cpu": 0.50}

@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from forge.errors import FitError, SpecError
+from forge.plan.expert_limits import check_expert_parallel
 from forge.plan.hardware import GIB, Hardware
 from forge.plan.host_memory import host_memory_items
 from forge.plan.layout import Layout
 from forge.plan.memory import memory_items, peak_bytes
-from forge.plan.space import AUTO, Shape, Space, layout_space
+from forge.plan.space import AUTO, Shape, Space, degree_of, layout_space
 from forge.plan.time import step_time_s
 from forge.plan.types import MemoryItem, ModelPlan
 
@@ -85,6 +86,7 @@ def choose_layout(
         raise SpecError(
             "engine.sequence_parallel_degree: the experts of a mixture are balanced over whole sequences: use 1"
         )
+    check_expert_parallel(model, hardware, engine, train)
     if engine["compile_layers"] and (model.experts or model.lora_rank):
         part = "adapters" if model.lora_rank else "experts"
         raise SpecError(
@@ -139,7 +141,8 @@ def _smaller(
     nodes = hardware.nodes
     while nodes % 2 == 0:
         nodes //= 2
-        if sequences % (nodes * hardware.devices_per_node) == 0:
+        world = nodes * hardware.devices_per_node
+        if sequences % world == 0 and world % degree_of(engine["expert_parallel_degree"]) == 0:
             fewer = replace(hardware, nodes=nodes)
             yield fewer, layout_space(fewer, engine, train)
 

@@ -40,6 +40,7 @@ class Shape:
     optimizer_states: StatesPrecision
     optimizer: Optimizer
     compile_layers: bool
+    expert_parallel_degree: int
 
     def layout(self, micro_batch_sequences: int, gradient_accumulation_steps: int) -> Layout:
         """Return the layout of this shape with a micro-batch."""
@@ -59,6 +60,7 @@ class Shape:
             self.optimizer_states,
             self.optimizer,
             self.compile_layers,
+            self.expert_parallel_degree,
         )
 
     @property
@@ -90,8 +92,8 @@ class Space:
 def layout_space(hardware: Hardware, engine: dict[str, Any], train: dict[str, Any]) -> Space:
     """Return the layouts that a spec allows on its hardware.
 
-    Sequence parallelism and NVMe are taken where they are pinned and never chosen: what they need of the machine (a
-    fast link, a fast disk and libaio) is not known of it.
+    Sequence and expert parallelism and NVMe are taken where they are pinned and never chosen: what they need of the
+    machine (a fast link, a fast disk and libaio) or of the data (experts in even use) is not known of it.
 
     Raises:
         SpecError: what is pinned contradicts itself or the hardware, or forge's engine trains wrongly with it; or the
@@ -114,11 +116,14 @@ def layout_space(hardware: Hardware, engine: dict[str, Any], train: dict[str, An
     attention: Literal["sdpa", "flash", "eager"] = (
         "sdpa" if engine["attention"] == AUTO else engine["attention"]
     )
-    degree = _degree(engine)
+    degree, expert_degree = _degree(engine), degree_of(engine["expert_parallel_degree"])
     states: StatesPrecision = train["optimizer_states"]
     optimizer: Optimizer = train["optimizer"]
     compiled: bool = engine["compile_layers"]
-    shapes = (Shape(*choice, precision, attention, degree, states, optimizer, compiled) for choice in choices)
+    shapes = (
+        Shape(*choice, precision, attention, degree, states, optimizer, compiled, expert_degree)
+        for choice in choices
+    )
     return Space(tuple(shape for shape in shapes if _consistent(shape)), micro_batches)
 
 
@@ -131,8 +136,12 @@ def resolve_precision(hardware: Hardware, train: dict[str, Any]) -> Precision:
 
 
 def _degree(engine: dict[str, Any]) -> int:
-    degree = engine["sequence_parallel_degree"]
-    return 1 if degree == AUTO else int(degree)
+    return degree_of(engine["sequence_parallel_degree"])
+
+
+def degree_of(value: Any) -> int:
+    """Return the degree that a key says: `auto` is 1."""
+    return 1 if value == AUTO else int(value)
 
 
 def _open(value: Any, choices: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -148,6 +157,13 @@ def _hpz_sizes(hardware: Hardware) -> tuple[int, ...]:
 
 def _consistent(shape: Shape) -> bool:
     if shape.compile_layers and (shape.zero_stage == 3 or shape.activation_checkpointing != "none"):
+        return False
+    if shape.expert_parallel_degree > 1 and (
+        shape.zero_stage == 0
+        or shape.hpz_partition_size > 1
+        or shape.offload_optimizer != "none"
+        or shape.offload_parameters != "none"
+    ):
         return False
     if shape.optimizer == "muon" and (shape.zero_stage not in (1, 2) or shape.offload_optimizer != "none"):
         return False
@@ -236,7 +252,7 @@ def _contradictions(
         if hardware.world_size % hpz:
             yield (
                 "hpz_partition_size",
-                f"{hpz} does not divide {_devices(hardware)}: use {_divisors_near(hpz, hardware.world_size)}, or auto",
+                f"{hpz} does not divide {devices_of(hardware)}: use {divisors_near(hpz, hardware.world_size)}, or auto",
             )
     if degree not in (AUTO, 1):
         if hardware.device == "cpu":
@@ -247,13 +263,13 @@ def _contradictions(
         elif hardware.world_size % degree:
             yield (
                 "sequence_parallel_degree",
-                f"{degree} does not divide {_devices(hardware)}: use {_divisors_near(degree, hardware.world_size)}",
+                f"{degree} does not divide {devices_of(hardware)}: use {divisors_near(degree, hardware.world_size)}",
             )
         elif train["sequence_length"] % degree:
             yield (
                 "sequence_parallel_degree",
                 f"{degree} does not divide a sequence of {train['sequence_length']} tokens: use "
-                f"{_divisors_near(degree, train['sequence_length'])}",
+                f"{divisors_near(degree, train['sequence_length'])}",
             )
     if engine["compile_layers"]:
         yield from _not_compiled(engine, train)
@@ -294,7 +310,8 @@ def _not_compiled(engine: dict[str, Any], train: dict[str, Any]) -> Iterator[tup
         )
 
 
-def _devices(hardware: Hardware) -> str:
+def devices_of(hardware: Hardware) -> str:
+    """Return how many devices there are, in words."""
     return "the one device" if hardware.world_size == 1 else f"the {hardware.world_size} devices"
 
 
@@ -323,7 +340,7 @@ def _micro_batches(
     for key, value in (("micro_batch_sequences", size), ("gradient_accumulation_steps", accumulation)):
         if value != AUTO and share % value:
             raise SpecError(
-                f"engine.{key}: {value} does not divide {takes}: use {_divisors_near(value, share)}, or auto"
+                f"engine.{key}: {value} does not divide {takes}: use {divisors_near(value, share)}, or auto"
             )
     if size != AUTO:
         return ((size, share // size),)
@@ -337,7 +354,7 @@ def _sequences(count: int) -> str:
     return "one sequence" if count == 1 else f"{count} sequences"
 
 
-def _divisors_near(value: int, whole: int) -> str:
+def divisors_near(value: int, whole: int) -> str:
     """Return the divisors of `whole` next to `value`, below and above it, in words."""
     small = [size for size in range(1, math.isqrt(whole) + 1) if whole % size == 0]
     divisors = sorted({*small, *(whole // size for size in small)})

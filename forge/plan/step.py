@@ -20,7 +20,7 @@ class StepTime:
     communication_s: float
     """What compute does not hide."""
     all_to_all_s: float
-    """Of sequence parallelism."""
+    """Of sequence and expert parallelism."""
     optimizer_s: float
     offload_s: float
     loader_s: float

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from forge.plan.communication import sequence_parallel_s, zero_exchange
-from forge.plan.cpu_time import CPU_ADAM_BYTES, cpu_step, states_width_ratio
-from forge.plan.disk import SWAPPED_STATES_BYTES
+from forge.plan.communication import expert_parallel_s, sequence_parallel_s, zero_exchange
+from forge.plan.cpu_time import cpu_step
 from forge.plan.efficiency import (
     FORGE_FRAMEWORK,
     HOST_EXPERT_S,
@@ -24,35 +23,9 @@ from forge.plan.efficiency import (
 )
 from forge.plan.hardware import Hardware
 from forge.plan.layout import Layout
-from forge.plan.memory import checkpoint_bytes
-from forge.plan.muon import orthogonalization_flops
 from forge.plan.step import StepTime
 from forge.plan.types import ModelPlan
-
-HOST_LINK_BYTES_PER_S = {
-    "volta": 12e9,
-    "ampere": 24e9,
-    "ada": 24e9,
-    "hopper": 50e9,
-    "blackwell": 50e9,
-    "cdna": 50e9,
-}
-"""PCIe 3, 4 or 5 x16, one direction, as measured for pinned copies."""
-
-HOST_MEMORY_BYTES_PER_S = 160e9
-"""Memory bandwidth of one machine that DeepSpeed's CPU AdamW and pinned copies of all its devices share."""
-
-NVME_BYTES_PER_S = 6e9
-"""Of one machine, read or write (Rajbhandari 2021, §7: 3 to 7 GB/s a drive)."""
-
-CHECKPOINT_FIXED_S = {"cuda": 2.0, "cpu": 0.2}
-"""Of a checkpoint whatever its size: files made, synced and renamed on every machine. An allowance, not measured."""
-
-HOST_COPY_BYTES_PER_S = 3e9
-"""From one GPU to host memory that is not pinned. An allowance, not measured; all of a machine's GPUs copy at once."""
-
-COPY_FIXED_S = 0.2
-"""Of that copy whatever its size: ranks agreeing, a folder made. An allowance, not measured."""
+from forge.plan.update_time import Update, update_time
 
 LOADER_S = 0.0005
 """Of each micro-batch: token shards are memory-mapped, what remains is the copy to the device."""
@@ -66,10 +39,6 @@ ATTENTION_RAMP_TOKENS = 400
 HALF_HEAD = 40
 """Head size at which fused attention reaches half its speed: 64 gives 0.81 of what 128 gives (Dao 2023, fig. 4).
 FlashAttention-1 is no faster with 128."""
-
-BUCKET_PASSES = 2
-"""At ZeRO stage 2, of every gradient each micro-batch: read, and written into the bucket that is reduced. At stage 3
-such copies run beside the transfers and are part of what `exposed` is fitted to."""
 
 EAGER_CAST_BYTES = 37.0
 """For each element that is cast to fp8 kernel by kernel: magnitude and its maximum (6), conversion to fp32 (6), scaling
@@ -135,7 +104,7 @@ class StepTimer:
         self._waits_for_experts = bool(model.experts and framework.looped_experts)
         self._compute: dict[tuple[object, ...], _Compute] = {}
         self._exposed: dict[tuple[object, ...], tuple[float, float, float]] = {}
-        self._states: dict[tuple[object, ...], tuple[float, float, float, float, float]] = {}
+        self._states: dict[tuple[object, ...], Update] = {}
 
     def step_s(self, layout: Layout) -> float:
         """Return seconds of one optimizer step."""
@@ -148,8 +117,8 @@ class StepTimer:
         # About half of a micro-batch is still to be computed when the first gradients can leave.
         rest = self._waits(exchange[1], max(compute.device_s, host_s) / 2) if exchange[1] else 0.0
         steps = layout.gradient_accumulation_steps
-        once = rest + exchange[2] + states[0] + states[1] + (steps - 1) * states[4]
-        return steps * (micro_batch + states[2] + states[3] + LOADER_S) + once
+        once = rest + exchange[2] + states.optimizer_s + states.offload_s + (steps - 1) * states.sums_s
+        return steps * (micro_batch + states.offload_micro_batch_s + states.copies_s + LOADER_S) + once
 
     def step(self, layout: Layout) -> StepTime:
         """Return one optimizer step, item by item."""
@@ -163,22 +132,20 @@ class StepTimer:
         return StepTime(
             matmul_s=steps * compute.matmul_s,
             attention_s=steps * compute.attention_s,
-            memory_bound_s=steps * (compute.memory_bound_s + states[3]) + (steps - 1) * states[4],
+            memory_bound_s=steps * (compute.memory_bound_s + states.copies_s) + (steps - 1) * states.sums_s,
             recompute_s=steps * compute.recompute_s,
             launch_s=steps * max(0.0, host_s - compute.device_s - waits),
             communication_s=steps * waits + rest + exchange[2],
             all_to_all_s=steps * compute.all_to_all_s,
-            optimizer_s=states[0],
-            offload_s=states[1] + steps * states[2],
+            optimizer_s=states.optimizer_s,
+            offload_s=states.offload_s + steps * states.offload_micro_batch_s,
             loader_s=steps * LOADER_S,
         )
 
     def _host_s(self, compute: _Compute, layout: Layout) -> float:
         return compute.host_s + (compute.hooks_s if layout.zero_stage == 3 else 0.0)
 
-    def _parts(
-        self, layout: Layout
-    ) -> tuple[_Compute, tuple[float, float, float], tuple[float, float, float, float, float]]:
+    def _parts(self, layout: Layout) -> tuple[_Compute, tuple[float, float, float], Update]:
         """Return compute, transfers and state updates, each from its own cache."""
         key: tuple[object, ...] = (
             layout.micro_batch_sequences,
@@ -187,11 +154,18 @@ class StepTimer:
             layout.attention,
             layout.sequence_parallel_degree,
             layout.loss_chunks > 1,
+            layout.expert_parallel_degree,
         )
         compute = self._compute.get(key)
         if compute is None:
             compute = self._compute[key] = self._micro_batch(layout)
-        key = (layout.zero_stage, layout.bucket_bytes, layout.hpz_partition_size, layout.precision)
+        key = (
+            layout.zero_stage,
+            layout.bucket_bytes,
+            layout.hpz_partition_size,
+            layout.precision,
+            layout.expert_parallel_degree,
+        )
         exchange = self._exposed.get(key)
         if exchange is None:
             found = zero_exchange(
@@ -206,10 +180,19 @@ class StepTimer:
             layout.precision,
             layout.optimizer_states,
             layout.optimizer,
+            layout.expert_parallel_degree,
         )
         states = self._states.get(key)
         if states is None:
-            states = self._states[key] = self._update(layout)
+            states = self._states[key] = update_time(
+                self.model,
+                layout,
+                self.hardware,
+                self._framework,
+                self._generation,
+                self._bandwidth,
+                self._shard_ranks,
+            )
         return compute, exchange, states
 
     def _waits(self, transfer_s: float, compute_s: float) -> float:
@@ -243,6 +226,9 @@ class StepTimer:
         if model.experts:
             # Tokens are copied to their experts and summed up again.
             layer_bytes += 20.0 * active * model.hidden_size
+        if layout.expert_parallel_degree > 1:
+            # Copied once more, to be sent in the order of the devices, each way.
+            layer_bytes += 8.0 * active * model.hidden_size
         forward_bytes = width_ratio * tokens * model.layers * layer_bytes
         memory_forward = forward_bytes / self._bandwidth
         memory_backward = memory_forward * kernels.backward_ratio
@@ -264,6 +250,15 @@ class StepTimer:
         all_to_all = sequence_parallel_s(
             model, self.hardware, degree, int(tokens), 2 * width_ratio, passes, self._values
         )
+        all_to_all += expert_parallel_s(
+            model,
+            self.hardware,
+            layout.expert_parallel_degree,
+            int(tokens),
+            2 * width_ratio,
+            2 if layout.activation_checkpointing == "none" else 3,
+            self._values,
+        )
         return _Compute(matmul, attention, memory, recompute, all_to_all, device_s, host_s, hooks_s)
 
     def _host(self, ratio: float) -> tuple[float, float]:
@@ -284,7 +279,10 @@ class StepTimer:
         model = self.model
         hidden, feed_forward = model.hidden_size, model.intermediate_size
         query, key_value = model.attention_heads * model.head_dim, model.kv_heads * model.head_dim
-        experts, active = max(model.experts, 1), max(model.experts_per_token, 1)
+        experts = max(
+            model.experts // layout.expert_parallel_degree, 1
+        )  # of which as many tokens come to each more
+        active = max(model.experts_per_token, 1)
         down = self._products(layout, tokens * active, feed_forward, hidden, experts)
         total = (
             self._products(layout, tokens, hidden, query + 2 * key_value)
@@ -361,38 +359,6 @@ class StepTimer:
         forward = flops / (rate * min(share, values[f"matmul.{self._generation}"]))
         return forward, ATTENTION_BACKWARD_RATIO * forward
 
-    def _update(self, layout: Layout) -> tuple[float, float, float, float, float]:
-        """Return seconds of the optimizer on the device, of offload once a step and each micro-batch, of copies
-        into buckets each micro-batch, and of adding its gradients to those before."""
-        hardware = self.hardware
-        shard = self._shard_ranks or hardware.world_size
-        owned = self.model.trainable_parameters / (shard if layout.zero_stage >= 1 else 1)
-        width = 4 if layout.precision == "fp32" else 2
-        sharing = hardware.devices_per_node
-        link = min(HOST_LINK_BYTES_PER_S[self._generation], HOST_MEMORY_BYTES_PER_S / 2 / sharing)
-        nvme = NVME_BYTES_PER_S / sharing
-        on_device, once, each = 0.0, 0.0, 0.0
-        narrow = states_width_ratio(layout)
-        if layout.offload_optimizer == "none":
-            on_device = owned * narrow * self._framework.kernels.optimizer_bytes / self._bandwidth
-            if layout.optimizer == "muon":  # in fp16, as fast as bf16
-                on_device += orthogonalization_flops(self.model) / shard / hardware.matmul_flops["bf16"]
-        else:
-            # Gradients go out, weights come back, AdamW runs at the speed of the host's memory.
-            host_s = CPU_ADAM_BYTES * narrow * sharing / HOST_MEMORY_BYTES_PER_S
-            once = owned * (2 * width / link + host_s)
-            if layout.offload_optimizer == "nvme":
-                once += owned * 2 * SWAPPED_STATES_BYTES / nvme
-        if layout.offload_parameters != "none":
-            # A device reads its share of the weights for the forward and again for the backward pass.
-            share = width * self.model.parameters / shard
-            each = 2 * share / (nvme if layout.offload_parameters == "nvme" else link)
-        # Where gradients are sharded, what a device sums is too little to count.
-        summed_bytes = self._framework.accumulation_bytes if layout.zero_stage <= 1 else 0.0
-        copied_bytes = BUCKET_PASSES * width if layout.zero_stage == 2 and hardware.world_size > 1 else 0.0
-        an_element_s = self.model.trainable_parameters / self._bandwidth
-        return on_device, once, each, copied_bytes * an_element_s, summed_bytes * an_element_s
-
 
 def step_time(
     model: ModelPlan,
@@ -408,26 +374,6 @@ def step_time(
 def step_time_s(model: ModelPlan, layout: Layout, hardware: Hardware, sequence_length: int) -> float:
     """Return seconds for one optimizer step over all accumulation steps."""
     return _timer(model, hardware, sequence_length).step_s(layout)
-
-
-def checkpoint_write_s(model: ModelPlan, hardware: Hardware) -> float:
-    """Return seconds from a checkpoint's step until it is on disk: each node writes its part of it.
-
-    That of AdamW: Muon's, smaller by up to a third, takes no longer.
-    """
-    fixed_s = CHECKPOINT_FIXED_S[hardware.device]
-    return fixed_s + checkpoint_bytes(model) / hardware.nodes / NVME_BYTES_PER_S
-
-
-def checkpoint_stall_s(model: ModelPlan, hardware: Hardware) -> float:
-    """Return seconds that a checkpoint takes from training.
-
-    Each rank copies its part of 12 bytes a weight to host memory, and training goes on while the copy is written. On a
-    CPU the writing takes its time from the same cores.
-    """
-    if hardware.device == "cpu":
-        return checkpoint_write_s(model, hardware)
-    return COPY_FIXED_S + 12.0 * model.trainable_parameters / hardware.world_size / HOST_COPY_BYTES_PER_S
 
 
 _last_timer: list[StepTimer] = []

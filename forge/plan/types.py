@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import types
 import typing
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from forge.errors import SpecError
+from forge.plan.json_values import decode, plain
 from forge.plan.layout import Optimizer, Precision, StatesPrecision
 
 Task = Literal["pretrain", "sft", "dpo"]
@@ -125,6 +125,8 @@ class LayoutPlan:
     optimizer_states: StatesPrecision = "fp32"
     compile_layers: bool = False
     """Each layer by torch.compile."""
+    expert_parallel_degree: int = 1
+    """Devices that together hold all experts once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,7 +346,7 @@ def content_hash(value: Any) -> str:
 
 def plan_to_dict(plan: Plan) -> dict[str, Any]:
     """Return the plan as JSON-ready values."""
-    return typing.cast(dict[str, Any], _plain(plan))
+    return typing.cast(dict[str, Any], plain(plan))
 
 
 def plan_id(plan: Plan) -> str:
@@ -374,7 +376,7 @@ def load_plan(path: Path) -> Plan:
     if not isinstance(content, dict) or content.get("format") != PLAN_FORMAT:
         raise SpecError(f"{path}: is not a plan of format {PLAN_FORMAT}: compile it again with `forge plan`")
     try:
-        plan = typing.cast(Plan, _decode(Plan, content))
+        plan = typing.cast(Plan, decode(Plan, content))
     except (KeyError, TypeError, ValueError) as error:
         raise SpecError(
             f"{path}: is not a whole plan ({error}): compile it again with `forge plan`"
@@ -382,31 +384,3 @@ def load_plan(path: Path) -> Plan:
     if plan_id(plan) != plan.id:
         raise SpecError(f"{path}: was changed after it was compiled: compile it again with `forge plan`")
     return plan
-
-
-def _plain(value: Any) -> Any:
-    if is_dataclass(value) and not isinstance(value, type):
-        return _plain(asdict(value))
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value
-
-
-def _decode(kind: Any, value: Any) -> Any:
-    """Rebuild frozen dataclasses from JSON values by their annotations. KeyError on a missing or unknown field."""
-    if is_dataclass(kind) and isinstance(kind, type):
-        names = {field.name for field in fields(kind)}
-        if unknown := sorted(set(value) - names):
-            raise KeyError(f"unknown field {unknown[0]}")
-        hints = typing.get_type_hints(kind)
-        return kind(**{name: _decode(hints[name], value[name]) for name in names})
-    origin = typing.get_origin(kind)
-    if origin is tuple:
-        return tuple(_decode(typing.get_args(kind)[0], item) for item in value)
-    if origin in (types.UnionType, typing.Union):
-        return value
-    if kind is float:
-        return float(value)
-    return value

@@ -23,6 +23,8 @@ class Weights(NamedTuple):
     layer_vectors: int
     vectors: int
     """All of them."""
+    expert_degree: int = 1
+    """Devices that share the experts: the last two matrices of a layer are then those of one of them."""
 
     @property
     def layer_matrices(self) -> tuple[int, ...]:
@@ -41,6 +43,22 @@ def trained_weights(model: ModelPlan) -> Weights:
     if not model.lora_rank:
         return weights_of(model)
     return Weights(embedding=0, layer=adapter_matrices(model), head=0, tied=False, layer_vectors=0, vectors=0)
+
+
+def held_weights(weights: Weights, expert_degree: int) -> Weights:
+    """Return those of `weights` that a device has or, sharded, has a share in, where `expert_degree` share experts."""
+    if expert_degree == 1:
+        return weights
+    *attention, (router, up, down) = weights.layer
+    layer = (*attention, (router, up // expert_degree, down // expert_degree))
+    return weights._replace(layer=layer, expert_degree=expert_degree)
+
+
+def held_parameters(model: ModelPlan, expert_degree: int) -> int:
+    """Return the parameters that are not on other devices alone, where `expert_degree` share experts."""
+    weights = weights_of(model)
+    held = held_weights(weights, expert_degree)
+    return model.parameters - model.layers * (weights.layer_elements - held.layer_elements)
 
 
 @functools.lru_cache(maxsize=64)

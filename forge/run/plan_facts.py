@@ -101,6 +101,8 @@ def _layout(plan: Plan) -> str:
         parts.append(f"hpZ over {layout.hpz_partition_size}")
     if layout.sequence_parallel_degree > 1:
         parts.append(f"sequences over {layout.sequence_parallel_degree}")
+    if layout.expert_parallel_degree > 1:
+        parts.append(f"experts over {layout.expert_parallel_degree}")
     return ", ".join(parts)
 
 

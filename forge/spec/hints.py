@@ -15,12 +15,6 @@ MOST_NAMED = 20
 """Keys of a group that are named in a message."""
 
 _NOT_DONE = {
-    "expert parallelism: experts are sharded as all weights are, by engine.zero_stage=3": (
-        "expert_parallel",
-        "expert_model_parallel",
-        "ep",
-        "autoep",
-    ),
     "tensor parallelism: weights are sharded by engine.zero_stage=3, sequences by engine.sequence_parallel_degree": (
         "tensor_parallel",
         "tensor_model_parallel",

@@ -8,9 +8,10 @@ import pytest
 from forge.errors import SpecError
 from forge.plan.compile import compile_plan
 from forge.plan.lora import ATTENTION, adapted
-from forge.plan.memory import allocated_bytes, checkpoint_bytes, state_bytes
+from forge.plan.memory import allocated_bytes
 from forge.plan.model import matmul_flops_per_token
 from forge.plan.pretrained import InitialWeights
+from forge.plan.states import checkpoint_bytes, state_bytes
 from forge.plan.types import ModelPlan, Plan, SourcePlan, load_plan, plan_to_json
 from forge.spec.compose import compose_spec
 from tests.factories import tiny_plan

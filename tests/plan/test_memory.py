@@ -13,7 +13,6 @@ from forge.plan.hardware import Hardware
 from forge.plan.layout import Layout
 from forge.plan.lowering import deepspeed_config
 from forge.plan.memory import (
-    BYTES,
     CPU_PROCESS_BYTES,
     CUDA_CONTEXT_BYTES,
     FRAGMENTATION_FRACTION,
@@ -21,9 +20,9 @@ from forge.plan.memory import (
     memory_items,
     peak_bytes,
     saved_bytes,
-    state_bytes,
 )
 from forge.plan.model import plan_model
+from forge.plan.states import BYTES, state_bytes
 from forge.plan.types import ModelPlan
 from forge.plan.weights import weights_of
 

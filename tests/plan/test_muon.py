@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from forge.plan.memory import checkpoint_bytes
 from forge.plan.muon import muon_parameters, orthogonalization_flops
+from forge.plan.states import checkpoint_bytes
 from tests.factories import tiny_plan
 from tests.plan.specs import compiled
 

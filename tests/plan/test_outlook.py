@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from forge.plan.checkpoint_time import checkpoint_stall_s, checkpoint_write_s
 from forge.plan.hardware import resolve_hardware
 from forge.plan.model import plan_model
 from forge.plan.outlook import RESTART_S, Risk, best_checkpoint_interval_s, risk, token_warnings
-from forge.plan.time import checkpoint_stall_s, checkpoint_write_s
 from forge.plan.types import ModelPlan
 from tests.plan.specs import LAPTOP, compiled, composed
 

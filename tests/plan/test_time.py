@@ -9,17 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from forge.plan.checkpoint_time import (
+    CHECKPOINT_FIXED_S,
+    COPY_FIXED_S,
+    checkpoint_stall_s,
+    checkpoint_write_s,
+)
 from forge.plan.efficiency import FORGE_FRAMEWORK, FRAMEWORKS, Framework, constants
 from forge.plan.hardware import Hardware
 from forge.plan.layout import Layout
 from forge.plan.model import matmul_flops_per_token
 from forge.plan.step import StepTime
 from forge.plan.time import (
-    CHECKPOINT_FIXED_S,
-    COPY_FIXED_S,
     StepTimer,
-    checkpoint_stall_s,
-    checkpoint_write_s,
     step_time,
     step_time_s,
 )

@@ -43,6 +43,8 @@ def test_a_very_long_word_costs_nothing() -> None:
         ("model.n_embd", "model.hidden_size"),
         ("engine.gradient_checkpointing", "engine.activation_checkpointing"),
         ("hardware.gpus", "hardware.gpus_per_node"),
+        ("engine.expert_model_parallel_size", "engine.expert_parallel_degree"),
+        ("ep_size", "engine.expert_parallel_degree"),
         # The same name in two groups means that of the group it was typed in.
         ("train.batch_size", "train.global_batch_tokens"),
         ("engine.batch_size", "engine.micro_batch_sequences"),
@@ -58,9 +60,6 @@ def test_the_key_that_was_meant(typed: str, meant: str) -> None:
 @pytest.mark.parametrize(
     ("typed", "says"),
     [
-        ("expert_parallel", "expert parallelism: experts are sharded"),
-        ("engine.expert_parallel_size", "expert parallelism: experts are sharded"),
-        ("engine.ep_size", "expert parallelism: experts are sharded"),
         ("engine.tensor_model_parallel_size", "tensor parallelism: weights are sharded"),
         ("engine.TP", "tensor parallelism: weights are sharded"),
         ("train.pipeline_parallel_degree", "pipeline parallelism: layers are sharded"),
