@@ -153,26 +153,32 @@ def _fitting(
     """Yield every layout of a space that fits, with its place in the order."""
     length = train["sequence_length"]
     for shape in space.shapes:
-        fits = _largest_that_fits(model, hardware, engine, length, shape, space)
-        for micro_batch, accumulation in space.micro_batches[:fits]:
+        for micro_batch, accumulation in _that_fit(model, hardware, engine, length, shape, space):
             layout = shape.layout(micro_batch, accumulation)
             # On one kind of machine money is time times machines.
             objective = hardware.nodes * step_time_s(model, layout, hardware, length)
             yield (objective, shape.tricks, shape.zero_stage, shape.bucket_bytes, micro_batch), layout
 
 
-def _largest_that_fits(
+def _that_fit(
     model: ModelPlan, hardware: Hardware, engine: dict[str, Any], length: int, shape: Shape, space: Space
-) -> int:
-    """Return how many of the space's micro-batches fit, from the smallest on."""
+) -> tuple[tuple[int, int], ...]:
+    """Return the space's micro-batches that fit, by their size.
+
+    Memory grows with the micro-batch as long as gradients are accumulated. The whole batch at once may need less than
+    its half does: nothing is kept from one micro-batch to the next.
+    """
     if not _fits_host(model, shape.layout(*space.micro_batches[0]), hardware, length):
-        return 0
+        return ()
     usable = usable_memory_bytes(hardware, engine)
 
     def too_large(pair: tuple[int, int]) -> bool:
         return peak_bytes(model, shape.layout(*pair), hardware, length) > usable
 
-    return bisect.bisect_left(space.micro_batches, True, key=too_large)
+    accumulated = tuple(pair for pair in space.micro_batches if pair[1] > 1)
+    at_once = space.micro_batches[len(accumulated) :]
+    fits = bisect.bisect_left(accumulated, True, key=too_large)
+    return accumulated[:fits] + tuple(pair for pair in at_once if not too_large(pair))
 
 
 def _fits_host(model: ModelPlan, layout: Layout, hardware: Hardware, sequence_length: int) -> bool:
@@ -200,9 +206,9 @@ def _rejected(
     for stage in sorted({shape.zero_stage for shape in space.shapes}):
         shapes = [shape for shape in space.shapes if shape.zero_stage == stage]
         plainest = min(shapes, key=lambda shape: (shape.tricks, shape.bucket_bytes))
-        fits = _largest_that_fits(model, hardware, engine, length, plainest, space)
-        if fits < len(space.micro_batches):
-            yield evaluate(model, plainest.layout(*space.micro_batches[fits]), hardware, length)
+        fit = _that_fit(model, hardware, engine, length, plainest, space)
+        if pair := next((pair for pair in space.micro_batches if pair not in fit), None):
+            yield evaluate(model, plainest.layout(*pair), hardware, length)
 
 
 def why_nothing_fits(

@@ -4,7 +4,7 @@ import itertools
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from forge.errors import FitError
@@ -72,6 +72,8 @@ def _fits(model: ModelPlan, layout: Layout, hardware: Hardware, engine: dict[str
 
 
 @settings(deadline=None, max_examples=40)
+# At ZeRO stage 1 the whole batch at once fits, and half of it does not.
+@example("llama_7b", "8xh100", 512, 4, 0.5, {})
 @given(
     option=st.sampled_from(["llama_25m", "llama_1b", "llama_7b", "mixtral_8x1b"]),
     hardware_name=st.sampled_from(["1xh100", "8xh100", "8xa10g", "16xa100_40", "8xv100", "cpu"]),
