@@ -126,7 +126,7 @@ def _build(
     records = Records()
     curation = _Curation(lake, parameters, parts, records, progress, known)
     with make_pool(workers, curation.bytes, engine) as pool:
-        joins = Joins(None if known is None else known.corpus, parts, pool)
+        joins = Joins(None if known is None else known.corpus, None if known is None else parts, pool, parts)
         roster, shingled = curation.carry_out(plan_passes(steps), pool, joins)
         if not len(roster):
             counts = ", ".join(f"{count} {reason}" for reason, count in reasons(records).most_common())

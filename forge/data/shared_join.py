@@ -64,9 +64,8 @@ class Order:
 class Found:
     """What hangs together in a share of the probes. Numbers are places in the list of sets."""
 
-    members: Ints
-    heads: Ints
-    """A set that hangs together with each of `members`."""
+    edges: Ints
+    """(2, n): similar sets, as many as hold all together."""
     ones: Ints
     closest: Ints
     """The set of the share's pairs that is most like each of `ones`."""
@@ -125,8 +124,7 @@ def join_in_shares(
         )
         for _, found in map_in_order(pool, probe_share, orders, lambda order: (order,)):
             yield Found(
-                numbers[found.members],
-                numbers[found.heads],
+                numbers[found.edges],
                 numbers[found.ones],
                 numbers[found.closest],
                 found.jaccards,
@@ -165,11 +163,9 @@ def probe_share(order: Order) -> Found:
         if order.closest_wanted:
             nearest.note_pairs(ones, others, jaccards)
         probed += done
-    members = np.flatnonzero(components.names() != numbers)
     with_closest = np.flatnonzero(nearest.jaccards)
     return Found(
-        members,
-        components.names()[members],
+        components.edges(),
         with_closest,
         nearest.closest[with_closest],
         nearest.jaccards[with_closest],
