@@ -66,7 +66,7 @@ class Before:
         """Sets that were compared with others to mend it."""
 
     def mend(self) -> None:
-        """Find anew what hung on sets that are gone; what is new is in `components` and `nearest` already."""
+        """Find anew what hung on sets that are gone. First: new sets then find less that is apart."""
         broken = np.isin(self._labels, self._broken)
         if not broken.any():
             return

@@ -109,13 +109,13 @@ def join_beside(
         return None
     progress.start(len(sets), "documents")
     progress.resume(len(sets) - len(new))
+    before.mend()
     together = None if closest_wanted else before.components
     for pairs in similar_pairs_with(sets, new, threshold, index, digests, together):
         before.components.join(pairs.first, pairs.second)
         if closest_wanted:
             before.nearest.note_pairs(pairs.first, pairs.second, pairs.jaccard)
         progress.advance(pairs.probed)
-    before.mend()
     return _joined(digests, before.components, before.nearest, len(new) + before.compared)
 
 

@@ -6,16 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forge.data import overlaps
+from forge.data import additions, overlaps
 from forge.data import sets as sets_module
 from forge.data.additions import similar_pairs_with
+from forge.data.components import Components
 from forge.data.digests import Digests
 from forge.data.elements import Elements
-from forge.data.sets import Sets, set_digest
+from forge.data.sets import Ints, Sets, set_digest
 from tests.data.test_similarity import Found, arrays, by_join, near_copies
 
 
@@ -69,3 +71,38 @@ def test_pairs_with_new_sets_come_in_small_blocks_too(
     monkeypatch.setattr(overlaps, "MARK_BITS", 3)
     (tmp_path / "two").mkdir()
     assert with_new(tmp_path / "two", sets, new, 0.6) == expected
+
+
+def test_of_thousands_made_of_one_form_a_few_are_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sets = [set(one) for one in {frozenset(one) for one in near_copies(4, families=1, copies=600, size=60)}]
+    compared = listed = 0
+    verify, keep = additions.verified, additions._Firsts._kept
+
+    def verified(sets: Sets, keys: Ints, threshold: float) -> tuple[Ints, npt.NDArray[np.float64]]:
+        nonlocal compared
+        compared += len(keys)
+        return verify(sets, keys, threshold)
+
+    def kept(firsts: additions._Firsts, probe: Ints, other: Ints) -> tuple[Ints, Ints]:
+        nonlocal listed
+        listed += len(probe)
+        return keep(firsts, probe, other)
+
+    monkeypatch.setattr(additions, "verified", verified)
+    monkeypatch.setattr(additions._Firsts, "_kept", kept)
+    stored = arrays(sets)
+    store = Sets.of(stored)
+    digests = Digests(np.frombuffer(b"".join(map(set_digest, stored)), np.uint64).reshape(-1, 2))
+    index = Elements(tmp_path)
+    index.add(store, digests)
+    together = Components(len(sets))
+    old = np.arange(10, len(sets))
+    together.join(old[:-1], old[1:])
+    assert len(set(together.names().tolist())) == 11
+    for pairs in similar_pairs_with(store, np.arange(10), 0.5, index, digests, together):
+        together.join(pairs.first, pairs.second)
+    assert set(together.names().tolist()) == {0}
+    assert compared < 100
+    assert listed < 10 * 60 * 60
