@@ -26,7 +26,7 @@ import pyarrow.parquet as parquet
 
 from forge.data.columns import digest_keys
 from forge.data.elements import LISTING
-from forge.data.notes import Notes
+from forge.data.notes import Notes, noted
 from forge.data.sets import read_elements
 from forge.data.word_codes import Uint64
 from forge.files import link_or_copy
@@ -108,13 +108,9 @@ def signatures_of(folder: Path) -> Signatures:
 
 def write_index(path: Path, notes: Sequence[Notes]) -> None:
     """Write where the shingles of each text are, in the files of all tasks one after the other."""
-    keys, names = (
-        np.concatenate([*(digest_keys(one.documents[name]) for one in notes), np.empty((0, 2), np.uint64)])
-        for name in ("text", "shingles")
-    )
-    counts = np.concatenate([*(one.documents["shingle_count"].to_numpy() for one in notes), []]).astype(
-        np.uint64
-    )
+    table = noted(notes, ["text", "shingles", "shingle_count"])
+    keys, names = (digest_keys(table[name]) for name in ("text", "shingles"))
+    counts = np.asarray(table["shingle_count"]).astype(np.uint64)
     starts = np.cumsum(counts, dtype=np.uint64) - counts
     order = np.lexsort((starts, keys[:, 1], keys[:, 0]))
     beside = path.with_name(f".{path.name}")

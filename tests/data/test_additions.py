@@ -78,7 +78,7 @@ def test_of_thousands_made_of_one_form_a_few_are_compared(
 ) -> None:
     sets = [set(one) for one in {frozenset(one) for one in near_copies(4, families=1, copies=600, size=60)}]
     compared = listed = 0
-    verify, keep = additions.verified, additions._Firsts._kept
+    verify, keep = overlaps.verified, additions._Firsts._kept
 
     def verified(sets: Sets, keys: Ints, threshold: float) -> tuple[Ints, npt.NDArray[np.float64]]:
         nonlocal compared
