@@ -212,7 +212,7 @@ class _Curation:
                 noted |= {"words"} if shingled else {"words", "shingles"}
             roster, notes = self._go_through(pool, number, one, noted, expected)
             if "shingles" in noted:
-                shingled = roster
+                shingled = Roster(roster.columns.select(["document_id"]), shingles=roster.shingles)
             decided = self._decided(number, one, roster, joins)
             if number < len(passes) - 1:
                 self._keep(number, one, decided, notes)

@@ -20,7 +20,7 @@ from forge.data.elements import Elements
 from forge.data.join_files import Join, join_file, read_join, write_join
 from forge.data.joined_before import Before
 from forge.data.nearest import Nearest
-from forge.data.prefixes import Counters, count_elements
+from forge.data.prefixes import Counters, count_elements, write_counters
 from forge.data.sets import Sets
 from forge.data.shared_join import join_in_shares
 from forge.data.similarity import similar_pairs
@@ -185,5 +185,8 @@ class Joins:
             return count_elements(store)
         if self._counted is None or self._counted[0] != store.path:
             self._counted = None
-            self._counted = store.path, count_elements(store)
+            counters = count_elements(store)
+            if self._place is not None:
+                counters = write_counters(counters, self._place.folder)
+            self._counted = store.path, counters
         return self._counted[1]
