@@ -40,7 +40,7 @@ from forge.data.sets import set_digest
 from forge.data.shingles import shingle_sets
 from forge.data.signatures import signatures_of
 from forge.data.statements import read_stated
-from forge.data.tasks import DRAFTS, Task, bucket_of, read_bucket, read_edits, read_lines
+from forge.data.tasks import DRAFTS, Task, buckets_of, read_bucket, read_edits, read_lines
 from forge.data.word_codes import Uint64, WordCodes, word_codes
 
 Ints = npt.NDArray[np.int64]
@@ -344,8 +344,7 @@ def _noted(documents: pa.Table, outcomes: pa.Table, sets: list[Shingled], task: 
 
 def _write_texts(task: Task, documents: pa.Table) -> list[int]:
     """Write the texts by bucket; return where each bucket begins, and where the last ends."""
-    ids = documents["document_id"].to_pylist()
-    numbers = np.array([bucket_of(one, task.buckets) for one in ids], np.int64)
+    numbers = buckets_of(documents["document_id"], task.buckets)
     order = np.argsort(numbers, kind="stable")
     borders = np.searchsorted(numbers[order], np.arange(task.buckets + 1)).tolist()
     documents = documents.take(pa.array(order)).combine_chunks()
