@@ -167,7 +167,9 @@ def _superseded(table: _Table) -> None:
         for family in families
         for older in family.members[:-1]
     ]
-    details = [f"{paths[newest]} is newer by {why}, Jaccard {alike:.4f}" for _, newest, why, alike in rows]
+    details = [
+        f"{paths[newest].as_py()} is newer by {why}, Jaccard {alike:.4f}" for _, newest, why, alike in rows
+    ]
     gone, kept = (np.array([row[place] for row in rows], np.int64) for place in (0, 1))
     scores = np.array([alike for *_, alike in rows], np.float64)
     table.set_aside(gone, "superseded", "superseded", details, scores, kept)

@@ -55,7 +55,7 @@ SETS = st.lists(st.frozensets(st.integers(0, 12), max_size=9), unique=True, min_
 CHANGES = st.lists(st.tuples(st.sets(st.integers(0, 23), max_size=6), st.randoms()), min_size=2, max_size=6)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     all_sets=SETS,
     changes=CHANGES,
