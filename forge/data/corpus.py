@@ -139,7 +139,7 @@ def _build(
                 "they name, or give other documents"
             )
         # Documents come in the order of their ids, so a family bears the smallest id in it.
-        heads = _families(parts / "families.npy", shingled.shingles_of(roster), parameters, progress, joins)
+        heads = _families(parts / "heads.npy", shingled.shingles_of(roster), parameters, progress, joins)
     names = roster["document_id"]
     held_out = held_out_families(
         heads,
