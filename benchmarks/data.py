@@ -155,19 +155,19 @@ def copies(source: Path, folder: Path, count: int) -> Path:
     ranked: dict[int, list[str]] = {}
     for word, _ in frequencies.most_common():
         ranked.setdefault(len(word), []).append(word)
-    for number in range(count):
-        others = {
-            word: words[(rank + number) % len(words)]
-            for words in ranked.values()
-            for rank, word in enumerate(words)
-        }
-        for path in paths:
+    for path in paths:
+        # Taken apart once; equal pieces are one object.
+        records = [json.loads(line) for line in path.open(encoding="utf-8")]
+        pieces = [list(map(sys.intern, re.split(r"(\w+)", record["text"]))) for record in records]
+        for number in range(count):
+            others = {
+                word: words[(rank + number) % len(words)]
+                for words in ranked.values()
+                for rank, word in enumerate(words)
+            }
             with (folder / f"{path.stem}-{number}.jsonl").open("w", encoding="utf-8") as file:
-                for line in path.open(encoding="utf-8"):
-                    record = json.loads(line)
-                    pieces = re.split(r"(\w+)", record["text"])
-                    pieces[1::2] = map(others.__getitem__, pieces[1::2])
-                    text = "".join(pieces)
+                for record, own in zip(records, pieces, strict=True):
+                    text = "".join(others.get(piece, piece) for piece in own)
                     file.write(json.dumps({"id": record["id"], "text": text}, ensure_ascii=False) + "\n")
     return folder
 

@@ -22,6 +22,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks.data import JACCARD, SHINGLE_WORDS, _texts, _tokenizer, score
 from benchmarks.documentation import fetch
 from benchmarks.messy.formats import WRITERS, Page
@@ -102,9 +104,9 @@ def near_copies(texts: list[str], rivals: Path) -> Iterator[tuple[str, str, floa
 
     def by_forge() -> None:
         sets = Sets.of(list(shingle_sets(list(word_codes(texts)), SHINGLE_WORDS)))
-        preference = list(range(len(texts)))
+        preference = np.arange(len(texts))
         found = near_duplicates(sets, preference, JACCARD, SilentProgress(), Joins(None, None))
-        removed[:] = [one.removed for one in found]
+        removed[:] = found.removed.tolist()
 
     (ours,) = cpu_s([by_forge])
 

@@ -13,19 +13,38 @@ class Components:
 
     def __init__(self, count: int) -> None:
         self._parents = np.arange(count)
+        self._edges: list[Ints] = []
 
     def join(self, first: Ints, second: Ints) -> None:
         """Join node first[i] with node second[i], for all i."""
         one, two = self.roots(first), self.roots(second)
-        apart = one != two
+        apart = np.flatnonzero(one != two)
         # In a large component most edges join what is joined: only the others cost a step of Python each.
         parents = self._parents
-        for a, b in np.unique(np.stack([one[apart], two[apart]], axis=1), axis=0).tolist():
+        _, places = np.unique(one[apart] * len(parents) + two[apart], return_index=True)
+        joining = []
+        for place in apart[places].tolist():
+            a, b = int(one[place]), int(two[place])
             while parents[a] != a:
                 a = int(parents[a])
             while parents[b] != b:
                 b = int(parents[b])
-            parents[max(a, b)] = min(a, b)
+            if a != b:
+                parents[max(a, b)] = min(a, b)
+                joining.append(place)
+        if joining:
+            self._edges.append(np.stack([first[joining], second[joining]]))
+
+    def take_over(self, nodes: Ints, labels: Ints, edges: Ints) -> None:
+        """Join those of some nodes, none of them joined yet, that share a label; `edges`, (2, n), hold them so."""
+        smallest = np.full(int(labels.max(initial=-1)) + 1, len(self._parents), np.int64)
+        np.minimum.at(smallest, labels, nodes)
+        self._parents[nodes] = smallest[labels]
+        self._edges.append(edges)
+
+    def edges(self) -> Ints:
+        """Return those of the edges that joined two components, (2, n): they are a forest of all."""
+        return np.concatenate([np.empty((2, 0), np.int64), *self._edges], axis=1)
 
     def apart(self, first: Ints, second: Ints) -> npt.NDArray[np.bool_]:
         """Return for each pair of nodes whether they are in different components."""

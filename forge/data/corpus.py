@@ -5,29 +5,34 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as parquet
 
 from forge.data import boilerplate
 from forge.data.columns import flat_lists
-from forge.data.corpus_tables import write_corpus, write_records
-from forge.data.decisions import Decided, Records, decide, reasons
+from forge.data.corpus_tables import write_corpus
+from forge.data.decisions import Decided, decide, read_decided, write_decided
 from forge.data.duplicates import families
 from forge.data.engine import LOCAL, Engine
 from forge.data.joins import Joins
 from forge.data.language import check_languages
 from forge.data.notes import Notes
+from forge.data.notes import noted as columns_noted
 from forge.data.outcomes import REMEMBERED_NOTES, REMEMBERED_STEPS, merge_outcomes, outcome_file
 from forge.data.passes import InputGone, Pass, plan_passes, run_tasks, spend_texts
+from forge.data.records import Records
 from forge.data.roster import Roster, gather
+from forge.data.sets import Ints, Sets
 from forge.data.signatures import INDEX, Known, keep, write_index
-from forge.data.split import held_out_groups
+from forge.data.split import held_out_families
 from forge.data.tasks import (
     Edits,
     Piece,
@@ -40,10 +45,9 @@ from forge.data.tasks import (
 )
 from forge.data.workers import make_pool
 from forge.errors import StageError
-from forge.files import replace_text, work_folder
+from forge.files import work_folder
 from forge.progress import Progress
 
-SAMPLES = 3
 NOT_OF_OUTCOMES = frozenset(
     {
         "curate",
@@ -126,38 +130,40 @@ def _build(
     records = Records()
     curation = _Curation(lake, parameters, parts, records, progress, known)
     with make_pool(workers, curation.bytes, engine) as pool:
-        joins = Joins(None if known is None else known.corpus, parts, pool)
+        joins = Joins(None if known is None else known.corpus, None if known is None else parts, pool, parts)
         roster, shingled = curation.carry_out(plan_passes(steps), pool, joins)
         if not len(roster):
-            counts = ", ".join(f"{count} {reason}" for reason, count in reasons(records).most_common())
+            counts = ", ".join(f"{count} {reason}" for reason, count in records.reasons().most_common())
             raise StageError(
                 f"corpus: all {len(records.aside)} documents were set aside ({counts}): loosen the data.* limits "
                 "they name, or give other documents"
             )
         # Documents come in the order of their ids, so a family bears the smallest id in it.
-        heads = _once(
-            parts / "families.json",
-            lambda: families(
-                shingled.shingles_of(roster), parameters["held_out_group_jaccard"], progress, joins
-            ),
-        )
-    groups = [roster.document_ids[head] for head in heads]
-    held_out = held_out_groups(
-        groups, roster.sizes_bytes, parameters["held_out_fraction"], parameters["seed"]
+        heads = _families(parts / "heads.npy", shingled.shingles_of(roster), parameters, progress, joins)
+    names = roster["document_id"]
+    held_out = held_out_families(
+        heads,
+        roster.numbers("size_bytes"),
+        lambda head: names[head].as_py(),
+        parameters["held_out_fraction"],
+        parameters["seed"],
     )
-    splits = ["held_out" if group in held_out else "train" for group in groups]
-    write_corpus(out, curation.last_buckets(), roster, groups, splits)
-    write_records(out, records)
+    write_corpus(out, curation.last_buckets(), roster, heads, held_out)
+    records.write(out)
     if known is not None:
         keep(parts, curation.shingles, out, known.how)
-    return _summary(steps, curation.documents, roster, groups, splits, records)
+    return _summary(steps, curation.documents, roster, heads, held_out, records)
 
 
-def _once(path: Path, make: Callable[[], Any]) -> Any:
-    """Return what `make` does, as JSON has it; written down, and from then on read."""
+def _families(path: Path, sets: Sets, parameters: dict[str, Any], progress: Progress, joins: Joins) -> Ints:
+    """Return the first document of each one's family; written down, and from then on read."""
     if not path.exists():
-        replace_text(path, json.dumps(make()))
-    return json.loads(path.read_text(encoding="utf-8"))
+        beside = path.with_name(f".{path.name}")
+        with beside.open("wb") as file:
+            np.save(file, families(sets, parameters["held_out_group_jaccard"], progress, joins))
+        beside.replace(path)
+    heads: Ints = np.load(path)
+    return heads
 
 
 class _Curation:
@@ -206,7 +212,7 @@ class _Curation:
                 noted |= {"words"} if shingled else {"words", "shingles"}
             roster, notes = self._go_through(pool, number, one, noted, expected)
             if "shingles" in noted:
-                shingled = roster
+                shingled = Roster(roster.columns.select(["document_id"]), shingles=roster.shingles)
             decided = self._decided(number, one, roster, joins)
             if number < len(passes) - 1:
                 self._keep(number, one, decided, notes)
@@ -235,19 +241,18 @@ class _Curation:
             merge_outcomes([task.outcomes for task in tasks], outcome_file(self._work, number), key)
         if self._last is not None:
             spend_texts(self._last[0])
-        self._records.take(notes)
-        # What the roster takes over is not to stay here as well.
-        names = ("document_id", "source", "path", "mime", "lines") if "lines" in noted else ()
-        left = [Notes(part.number, part.documents.select(names), offsets=part.offsets) for part in notes]
-        self._last = folder, left
+        for part in notes:
+            self._records.add(part.aside, part.changes)
+        self._last = folder, notes
         if "shingles" not in noted:
-            return gather(notes, [], joined_shingles(folder)), left
+            return gather(notes, [], joined_shingles(folder)), notes
         self.shingles = joined_shingles(folder)
+        write_index(self._work / INDEX, notes)
+        roster = gather(notes, [folder / f"{part.number:06}.u64" for part in notes], self.shingles)
         if self._known is not None:
             count = sum(part.shingled for part in notes)
-            self._progress.note(f"{count:,} of {sum(len(part.documents) for part in notes):,} texts are new")
-        write_index(self._work / INDEX, notes)
-        return gather(notes, [folder / f"{part.number:06}.u64" for part in notes], self.shingles), left
+            self._progress.note(f"{count:,} of {len(roster):,} texts are new")
+        return roster, notes
 
     def _tasks(
         self, folder: Path, number: int, one: Pass, noted: frozenset[str], key: str | None
@@ -286,26 +291,21 @@ class _Curation:
 
     def _decided(self, number: int, one: Pass, roster: Roster, joins: Joins) -> Decided:
         """Decide what the next pass does, or find it decided."""
-        records = Records()
-
-        def make() -> dict[str, Any]:
-            decided = decide(one.corpus_steps, roster, self._parameters, records, self._progress, joins)
-            return {
-                "removed": sorted(decided.removed),
-                "paragraphs": decided.paragraphs,
-                "aside": records.aside,
-            }
-
-        found = _once(self._work / f"decided-{number}.json", make)
-        self._records.aside += map(tuple, found["aside"])
-        return Decided(set(found["removed"]), found["paragraphs"])
+        path = self._work / f"decided-{number}.arrow"
+        if not path.exists():
+            made = decide(one.corpus_steps, roster, self._parameters, self._progress, joins)
+            write_decided(path, made)
+        decided = read_decided(path)
+        for table in decided.aside:
+            self._records.add(table)
+        return decided
 
     def _keep(self, number: int, one: Pass, decided: Decided, notes: list[Notes]) -> None:
         """Write down what the next pass is to do."""
         self._lines = None
         lined: list[str] = []
         if "boilerplate" in one.corpus_steps:
-            table = pa.concat_tables([some.documents for some in notes])
+            table = columns_noted(notes, ["document_id", "source", "path", "mime", "lines"])
             columns = (table[name].to_pylist() for name in ("source", "path", "mime"))
             groups = [boilerplate.group_of(*values) for values in zip(*columns, strict=True)]
             fraction = self._parameters["boilerplate_fraction"]
@@ -314,7 +314,7 @@ class _Curation:
             self._lines = self._work / f"lines-{number}"
             write_lines(self._lines, found)
         self._edits = self._work / f"edits-{number}"
-        edits = Edits(frozenset(decided.removed), decided.paragraphs, frozenset(lined))
+        edits = Edits(frozenset(decided.removed.to_pylist()), decided.paragraphs, frozenset(lined))
         write_edits(self._edits, self._buckets, edits)
 
 
@@ -322,46 +322,23 @@ def _summary(
     steps: tuple[str, ...],
     documents_in: int,
     roster: Roster,
-    groups: list[str],
-    splits: list[str],
+    heads: Ints,
+    held_out: npt.NDArray[np.bool_],
     records: Records,
 ) -> dict[str, Any]:
+    sizes = roster.numbers("size_bytes")
+    members = np.bincount(heads)
     summary = {
         "documents_in": documents_in,
         "documents": len(roster),
-        "bytes": sum(roster.sizes_bytes),
-        "words": sum(roster.words),
-        "repaired": sum(row[2] == "repair" for row in records.changes),
-        "set_aside": dict(sorted(reasons(records).items())),
-        "steps": _steps(steps, documents_in, records),
-        "families": len(set(groups)),
-        "largest_family_documents": max(Counter(groups).values()),
+        "bytes": int(sizes.sum()),
+        "words": int(roster.numbers("words").sum()),
+        "repaired": pc.sum(pc.equal(records.changes["step"], "repair")).as_py() or 0,
+        "set_aside": dict(sorted(records.reasons().items())),
+        "steps": records.by_step(steps, documents_in),
+        "families": int(np.count_nonzero(members)),
+        "largest_family_documents": int(members.max()),
     }
-    for split in ("train", "held_out"):
-        own = [size for size, name in zip(roster.sizes_bytes, splits, strict=True) if name == split]
-        summary |= {f"{split}_documents": len(own), f"{split}_bytes": sum(own)}
+    for split, own in (("train", sizes[~held_out]), ("held_out", sizes[held_out])):
+        summary |= {f"{split}_documents": len(own), f"{split}_bytes": int(own.sum())}
     return summary
-
-
-def _steps(steps: tuple[str, ...], documents_in: int, records: Records) -> list[dict[str, Any]]:
-    """Return of each step how many documents it saw, set aside and changed, and the first few of either."""
-    found = []
-    for step in steps:
-        aside = [row for row in records.aside if row[2] == step]
-        changed = [row for row in records.changes if row[2] == step]
-        found.append(
-            {
-                "step": step,
-                "documents_in": documents_in,
-                "set_aside": len(aside),
-                "changed": len(changed),
-                "reasons": dict(sorted(Counter(row[3] for row in aside).items())),
-                "samples": [
-                    {"document_id": row[0], "path": row[1], "detail": detail}
-                    for rows, place in ((aside, 4), (changed, 3))
-                    for row, detail in ((row, row[place]) for row in rows[:SAMPLES])
-                ],
-            }
-        )
-        documents_in -= len(aside)
-    return found

@@ -2,48 +2,62 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.ipc as ipc
 
-from forge.data.duplicates import Duplicate, exact_duplicates, near_duplicates, related_by_name
+from forge.data.duplicates import exact_duplicates, near_duplicates, related_by_name
 from forge.data.joins import Joins
-from forge.data.notes import Notes
 from forge.data.paragraphs import repeated
+from forge.data.records import SET_ASIDE
 from forge.data.roster import Roster
 from forge.data.versions import RELATED_JACCARD, Kinship, find_families
 from forge.errors import StageError
 from forge.progress import Progress
 
 Ints = npt.NDArray[np.int64]
-
-
-@dataclass
-class Records:
-    """Every document set aside and every change made, as rows of the tables in `corpus_tables`."""
-
-    aside: list[tuple[Any, ...]] = field(default_factory=list)
-    changes: list[tuple[Any, ...]] = field(default_factory=list)
-
-    def take(self, notes: list[Notes]) -> None:
-        """Add what the workers recorded."""
-        for one in notes:
-            self.aside += one.aside
-            self.changes += one.changes
-            one.aside, one.changes = [], []
+PARAGRAPHS = b"forge_paragraphs"
 
 
 @dataclass
 class Decided:
     """What the next pass does to the documents."""
 
-    removed: set[str] = field(default_factory=set)
+    aside: list[pa.Table] = field(default_factory=list)
+    """Rows of SET_ASIDE for the documents that go."""
     paragraphs: dict[str, list[int]] = field(default_factory=dict)
     """Paragraphs to take out, by document."""
+
+    @property
+    def removed(self) -> pa.ChunkedArray:
+        """The ids of the documents that go."""
+        return pa.concat_tables([SET_ASIDE.empty_table(), *self.aside])["document_id"]
+
+
+def write_decided(path: Path, decided: Decided) -> None:
+    """Write what was decided to a file."""
+    table = pa.concat_tables([SET_ASIDE.empty_table(), *decided.aside])
+    table = table.replace_schema_metadata({PARAGRAPHS: json.dumps(decided.paragraphs)})
+    beside = path.with_name(f".{path.name}")
+    with ipc.new_file(beside, table.schema) as file:
+        file.write_table(table)
+    beside.replace(path)
+
+
+def read_decided(path: Path) -> Decided:
+    """Return what `write_decided` wrote."""
+    with pa.OSFile(str(path)) as stored, ipc.open_file(stored) as file:
+        table = file.read_all()
+    paragraphs = json.loads(table.schema.metadata[PARAGRAPHS])
+    return Decided([table.replace_schema_metadata(None)], paragraphs)
 
 
 @dataclass
@@ -53,45 +67,56 @@ class _Table:
     roster: Roster
     places: Ints
     parameters: dict[str, Any]
-    records: Records
     progress: Progress
     joins: Joins
     decided: Decided = field(default_factory=Decided)
 
-    def pick(self, values: list[Any]) -> list[Any]:
-        return list(map(values.__getitem__, self.places.tolist()))
+    def pick(self, name: str) -> pa.ChunkedArray:
+        """Return a column of the documents that are left."""
+        return self.roster[name].take(pa.array(self.places))
 
-    def preference(self) -> list[int]:
+    def sizes(self) -> Ints:
+        return self.roster.numbers("size_bytes")[self.places]
+
+    def preference(self) -> Ints:
         """Return the rank of each document among those to keep: longest first, then smallest id."""
-        sizes = self.pick(self.roster.sizes_bytes)
-        order = sorted(range(len(sizes)), key=lambda place: -sizes[place])  # stable, and ids ascend
-        ranks = [0] * len(sizes)
-        for rank, place in enumerate(order):
-            ranks[place] = rank
+        sizes = self.sizes()
+        ranks = np.empty(len(sizes), np.int64)
+        # The sort is stable, and ids ascend.
+        ranks[np.argsort(-sizes, kind="stable")] = np.arange(len(sizes))
         return ranks
 
-    def set_aside(self, rows: list[tuple[int, str, str, str, float, int | None]]) -> None:
-        """Set documents aside: (place, step, reason, detail, score, place of the one that stays for it)."""
-        ids, paths = self.pick(self.roster.document_ids), self.pick(self.roster.paths)
-        gone = np.zeros(len(self.places), np.bool_)
-        for place, step, reason, detail, score, kept in rows:
-            gone[place] = True
-            self.decided.removed.add(ids[place])
-            stands_for = None if kept is None else ids[kept]
-            self.records.aside.append((ids[place], paths[place], step, reason, detail, score, stands_for))
-        self.places = self.places[~gone]
+    def set_aside(
+        self,
+        gone: Ints,
+        step: str,
+        reason: str,
+        details: Iterable[str],
+        scores: npt.NDArray[np.float64],
+        kept: Ints | None = None,
+    ) -> None:
+        """Set documents aside; `kept` are the places of those that stay for them."""
+        ids, paths = self.pick("document_id"), self.pick("path")
+        columns = [
+            ids.take(pa.array(gone)),
+            paths.take(pa.array(gone)),
+            pa.repeat(step, len(gone)),
+            pa.repeat(reason, len(gone)),
+            pa.array(details, pa.string()),
+            pa.array(scores, pa.float64()),
+            pa.nulls(len(gone), pa.string()) if kept is None else ids.take(pa.array(kept)),
+        ]
+        self.decided.aside.append(pa.table(columns, schema=SET_ASIDE))
+        stays = np.ones(len(self.places), np.bool_)
+        stays[gone] = False
+        self.places = self.places[stays]
 
 
 def decide(
-    steps: tuple[str, ...],
-    roster: Roster,
-    parameters: dict[str, Any],
-    records: Records,
-    progress: Progress,
-    joins: Joins,
+    steps: tuple[str, ...], roster: Roster, parameters: dict[str, Any], progress: Progress, joins: Joins
 ) -> Decided:
     """Carry out `steps` in their order, each on what the one before has left."""
-    table = _Table(roster, np.arange(len(roster)), parameters, records, progress, joins)
+    table = _Table(roster, np.arange(len(roster)), parameters, progress, joins)
     for step in steps:
         if step in _DECISIONS:
             _DECISIONS[step](table)
@@ -99,26 +124,15 @@ def decide(
 
 
 def _exact(table: _Table) -> None:
-    paths = table.pick(table.roster.paths)
-    found = exact_duplicates(table.pick(table.roster.levelled), table.preference())
-    table.set_aside(
-        [
-            (
-                one.removed,
-                "exact_duplicates",
-                "exact duplicate",
-                f"the text of {paths[one.kept]}, case and white space aside",
-                1.0,
-                one.kept,
-            )
-            for one in found
-        ]
-    )
+    codes = table.pick("levelled").combine_chunks().dictionary_encode().indices
+    found = exact_duplicates(np.asarray(codes).astype(np.int64), table.preference())
+    paths = table.pick("path").take(pa.array(found.kept)).to_pylist()
+    details = (f"the text of {path}, case and white space aside" for path in paths)
+    table.set_aside(found.removed, "exact_duplicates", "exact duplicate", details, found.jaccards, found.kept)
 
 
 def _near(table: _Table) -> None:
     assert table.roster.shingles is not None
-    ids, paths = table.pick(table.roster.document_ids), table.pick(table.roster.paths)
     found = near_duplicates(
         table.roster.shingles.take(table.places),
         table.preference(),
@@ -126,46 +140,48 @@ def _near(table: _Table) -> None:
         table.progress,
         table.joins,
     )
-
-    def detail(one: Duplicate) -> str:
-        return (
-            f"Jaccard {one.jaccard:.4f} with {ids[one.closest]} ({paths[one.closest]}), "
-            f"runs of {table.parameters['shingle_words']} words"
-        )
-
-    table.set_aside(
-        [
-            (one.removed, "near_duplicates", "near duplicate", detail(one), one.jaccard, one.kept)
-            for one in found
-        ]
+    words = table.parameters["shingle_words"]
+    ids, paths = (table.pick(name).take(pa.array(found.closest)) for name in ("document_id", "path"))
+    rows = zip(found.jaccards.tolist(), ids.to_pylist(), paths.to_pylist(), strict=True)
+    details = (
+        f"Jaccard {jaccard:.4f} with {closest} ({path}), runs of {words} words"
+        for jaccard, closest, path in rows
     )
+    table.set_aside(found.removed, "near_duplicates", "near duplicate", details, found.jaccards, found.kept)
 
 
 def _superseded(table: _Table) -> None:
     assert table.roster.shingles is not None
     sets = table.roster.shingles.take(table.places)
-    paths = table.pick(table.roster.paths)
+    paths = table.pick("path")
 
     def jaccard(one: int, two: int) -> float:
         shared = len(np.intersect1d(sets[one], sets[two], assume_unique=True))
         return shared / max(1, int(sets.counts[one] + sets.counts[two]) - shared)
 
-    kin = Kinship(table.pick(table.roster.versions))
+    kin = Kinship(list(map(table.roster.versions.__getitem__, table.places.tolist())))
     pairs = related_by_name(sets, kin.codes, RELATED_JACCARD)
     families = find_families(kin, pairs, (), jaccard, table.parameters["superseded_jaccard"])
-    rows: list[tuple[int, str, str, str, float, int | None]] = []
-    for family in families:
-        for older in family.members[:-1]:
-            alike = jaccard(older, family.newest)
-            detail = f"{paths[family.newest]} is newer by {family.why}, Jaccard {alike:.4f}"
-            rows.append((older, "superseded", "superseded", detail, alike, family.newest))
-    table.set_aside(rows)
+    rows = [
+        (older, family.newest, family.why, jaccard(older, family.newest))
+        for family in families
+        for older in family.members[:-1]
+    ]
+    details = [
+        f"{paths[newest].as_py()} is newer by {why}, Jaccard {alike:.4f}" for _, newest, why, alike in rows
+    ]
+    gone, kept = (np.array([row[place] for row in rows], np.int64) for place in (0, 1))
+    scores = np.array([alike for *_, alike in rows], np.float64)
+    table.set_aside(gone, "superseded", "superseded", details, scores, kept)
 
 
 def _paragraphs(table: _Table) -> None:
-    ids = table.pick(table.roster.document_ids)
-    found = repeated(table.pick(table.roster.paragraphs), table.parameters["max_paragraph_documents"])
-    table.decided.paragraphs |= {ids[place]: gone.tolist() for place, gone in found.items()}
+    own = list(map(table.roster.paragraphs.__getitem__, table.places.tolist()))
+    found = repeated(own, table.parameters["max_paragraph_documents"])
+    ids = table.pick("document_id").take(pa.array(list(found), pa.int64())).to_pylist()
+    table.decided.paragraphs |= {
+        document_id: gone.tolist() for document_id, gone in zip(ids, found.values(), strict=True)
+    }
 
 
 def _cap(table: _Table) -> None:
@@ -173,16 +189,19 @@ def _cap(table: _Table) -> None:
     cap = table.parameters["source_cap_bytes"]
     if cap is None:
         raise StageError("data.source_cap_bytes: is null and data.curate has `cap`: give bytes")
-    sizes = table.pick(table.roster.sizes_bytes)
+    sizes = table.sizes()
     used: defaultdict[str, int] = defaultdict(int)
-    rows: list[tuple[int, str, str, str, float, int | None]] = []
-    for place, source in enumerate(table.pick(table.roster.sources)):
-        if used[source] + sizes[place] > cap:
-            detail = f"its source has {used[source]} bytes without it, source_cap_bytes is {cap}"
-            rows.append((place, "cap", "over the cap", detail, float(sizes[place]), None))
+    gone, details = [], []
+    for place, (source, size) in enumerate(
+        zip(table.pick("source").to_pylist(), sizes.tolist(), strict=True)
+    ):
+        if used[source] + size > cap:
+            details.append(f"its source has {used[source]} bytes without it, source_cap_bytes is {cap}")
+            gone.append(place)
         else:
-            used[source] += sizes[place]
-    table.set_aside(rows)
+            used[source] += size
+    places = np.array(gone, np.int64)
+    table.set_aside(places, "cap", "over the cap", details, sizes[places].astype(np.float64))
 
 
 _DECISIONS: dict[str, Callable[[_Table], None]] = {
@@ -192,8 +211,3 @@ _DECISIONS: dict[str, Callable[[_Table], None]] = {
     "paragraphs": _paragraphs,
     "cap": _cap,
 }
-
-
-def reasons(records: Records) -> Counter[str]:
-    """Return how many documents were set aside for each reason."""
-    return Counter(row[3] for row in records.aside)

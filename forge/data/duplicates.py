@@ -21,15 +21,15 @@ Sets = Sequence[npt.NDArray[np.uint64]]
 
 
 @dataclass(frozen=True, slots=True)
-class Duplicate:
-    """A document that another one stands for. Numbers are places in the list that was given."""
+class Duplicates:
+    """Documents that others stand for, in order. Numbers are places in the list that was given."""
 
-    removed: int
-    kept: int
-    """The one that stands for it: the most preferred of all that hang together."""
-    closest: int
-    """The document most like it, itself kept or not."""
-    jaccard: float
+    removed: Ints
+    kept: Ints
+    """The one that stands for each: the most preferred of all that hang together."""
+    closest: Ints
+    """The document most like each, itself kept or not."""
+    jaccards: npt.NDArray[np.float64]
     """With `closest`; 1.0 for an exact duplicate."""
 
 
@@ -83,18 +83,24 @@ def _levelled_ascii(texts: Sequence[str]) -> Iterator[bytes]:
         begin, start = stop + int(kept[end]) if end < len(kept) else stop, end + 1
 
 
-def exact_duplicates(hashes: Sequence[bytes], preference: Sequence[int]) -> list[Duplicate]:
-    """Return all but the most preferred (lowest `preference`) of the documents that share a hash."""
-    best: dict[bytes, int] = {}
-    for place in sorted(range(len(hashes)), key=preference.__getitem__):
-        best.setdefault(hashes[place], place)
-    pairs = ((place, best[digest]) for place, digest in enumerate(hashes))
-    return [Duplicate(place, kept, kept, 1.0) for place, kept in pairs if place != kept]
+def exact_duplicates(codes: Ints, preference: Ints) -> Duplicates:
+    """Return all but the most preferred (lowest `preference`) of the documents that share a code, from 0 on."""
+    kept = _preferred(codes, preference)[codes]
+    removed = np.flatnonzero(kept != np.arange(len(codes)))
+    return Duplicates(removed, kept[removed], kept[removed], np.ones(len(removed)))
+
+
+def _preferred(names: Ints, preference: Ints) -> Ints:
+    """Return by name the most preferred of the documents that have it."""
+    order = np.lexsort((preference, names))
+    found = np.empty(int(names.max(initial=-1)) + 1, np.int64)
+    found[names[order][::-1]] = order[::-1]
+    return found
 
 
 def near_duplicates(
-    sets: Sets, preference: Sequence[int], threshold: float, progress: Progress, joins: Joins
-) -> list[Duplicate]:
+    sets: Sets, preference: Ints, threshold: float, progress: Progress, joins: Joins
+) -> Duplicates:
     """Return all but the most preferred of each group of documents that hang together.
 
     Two documents hang together when the Jaccard of their shingle sets is at least `threshold`, or through others. Every
@@ -103,12 +109,8 @@ def near_duplicates(
     alike = _alike(sets)
     joined = joins.join("near_duplicates", alike.some(sets), alike.digests, threshold, progress)
     names = joined.components[alike.numbers]
-    places = np.arange(len(names))
-    order = np.lexsort((np.asarray(preference), names))
-    kept = np.empty(len(names), np.int64)
-    kept[names[order][::-1]] = order[::-1]
-    keepers = kept[names]
-    removed = np.flatnonzero(keepers != places)
+    keepers = _preferred(names, preference)[names]
+    removed = np.flatnonzero(keepers != np.arange(len(names)))
     number, keeper = alike.numbers[removed], keepers[removed]
     # Where another document has the very same shingles, it is that one: the kept one, where it is among them.
     same = np.bincount(alike.numbers, minlength=len(alike.firsts))[number] > 1
@@ -117,18 +119,17 @@ def near_duplicates(
     with_keeper = alike.numbers[keeper] == number
     closest = np.where(same, np.where(with_keeper, keeper, other), alike.firsts[joined.closest[number]])
     jaccards = np.where(same, 1.0, joined.jaccards[number])
-    rows = zip(removed.tolist(), keeper.tolist(), closest.tolist(), jaccards.tolist(), strict=True)
-    return [Duplicate(*row) for row in rows]
+    return Duplicates(removed, keeper, closest, jaccards)
 
 
-def families(sets: Sets, threshold: float, progress: Progress, joins: Joins) -> list[int]:
+def families(sets: Sets, threshold: float, progress: Progress, joins: Joins) -> Ints:
     """Return for each document the first document of its family: all that hang together at `threshold`."""
     alike = _alike(sets)
     joined = joins.join(
         "families", alike.some(sets), alike.digests, threshold, progress, closest_wanted=False
     )
     # Distinct sets are in the order of their first documents, and a component bears the name of its first set.
-    heads: list[int] = alike.firsts[joined.components[alike.numbers]].tolist()
+    heads: Ints = alike.firsts[joined.components[alike.numbers]]
     return heads
 
 

@@ -1,14 +1,19 @@
-"""What a worker notes of the documents it passed on. The file that holds the notes of a task says that it is done."""
+"""What a worker notes of the documents it passed on. The file that holds the notes of a task says that it is done.
+
+What is noted of each document stays in the file, and is read a column at a time.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.ipc as ipc
+
+from forge.data.records import CHANGED, SET_ASIDE
 
 NOTED: dict[str, pa.DataType] = {
     "document_id": pa.string(),
@@ -50,31 +55,31 @@ def noted_schema(wanted: frozenset[str]) -> pa.Schema:
 
 @dataclass
 class Notes:
-    """What is known of the documents a worker passed on, in its order."""
+    """What a worker says of a task, and where what it noted of each document is."""
 
     number: int
-    documents: pa.Table
-    """A row for each, of `noted_schema`."""
+    path: Path
+    """Of the file that has a row of `noted_schema` for each document that is left, in the worker's order."""
     documents_in: int = 0
     offsets: list[int] = field(default_factory=list)
     """Where in the file of texts each bucket begins, and where the last ends."""
     shingled: int = 0
     """Texts whose shingles no earlier corpus has."""
-    aside: list[tuple[Any, ...]] = field(default_factory=list)
-    changes: list[tuple[Any, ...]] = field(default_factory=list)
+    aside: pa.Table = field(default_factory=SET_ASIDE.empty_table)
+    changes: pa.Table = field(default_factory=CHANGED.empty_table)
 
 
-def write_notes(path: Path, notes: Notes) -> None:
-    """Write notes to a file."""
+def write_notes(path: Path, notes: Notes, documents: pa.Table) -> None:
+    """Write notes, and what was noted of documents, to a file."""
     rest = {
         "number": notes.number,
         "documents_in": notes.documents_in,
         "offsets": notes.offsets,
         "shingled": notes.shingled,
-        "aside": notes.aside,
-        "changes": notes.changes,
+        "aside": notes.aside.to_pydict(),
+        "changes": notes.changes.to_pydict(),
     }
-    table = notes.documents.replace_schema_metadata({HEADER: json.dumps(rest)})
+    table = documents.replace_schema_metadata({HEADER: json.dumps(rest)})
     with ipc.new_file(path, table.schema) as file:
         file.write_table(table)
 
@@ -82,17 +87,35 @@ def write_notes(path: Path, notes: Notes) -> None:
 def read_notes(path: Path) -> Notes | None:
     """Return the notes in a file; None where there are none, or not whole."""
     try:
-        with pa.OSFile(str(path)) as stored, ipc.open_file(stored) as file:
-            table = file.read_all()
-            rest = json.loads(table.schema.metadata[HEADER])
-            return Notes(
-                number=rest["number"],
-                documents=table.replace_schema_metadata(None),
-                documents_in=rest["documents_in"],
-                offsets=rest["offsets"],
-                shingled=rest["shingled"],
-                aside=[tuple(row) for row in rest["aside"]],
-                changes=[tuple(row) for row in rest["changes"]],
-            )
+        with pa.memory_map(str(path)) as stored, ipc.open_file(stored) as file:
+            rest = json.loads(file.schema.metadata[HEADER])
+        return Notes(
+            number=rest["number"],
+            path=path,
+            documents_in=rest["documents_in"],
+            offsets=rest["offsets"],
+            shingled=rest["shingled"],
+            aside=pa.table(rest["aside"], SET_ASIDE),
+            changes=pa.table(rest["changes"], CHANGED),
+        )
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
         return None
+
+
+def noted(notes: Sequence[Notes], names: Sequence[str]) -> pa.Table:
+    """Return some columns of what was noted, of all documents, task after task; of no task a table without columns."""
+    tables = []
+    for one in notes:
+        with pa.memory_map(str(one.path)) as stored, ipc.open_file(stored) as file:
+            tables.append(file.read_all().replace_schema_metadata(None).select(names))
+    # Copied: what is mapped of the files is then given back.
+    return pa.concat_tables(tables).combine_chunks() if tables else pa.table({})
+
+
+def noted_names(notes: Sequence[Notes]) -> list[str]:
+    """Return which columns were noted."""
+    if not notes:
+        return []
+    with pa.memory_map(str(notes[0].path)) as stored, ipc.open_file(stored) as file:
+        names: list[str] = file.schema.names
+        return names

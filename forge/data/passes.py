@@ -21,7 +21,7 @@ from pathlib import Path
 import pyarrow.compute as pc
 
 from forge.data.document_steps import DOCUMENT_STEPS
-from forge.data.notes import Notes, read_notes
+from forge.data.notes import Notes, noted, read_notes
 from forge.data.task_work import run_task
 from forge.data.tasks import Task, joined_shingles
 from forge.data.workers import map_in_order
@@ -102,7 +102,9 @@ def _notes_of_done(task: Task) -> Notes | None:
         return notes
     whole = _size_bytes(task.texts) == notes.offsets[-1]
     if "shingles" in task.notes and not joined_shingles(task.out).exists():
-        whole &= _size_bytes(task.shingles) == 8 * (pc.sum(notes.documents["shingle_count"]).as_py() or 0)
+        whole &= _size_bytes(task.shingles) == 8 * (
+            pc.sum(noted([notes], ["shingle_count"])["shingle_count"]).as_py() or 0
+        )
     if task.key is not None:
         whole &= task.outcomes.exists()
     return notes if whole else None

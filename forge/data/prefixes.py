@@ -18,10 +18,11 @@ from forge.data.word_codes import Uint64
 
 PART_POSTINGS = 2_000_000
 """Most first elements sorted at once: each process takes about 80 bytes for each of them meanwhile."""
-CELL_BITS = (12, 32)
-"""Least and most: a bit for each of twice to four times as many cells as there are elements, up to 512 MB."""
+CELL_BITS = (12, 30)
+"""Least and most: a bit for each of twice to four times as many cells as there are elements, up to 128 MB."""
 COUNTER_BITS = (12, 25)
 """Least and most: 2^25 counters are 64 MB."""
+SEVERAL, TABLE = "several.npy", "counters.npy"
 MOST_COUNTED = 65_535
 SLACK = 1e-9
 """Bounds are loosened by it, so that floating point never filters out a pair that the final, exact test takes."""
@@ -42,6 +43,8 @@ class Counters:
     """A bit for each cell: an element was met there more than once."""
     table: npt.NDArray[np.uint16]
     """How often the elements of such cells were met, in cells of another hash."""
+    folder: Path | None = None
+    """Where they lie in files."""
 
     def of(self, elements: Uint64) -> Ints:
         """Return how often each element is counted, at most MOST_COUNTED."""
@@ -49,6 +52,19 @@ class Counters:
         again = np.flatnonzero(_may_be_in_several(self.several, elements))
         counts[again] = self.table[_counter_of(elements[again], self.table)]
         return counts
+
+
+def write_counters(counters: Counters, folder: Path) -> Counters:
+    """Write counters to a folder; return them as `read_counters` does."""
+    np.save(folder / SEVERAL, counters.several)
+    np.save(folder / TABLE, counters.table)
+    return read_counters(folder)
+
+
+def read_counters(folder: Path) -> Counters:
+    """Return the counters in a folder, mapped: a process has what it looks at in memory, and no more."""
+    several, table = (np.asarray(np.load(folder / name, mmap_mode="r")) for name in (SEVERAL, TABLE))
+    return Counters(several, table, folder)
 
 
 def count_elements(sets: Sets) -> Counters:

@@ -18,7 +18,7 @@ from forge.data.word_codes import Uint64
 
 Ints = npt.NDArray[np.int64]
 
-BLOCK_ELEMENTS = 1_000_000
+BLOCK_ELEMENTS = 500_000
 """Most elements, or pairs of sets, held at once (8 bytes each, a few arrays)."""
 
 

@@ -23,7 +23,7 @@ from forge.data.components import Components
 from forge.data.index import build_index, part_file
 from forge.data.nearest import Nearest
 from forge.data.postings import Postings
-from forge.data.prefixes import Counters, Part, fill_parts, part_count
+from forge.data.prefixes import Counters, Part, fill_parts, part_count, read_counters, write_counters
 from forge.data.sets import Ints, Sets
 from forge.data.similarity import probe, probing_order
 from forge.data.workers import map_in_order, pool_width
@@ -37,9 +37,11 @@ class Fill:
     """A share of the sets, of which a process is to find the first elements."""
 
     folder: Path
-    """Where the sets' places and the counters are."""
+    """Where the sets' places are, and the first elements are to be."""
     flat: Path
     """The elements."""
+    counters: Path
+    """Where is how often they are there."""
     threshold: float
     parts: int
     share: int
@@ -64,9 +66,8 @@ class Order:
 class Found:
     """What hangs together in a share of the probes. Numbers are places in the list of sets."""
 
-    members: Ints
-    heads: Ints
-    """A set that hangs together with each of `members`."""
+    edges: Ints
+    """(2, n): similar sets, as many as hold all together."""
     ones: Ints
     closest: Ints
     """The set of the share's pairs that is most like each of `ones`."""
@@ -105,28 +106,25 @@ def join_in_shares(
     with tempfile.TemporaryDirectory(prefix="joining-", dir=parent) as place:
         folder = Path(place).resolve()
         np.save(folder / "sets.npy", np.stack([ordered.starts, ordered.counts, ranks[numbers]]))
-        np.save(folder / "several.npy", counters.several)
-        np.save(folder / "counters.npy", counters.table)
+        counted = (counters if counters.folder is not None else write_counters(counters, folder)).folder
+        assert counted is not None
         count = part_count(ordered.counts, threshold)
         shares = SHARES * pool_width(pool)
         ends = np.cumsum(ordered.counts)
         borders = np.searchsorted(ends, np.linspace(0, ends[-1], shares + 1)).tolist()
         fills = (
-            Fill(folder, flat.resolve(), threshold, count, share, begin, end)
+            Fill(folder, flat.resolve(), counted.resolve(), threshold, count, share, begin, end)
             for share, (begin, end) in enumerate(itertools.pairwise([*borders[:-1], len(ordered)]))
         )
         for _ in map_in_order(pool, fill_share, fills, lambda fill: (fill,)):
             pass
-        for name in ("several.npy", "counters.npy"):
-            (folder / name).unlink()
         build_index(folder, count, shares, ordered.counts, threshold, functools.partial(_each, pool))
         orders = (
             Order(folder, flat.resolve(), threshold, closest_wanted, (one, shares)) for one in range(shares)
         )
         for _, found in map_in_order(pool, probe_share, orders, lambda order: (order,)):
             yield Found(
-                numbers[found.members],
-                numbers[found.heads],
+                numbers[found.edges],
                 numbers[found.ones],
                 numbers[found.closest],
                 found.jaccards,
@@ -142,10 +140,7 @@ def _each(pool: Executor, work: Callable[[int], Ints], items: Iterable[int]) -> 
 def fill_share(fill: Fill) -> None:
     """Find the first elements of a share. In a worker."""
     ordered, _ = _sets(fill.folder, fill.flat)
-    several, table = (
-        np.asarray(np.load(fill.folder / name, mmap_mode="r")) for name in ("several.npy", "counters.npy")
-    )
-    counters = Counters(several, table)
+    counters = read_counters(fill.counters)
     parts = [Part(part_file(fill.folder, part, fill.share)) for part in range(fill.parts)]
     fill_parts(ordered, fill.threshold, counters, parts, fill.begin, fill.end)
 
@@ -165,11 +160,9 @@ def probe_share(order: Order) -> Found:
         if order.closest_wanted:
             nearest.note_pairs(ones, others, jaccards)
         probed += done
-    members = np.flatnonzero(components.names() != numbers)
     with_closest = np.flatnonzero(nearest.jaccards)
     return Found(
-        members,
-        components.names()[members],
+        components.edges(),
         with_closest,
         nearest.closest[with_closest],
         nearest.jaccards[with_closest],

@@ -4,7 +4,8 @@
                       by the hash of the text
     signatures.u64    the shingles, 8 bytes each: about 1.3 times the bytes of the texts
     signatures.json   how they were made
-    near_duplicates.parquet, families.parquet   the joins (`forge.data.joins`)
+    near_duplicates.*, families.*   the joins (`forge.data.join_files`)
+    elements*         which sets have an element (`forge.data.elements`)
     outcomes-<pass>.arrow   what the steps on one document made of it (`forge.data.outcomes`)
 
 A text that an earlier corpus has is not shingled again, and two of them are not compared again.
@@ -24,13 +25,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as parquet
 
 from forge.data.columns import digest_keys
-from forge.data.notes import Notes
+from forge.data.elements import LISTING
+from forge.data.notes import Notes, noted
 from forge.data.sets import read_elements
 from forge.data.word_codes import Uint64
 from forge.files import link_or_copy
 
 INDEX, SHINGLES, HOW = "signatures.npy", "signatures.u64", "signatures.json"
-JOINS = ("near_duplicates.parquet", "families.parquet")
+REMEMBERED = ("near_duplicates.*", "families.*", "outcomes-*.arrow", "elements-*", LISTING)
+"""Names of what other rooms keep, but for where the shingles are."""
 MOST_CORPORA = 4
 """Earlier corpora that are looked into, newest first."""
 
@@ -105,13 +108,9 @@ def signatures_of(folder: Path) -> Signatures:
 
 def write_index(path: Path, notes: Sequence[Notes]) -> None:
     """Write where the shingles of each text are, in the files of all tasks one after the other."""
-    keys, names = (
-        np.concatenate([*(digest_keys(one.documents[name]) for one in notes), np.empty((0, 2), np.uint64)])
-        for name in ("text", "shingles")
-    )
-    counts = np.concatenate([*(one.documents["shingle_count"].to_numpy() for one in notes), []]).astype(
-        np.uint64
-    )
+    table = noted(notes, ["text", "shingles", "shingle_count"])
+    keys, names = (digest_keys(table[name]) for name in ("text", "shingles"))
+    counts = np.asarray(table["shingle_count"]).astype(np.uint64)
     starts = np.cumsum(counts, dtype=np.uint64) - counts
     order = np.lexsort((starts, keys[:, 1], keys[:, 0]))
     beside = path.with_name(f".{path.name}")
@@ -122,9 +121,7 @@ def write_index(path: Path, notes: Sequence[Notes]) -> None:
 
 def keep(work: Path, shingles: Path, out: Path, how: str) -> None:
     """Put what the next corpus can use into the artifact."""
-    remembered = [path.name for path in sorted(work.glob("outcomes-*.arrow"))]
-    for name in (INDEX, *JOINS, *remembered):
-        if (work / name).exists():
-            link_or_copy(work / name, out / name)
+    for path in (path for pattern in (INDEX, *REMEMBERED) for path in work.glob(pattern)):
+        link_or_copy(path, out / path.name)
     link_or_copy(shingles, out / SHINGLES)
     (out / HOW).write_text(json.dumps(how), encoding="utf-8")

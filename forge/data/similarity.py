@@ -21,18 +21,16 @@ import numpy.typing as npt
 from forge.data import sets as stores
 from forge.data.components import Components
 from forge.data.index import build_index, part_file
-from forge.data.occurrences import first_elements, occurrences
 from forge.data.overlaps import verified
 from forge.data.postings import BLOCK_SETS, Postings
 from forge.data.prefixes import (
-    SLACK,
     Counters,
     Part,
     count_elements,
     fill_parts,
     part_count,
 )
-from forge.data.sets import Ints, Sets, chunks, within
+from forge.data.sets import Ints, Sets
 from forge.data.word_codes import Uint64
 
 WIDE = 8
@@ -110,7 +108,7 @@ def probe(
         share: (k, n): of n shares of the probes, the one that is meant.
     """
     for candidates, probed in _blocks(postings, ordered.counts, numbers, together, share):
-        for keys, last in _rounds(candidates, numbers, together):
+        for keys, last in rounds(candidates, numbers, together):
             yield *verified(ordered, keys, threshold), probed if last else 0
 
 
@@ -166,7 +164,7 @@ def _ranges(
             yield first, last, may_crowd and postings.crowded(first, last)
 
 
-def _rounds(keys: Ints, numbers: Ints, together: Components | None) -> Iterator[tuple[Ints, bool]]:
+def rounds(keys: Ints, numbers: Ints, together: Components | None) -> Iterator[tuple[Ints, bool]]:
     """Yield sorted candidates a few at a time, and whether these are the last; at least once."""
     if together is None:
         yield keys, True
@@ -182,49 +180,3 @@ def _rounds(keys: Ints, numbers: Ints, together: Components | None) -> Iterator[
         keys = keys[~chosen]
         most *= 4
     yield keys, True
-
-
-def similar_pairs_with(
-    sets: Sets, new: npt.NDArray[np.bool_], threshold: float, together: Components | None = None
-) -> Iterator[Pairs]:
-    """Yield the pairs that `similar_pairs` would, of which at least one set is `new`, each pair once.
-
-    The first elements of the new sets are looked for among all elements of all sets: the others are read and compared
-    with none of each other. `probed` counts new sets.
-    """
-    chosen = np.flatnonzero(new & (sets.counts > 0))
-    # New sets first, so that a block of them can be counted out together.
-    numbers = np.concatenate([chosen, np.flatnonzero(~new & (sets.counts > 0))])
-    ordered = sets.take(numbers)
-    for start, end in chunks(ordered.counts[: len(chosen)]):
-        keys = _candidates_of(ordered, start, end, len(chosen), threshold)
-        for first in range(start, end, BLOCK_SETS):
-            last = min(first + BLOCK_SETS, end)
-            own = slice(*np.searchsorted(keys, [first * len(ordered), last * len(ordered)]))
-            for some, done in _rounds(keys[own], numbers, together):
-                found, jaccards = verified(ordered, some, threshold)
-                ones, others = np.divmod(found, len(ordered))
-                yield Pairs(numbers[ones], numbers[others], jaccards, last - first if done else 0)
-
-
-def _candidates_of(ordered: Sets, start: int, end: int, new: int, threshold: float) -> Ints:
-    """Return the distinct keys `probe * n + other`, sorted, that no filter rules out, of probes from `start` to `end`.
-
-    Of two among the first `new` sets, the later one is the probe.
-    """
-    sizes = ordered.counts
-    elements, borders, owners, places = first_elements(ordered, start, end, threshold)
-    keys_of = [np.empty(0, np.int64)]
-    for found_elements, sets_of in occurrences(elements, ordered):
-        begins, lengths = borders[found_elements], np.diff(borders)[found_elements]
-        for one, stop in chunks(lengths):
-            some = lengths[one:stop]
-            rows = np.repeat(begins[one:stop], some) + within(some)
-            probe, other = owners[rows], np.repeat(sets_of[one:stop], some)
-            # What of the probe comes after the first shared element bounds what they can share.
-            needed = threshold / (1 + threshold) * (sizes[probe] + sizes[other]) - SLACK
-            good = (sizes[probe] - places[rows] >= needed) & (sizes[other] >= needed)
-            good &= (other >= new) | (other < probe)
-            # Each other set lies in one block, or at the border of two: hardly a key comes again.
-            keys_of.append(np.unique(probe[good] * len(ordered) + other[good]))
-    return np.unique(np.concatenate(keys_of))

@@ -4,42 +4,67 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
 
+import numpy as np
+import numpy.typing as npt
+
+from forge.data.sets import Ints
 from forge.errors import StageError
 
 
-def held_out_groups(
-    groups: Sequence[str], sizes_bytes: Sequence[int], fraction: float, seed: int
-) -> frozenset[str]:
-    """Choose families (`groups`, one name a document) of at most `fraction` of all bytes together.
+def held_out_families(
+    heads: Ints, sizes_bytes: Ints, name_of: Callable[[int], str], fraction: float, seed: int
+) -> npt.NDArray[np.bool_]:
+    """Choose families of at most `fraction` of all bytes together; return of each document whether it is held out.
 
     Families come in an order hashed from `seed` and their name, and are taken while they fit; one too large for the
     room left goes to training, so that a family is never cut.
 
+    Args:
+        heads: of each document a number that its family shares.
+        sizes_bytes: of each document.
+        name_of: a family's name, by that number.
+        fraction: of all bytes.
+        seed: of the order.
+
     Raises:
         StageError: either split would have no family.
     """
-    family_bytes: dict[str, int] = {}
-    for group, size in zip(groups, sizes_bytes, strict=True):
-        family_bytes[group] = family_bytes.get(group, 0) + size
-    if len(family_bytes) < 2:
+    families, codes = np.unique(heads, return_inverse=True)
+    if len(families) < 2:
         raise StageError(
-            f"corpus: {len(groups)} documents are one family of near copies, nothing different is left to hold out: "
+            f"corpus: {len(heads)} documents are one family of near copies, nothing different is left to hold out: "
             "give more distinct documents"
         )
-    total = sum(family_bytes.values())
+    # Floats are exact up to 2^53 bytes.
+    sizes = np.bincount(codes, sizes_bytes).astype(np.int64)
+    total = int(sizes.sum())
     room = fraction * total
-    chosen: set[str] = set()
-    for family in sorted(family_bytes, key=lambda name: hashlib.sha256(f"{seed}\0{name}".encode()).digest()):
-        if family_bytes[family] <= room and len(chosen) + 1 < len(family_bytes):
-            chosen.add(family)
-            room -= family_bytes[family]
-    if not chosen:
+    smallest = int(sizes.min())
+    chosen = np.zeros(len(families), np.bool_)
+    left = len(families) - 1
+    for family in _hashed_order(families, name_of, seed).tolist():
+        if room < smallest:
+            break
+        if sizes[family] <= room and left:
+            chosen[family] = True
+            room -= int(sizes[family])
+            left -= 1
+    if not chosen.any():
         # Rounded up to the next thousandth, the smallest family fits.
-        needed = math.ceil(1000 * min(family_bytes.values()) / total + 1e-6) / 1000
+        needed = math.ceil(1000 * smallest / total + 1e-6) / 1000
         raise StageError(
-            f"data.held_out_fraction: {fraction} of {total} bytes is less than any of {len(family_bytes)} distinct "
+            f"data.held_out_fraction: {fraction} of {total} bytes is less than any of {len(families)} distinct "
             f"documents: set data.held_out_fraction={needed:g} or give more documents"
         )
-    return frozenset(chosen)
+    return np.asarray(chosen[codes])
+
+
+def _hashed_order(families: Ints, name_of: Callable[[int], str], seed: int) -> Ints:
+    """Return the places of families in the order of a hash of their names."""
+    hashes = bytearray()
+    for family in families.tolist():
+        hashes += hashlib.sha256(f"{seed}\0{name_of(family)}".encode()).digest()
+    words = np.frombuffer(hashes, ">u8").reshape(-1, 4).astype(np.uint64)
+    return np.lexsort(words.T[::-1])

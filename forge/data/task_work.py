@@ -35,11 +35,12 @@ from forge.data.outcomes import (
     outcomes_table,
     write_outcomes,
 )
+from forge.data.records import CHANGED, SET_ASIDE, table_of
 from forge.data.sets import set_digest
 from forge.data.shingles import shingle_sets
 from forge.data.signatures import signatures_of
 from forge.data.statements import read_stated
-from forge.data.tasks import DRAFTS, Task, bucket_of, read_bucket, read_edits, read_lines
+from forge.data.tasks import DRAFTS, Task, buckets_of, read_bucket, read_edits, read_lines
 from forge.data.word_codes import Uint64, WordCodes, word_codes
 
 Ints = npt.NDArray[np.int64]
@@ -64,22 +65,22 @@ def run_task(task: Task) -> int:
             write_outcomes(path, outcomes)
     stays = outcomes["step"].is_null()
     left = np.flatnonzero(stays)
-    notes = Notes(task.number, pa.table([]), documents_in)
-    notes.aside = _aside(documents, outcomes)
+    notes = Notes(task.number, task.noted, documents_in)
+    notes.aside = table_of(_aside(documents, outcomes), SET_ASIDE)
     outcomes = outcomes.filter(stays)
     documents = _stepped(documents.filter(stays), outcomes, task)
     by_place = {new: edits[old] for new, old in enumerate(left.tolist()) if old in edits}
-    notes.changes = _changes(documents, outcomes, by_place)
+    notes.changes = table_of(_changes(documents, outcomes, by_place), CHANGED)
     sets: list[Shingled] = []
     if "shingles" in task.notes:
         sets = _all_shingled(documents, [made.get(place) for place in left.tolist()], shingler)
         notes.shingled = shingler.new
         with _beside(task.shingles) as path:
             np.concatenate([*(one for one, _ in sets), np.empty(0, np.uint64)]).tofile(path)
-    notes.documents = _noted(documents, outcomes, sets, task)
+    rows = _noted(documents, outcomes, sets, task)
     notes.offsets = _write_texts(task, documents)
     with _beside(task.noted) as path:
-        write_notes(path, notes)
+        write_notes(path, notes, rows)
     # What the next task takes again is little beside what would be held while all wait for each other.
     pa.default_memory_pool().release_unused()
     return task.number
@@ -343,8 +344,7 @@ def _noted(documents: pa.Table, outcomes: pa.Table, sets: list[Shingled], task: 
 
 def _write_texts(task: Task, documents: pa.Table) -> list[int]:
     """Write the texts by bucket; return where each bucket begins, and where the last ends."""
-    ids = documents["document_id"].to_pylist()
-    numbers = np.array([bucket_of(one, task.buckets) for one in ids], np.int64)
+    numbers = buckets_of(documents["document_id"], task.buckets)
     order = np.argsort(numbers, kind="stable")
     borders = np.searchsorted(numbers[order], np.arange(task.buckets + 1)).tolist()
     documents = documents.take(pa.array(order)).combine_chunks()

@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.ipc as ipc
 
 from forge.data import boilerplate
@@ -107,6 +110,12 @@ def bucket_count(total_bytes: int) -> int:
 def bucket_of(document_id: str, buckets: int) -> int:
     """Return the bucket of a document; buckets in order hold ids in order. Ids begin with eight hexadecimal digits."""
     return int(document_id[:8], 16) * buckets >> 32
+
+
+def buckets_of(document_ids: pa.ChunkedArray, buckets: int) -> npt.NDArray[np.int64]:
+    """Return the bucket of each of some documents."""
+    first = bytes.fromhex("".join(pc.utf8_slice_codeunits(document_ids, 0, 8).to_pylist()))
+    return np.frombuffer(first, ">u4").astype(np.int64) * buckets >> 32
 
 
 def bucket_pieces(folder: Path, notes: Iterable[Notes], bucket: int) -> tuple[Piece, ...]:

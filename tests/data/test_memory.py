@@ -8,13 +8,21 @@ import resource
 import string
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
+from forge.data import corpus, duplicates
 from forge.data.corpus_tables import CORPUS
+from forge.data.lake import build_lake
+from forge.data.signatures import Known
+from forge.progress import SilentProgress
+from tests.data.builders import CORPUS as CURATE
+from tests.data.builders import LAKE
 
 CORPUS_BYTES = 128_000_000
 MEMORY_BYTES = 80_000_000
@@ -55,6 +63,39 @@ def test_a_folder_larger_than_memory_becomes_a_corpus(tmp_path: Path) -> None:
         (folder / f"{number:04}.txt").write_text("\n".join(lines))
     size_bytes = made_in_little_memory("corpus", folder, tmp_path / "out", MEMORY_BYTES)
     assert size_bytes > 1.3 * MEMORY_BYTES
+
+
+def test_a_document_takes_some_bytes_and_no_object_for_each_thing_known_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of millions of documents what is known of each, before the last join, is most of what a corpus holds."""
+    held_bytes = 0
+    find = duplicates.families
+
+    def found(*given: Any) -> Any:
+        nonlocal held_bytes
+        held_bytes = tracemalloc.get_traced_memory()[0] + pa.total_allocated_bytes()
+        return find(*given)
+
+    monkeypatch.setattr(corpus, "families", found)
+    # The first time loads what all the others have.
+    for count in (500, 4_000):
+        place = tmp_path / str(count)
+        for name in ("in", "lake", "corpus"):
+            (place / name).mkdir(parents=True)
+        for first in range(0, count, 500):
+            texts = (
+                f"number {number} of many: w{number * 7 % 1_009}" for number in range(first, first + 500)
+            )
+            (place / "in" / f"{first}.jsonl").write_text("".join(f'{{"text": "{text}"}}\n' for text in texts))
+        build_lake([str(place / "in")], LAKE, place / "lake", SilentProgress(), 1)
+        parameters = CURATE | {"curate": ["exact_duplicates", "near_duplicates"]}
+        tracemalloc.start()
+        corpus.build_corpus(
+            place / "lake", parameters, place / "corpus", SilentProgress(), 1, known=Known("so", None)
+        )
+        tracemalloc.stop()
+    assert 4_000 * 50 < held_bytes < 4_000 * 300
 
 
 def test_a_corpus_larger_than_memory_becomes_a_tokenizer_and_tokens(tmp_path: Path) -> None:

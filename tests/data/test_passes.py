@@ -1,10 +1,11 @@
+import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
 from forge.data.decisions import _DECISIONS
 from forge.data.document_steps import DOCUMENT_STEPS
 from forge.data.passes import EDITING, plan_passes
-from forge.data.tasks import bucket_count, bucket_of
+from forge.data.tasks import bucket_count, bucket_of, buckets_of
 from forge.spec.schema import load_schema_file
 
 STEPS = load_schema_file("data")["properties"]["curate"]["items"]["enum"]
@@ -38,3 +39,4 @@ def test_buckets_in_order_hold_ids_in_order(ids: list[int], size: int) -> None:
     places = [bucket_of(name, buckets) for name in names]
     assert places == sorted(places)
     assert 0 <= places[0] <= places[-1] < buckets
+    assert buckets_of(pa.chunked_array([names]), buckets).tolist() == places

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from forge.data import joins, prefixes
-from forge.data.joins import Join, Place, join_sets
+from forge.data.digests import Digests
+from forge.data.join_files import Join
+from forge.data.joins import Place, join_sets
 from forge.data.sets import Sets, set_digest
 from forge.data.workers import make_pool
 from forge.progress import SilentProgress
@@ -45,9 +47,8 @@ def test_shares_find_what_one_process_finds(
 
     def joined(some: Sets, place: Place | None) -> Join:
         assert some.digests is not None
-        return join_sets(
-            some, some.digests, 0.6, None, SilentProgress(), closest_wanted=closest_wanted, place=place
-        )
+        known = Digests(some.digests)
+        return join_sets(some, known, 0.6, SilentProgress(), closest_wanted=closest_wanted, place=place)
 
     alone = joined(stored, None)
     assert len(set(alone.components.tolist())) < 0.5 * len(sets)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from forge.data import overlaps, postings, prefixes, similarity
 from forge.data import sets as sets_module
 from forge.data.sets import Sets
-from forge.data.similarity import similar_pairs, similar_pairs_with
+from forge.data.similarity import similar_pairs
 
 Found = dict[tuple[int, int], float]
 
@@ -179,43 +179,3 @@ def test_a_file_cut_short_is_an_error(tmp_path: Path) -> None:
     os.truncate(tmp_path / "flat", 72)
     with pytest.raises(OSError, match="shorter"):
         stored.gather(np.array([1]))
-
-
-def with_new(sets: Sequence[set[int]], new: set[int], threshold: float) -> Found:
-    found: Found = {}
-    mask = np.array([place in new for place in range(len(sets))], np.bool_)
-    for pairs in similar_pairs_with(Sets.of(arrays(sets)), mask, threshold):
-        for one, two, jaccard in zip(
-            pairs.first.tolist(), pairs.second.tolist(), pairs.jaccard.tolist(), strict=True
-        ):
-            key = (min(one, two), max(one, two))
-            assert key not in found, "a pair came twice"
-            found[key] = jaccard
-    return found
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    sets=st.lists(st.sets(st.integers(0, 14), max_size=9), max_size=20),
-    threshold=st.sampled_from([0.2, 0.5, 0.8, 1.0]),
-    data=st.data(),
-)
-def test_pairs_with_new_sets_are_all_pairs_that_have_one(
-    sets: list[set[int]], threshold: float, data: st.DataObject
-) -> None:
-    new = data.draw(st.sets(st.integers(0, max(0, len(sets) - 1))))
-    expected = {pair: jaccard for pair, jaccard in by_join(sets, threshold).items() if new & set(pair)}
-    assert with_new(sets, new, threshold) == expected
-
-
-def test_pairs_with_new_sets_come_in_small_blocks_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    sets = near_copies(6, families=6, copies=30, size=40)
-    new = set(range(0, len(sets), 9))
-    expected = {pair: jaccard for pair, jaccard in by_join(sets, 0.6).items() if new & set(pair)}
-    assert len(expected) > 20
-    assert with_new(sets, new, 0.6) == expected
-    monkeypatch.setattr(sets_module, "BLOCK_ELEMENTS", 50)
-    monkeypatch.setattr(overlaps, "MARK_BITS", 3)
-    monkeypatch.setattr(prefixes, "COUNTER_BITS", (4, 4))
-    monkeypatch.setattr(prefixes, "CELL_BITS", (4, 4))
-    assert with_new(sets, new, 0.6) == expected

@@ -1,9 +1,20 @@
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forge.data.split import held_out_groups
+from forge.data.split import held_out_families
 from forge.errors import StageError
+
+
+def held_out_groups(groups: list[str], sizes: list[int], fraction: float, seed: int) -> set[str]:
+    """Return the families that are held out, each known to be whole."""
+    names = list(dict.fromkeys(groups))
+    heads = np.array([names.index(group) for group in groups], np.int64)
+    found = held_out_families(heads, np.array(sizes, np.int64), names.__getitem__, fraction, seed)
+    own = {group for group, held_out in zip(groups, found.tolist(), strict=True) if held_out}
+    assert found.tolist() == [group in own for group in groups]
+    return own
 
 
 @given(

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 
 from forge.data.corpus_tables import CORPUS
-from forge.data.corpus_tables import SET_ASIDE as CORPUS_SET_ASIDE
+from forge.data.records import SET_ASIDE as CORPUS_SET_ASIDE
 from forge.data.rows import DOCUMENTS
 from forge.data.rows import SET_ASIDE as LAKE_SET_ASIDE
 from forge.plan.types import AlternativePlan, MemoryItem, Plan, SearchPlan, SourcePlan, plan_id, plan_to_json

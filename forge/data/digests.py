@@ -1,0 +1,48 @@
+"""Hashes of 16 bytes, all different, and where each is among them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from forge.data.sets import Ints
+from forge.data.word_codes import Uint64
+
+
+class Digests:
+    """A list of hashes that others are looked up in."""
+
+    def __init__(self, keys: Uint64) -> None:
+        """Args: `keys` is (n, 2)."""
+        self.keys = keys
+        order = np.argsort(keys[:, 0])
+        high = keys[order, 0]
+        if (high[1:] == high[:-1]).any():
+            order = np.lexsort((keys[:, 1], keys[:, 0]))
+        self.order: Ints = order
+        """Their places, in the order of the hashes."""
+        self._sorted = keys[order]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def ranks(self) -> Ints:
+        """Return how many hashes are before each."""
+        ranks = np.empty(len(self.order), np.int64)
+        ranks[self.order] = np.arange(len(self.order))
+        return ranks
+
+    def find(self, wanted: Uint64) -> Ints:
+        """Return the place of each of `wanted`, (n, 2); -1 where it is not there."""
+        found = np.full(len(wanted), -1, np.int64)
+        at = np.searchsorted(self._sorted[:, 0], wanted[:, 0])
+        # Of hashes that share their first half, which hardly any do, the one with the same second half.
+        left = np.flatnonzero(at < len(self._sorted))
+        while len(left):
+            here = self._sorted[at[left]]
+            left, here = left[same := here[:, 0] == wanted[left, 0]], here[same]
+            hit = here[:, 1] == wanted[left, 1]
+            found[left[hit]] = self.order[at[left[hit]]]
+            left = left[~hit]
+            at[left] += 1
+            left = left[at[left] < len(self._sorted)]
+        return found
