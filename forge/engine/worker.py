@@ -21,6 +21,7 @@ from forge.engine.compiled import compile_layers
 from forge.engine.distributed import Place, from_each_rank, from_rank_0, max_over_ranks
 from forge.engine.evaluation import HeldOut
 from forge.engine.events import append_event, shown_values
+from forge.engine.fp8 import multiply_in_fp8
 from forge.engine.guard import Course
 from forge.engine.heartbeat import Heartbeat
 from forge.engine.loop import Training, train
@@ -41,7 +42,7 @@ from forge.errors import StageError
 from forge.plan.parametrization import scale_of
 from forge.plan.types import Plan
 
-DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+DTYPES = {"bf16": torch.bfloat16, "fp8": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 DOCUMENTS_IN_AN_EVENT = 20
 """skipped.json names all of them."""
@@ -218,6 +219,8 @@ def build_engine(plan: Plan, pad_id: int = PAD_ID, swap_to: Path | None = None) 
         next((Path(source.path) for source in plan.initial_weights), None),
         lambda name, dimensions: scale_of(name, dimensions, plan.model, plan.schedule).first_value,
     )
+    if layout.precision == "fp8":
+        multiply_in_fp8(network)
     if layout.compile_layers:
         compile_layers(network)
     if computes_its_loss(plan.model, layout.loss_chunks):

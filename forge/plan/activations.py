@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from forge.plan.types import ModelPlan
 
-WIDTH_BYTES = {"bf16": 2, "fp16": 2, "fp32": 4}
-"""Bytes of a weight, a gradient and an activation."""
+WIDTH_BYTES = {"bf16": 2, "fp8": 2, "fp16": 2, "fp32": 4}
+"""Bytes of a weight, a gradient and an activation, by the precision of a training."""
 
 
 class Size(NamedTuple):

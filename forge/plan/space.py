@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from forge.errors import SpecError
 from forge.plan.hardware import Hardware
-from forge.plan.layout import Layout, Optimizer, Precision, StatesPrecision
+from forge.plan.layout import Layout, Optimizer, Precision, StatesPrecision, stored_precision
 
 MAX_MICRO_BATCH_SEQUENCES = 8192
 """Larger micro-batches are not searched: no device is faster with more."""
@@ -160,7 +160,7 @@ def _consistent(shape: Shape) -> bool:
     return shape.hpz_partition_size == 1 or shape.zero_stage == 3
 
 
-def _refuse(hardware: Hardware, engine: dict[str, Any], train: dict[str, Any], precision: str) -> None:
+def _refuse(hardware: Hardware, engine: dict[str, Any], train: dict[str, Any], precision: Precision) -> None:
     """Raise for every pin that contradicts another or the hardware, or with which the engine would train wrongly."""
     found = _contradictions(hardware, engine, train, precision)
     problems = [f"engine.{key}: {problem}" for key, problem in found]
@@ -170,7 +170,7 @@ def _refuse(hardware: Hardware, engine: dict[str, Any], train: dict[str, Any], p
         )
     if precision == "fp16" and hardware.device == "cpu":
         problems.append("train.precision: DeepSpeed has no fp16 on a CPU: use train.precision=bf16, or fp32")
-    if train["optimizer_states"] == "bf16" and precision != "bf16":
+    if train["optimizer_states"] == "bf16" and stored_precision(precision) != "bf16":
         problems.append(
             f"train.optimizer_states: bf16 states go with bf16 weights, and these are {precision}: "
             "use train.optimizer_states=fp32"
