@@ -17,8 +17,8 @@ from forge.plan.types import ModelPlan
 
 LINEAR_SPEEDUP = 1.2
 """Of a linear layer over bf16, with its casts in fused kernels. Llama-3-8B on 8 H100 trains at 6,468 tokens/s a GPU
-with torchao's rowwise scaling and at 5,760 in bf16 (torchtitan, commit 069bae286), 1.12 times as fast, which is what the
-estimate of that run has with this number. Forge's own speed is not measured."""
+with torchao's rowwise scaling and at 5,760 in bf16 (torchtitan, commit 069bae286), 1.12 times as fast, which is what
+the estimate of that run has with this number. Forge's own speed is not measured."""
 
 LEAST_OUTPUTS, LEAST_INPUTS = 2048, 1024
 """Of a matrix, both to be surpassed: smaller ones are as fast in bf16 on an H100, or faster."""
