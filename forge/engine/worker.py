@@ -212,7 +212,7 @@ def build_engine(plan: Plan, pad_id: int = PAD_ID, swap_to: Path | None = None) 
     network = build_model(
         plan.model,
         plan.seed,
-        layout.activation_checkpointing,
+        "none" if layout.compile_layers else layout.activation_checkpointing,
         layout.attention,
         pad_id,
         dtype,
@@ -222,7 +222,7 @@ def build_engine(plan: Plan, pad_id: int = PAD_ID, swap_to: Path | None = None) 
     if layout.precision == "fp8":
         multiply_in_fp8(network)
     if layout.compile_layers:
-        compile_layers(network)
+        compile_layers(network, layout.activation_checkpointing == "full")
     if computes_its_loss(plan.model, layout.loss_chunks):
         compute_loss_inside(network, layout.loss_chunks)
     optimizer = build_optimizer(plan, network)

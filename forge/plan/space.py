@@ -147,7 +147,7 @@ def _hpz_sizes(hardware: Hardware) -> tuple[int, ...]:
 
 
 def _consistent(shape: Shape) -> bool:
-    if shape.compile_layers and (shape.zero_stage == 3 or shape.activation_checkpointing != "none"):
+    if shape.compile_layers and (shape.zero_stage == 3 or shape.activation_checkpointing == "selective"):
         return False
     if shape.optimizer == "muon" and (shape.zero_stage not in (1, 2) or shape.offload_optimizer != "none"):
         return False
@@ -269,11 +269,11 @@ def _not_compiled(engine: dict[str, Any], train: dict[str, Any]) -> Iterator[tup
             "ZeRO stage 3 gathers weights in the middle of a layer: use engine.compile_layers=false, or "
             "engine.zero_stage=2",
         )
-    if engine["activation_checkpointing"] not in (AUTO, "none"):
+    if engine["activation_checkpointing"] == "selective":
         yield (
             "compile_layers",
-            "a compiled layer is not checkpointed; it computes its element-wise work again by itself: use "
-            "engine.activation_checkpointing=none, or engine.compile_layers=false",
+            "a compiled layer is not checkpointed selectively; it computes element-wise work again by itself: use "
+            "engine.activation_checkpointing=none or full, or engine.compile_layers=false",
         )
     if train["optimizer"] == "muon":
         yield (
