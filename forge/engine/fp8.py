@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import replace
-
-import torch
+from typing import TYPE_CHECKING
 
 from forge.errors import FitError, StageError
 from forge.plan.fp8 import gains_by_fp8
 from forge.plan.types import LayoutPlan
+
+if TYPE_CHECKING:  # the parent asks whether torchao is there, and starts without torch
+    import torch
 
 RECIPE = "rowwise"
 
@@ -42,6 +44,8 @@ def multiply_in_fp8(network: torch.nn.Module) -> None:
     Raises:
         StageError: torchao is not installed, or the GPU does not multiply fp8.
     """
+    import torch
+
     if not _installed():
         raise StageError(f"train: {MISSING}")
     on_gpu = torch.cuda.is_available()
@@ -51,17 +55,13 @@ def multiply_in_fp8(network: torch.nn.Module) -> None:
         )
     from torchao.float8 import Float8LinearConfig, convert_to_float8_training
 
+    def gains(module: torch.nn.Module, name: str) -> bool:
+        if not isinstance(module, torch.nn.Linear) or ".layers." not in name:
+            return False
+        return gains_by_fp8(module.in_features, module.out_features)
+
     config = replace(Float8LinearConfig.from_recipe_name(RECIPE), emulate=not on_gpu)
-    convert_to_float8_training(network, module_filter_fn=_gains, config=config)
-
-
-def _gains(module: torch.nn.Module, name: str) -> bool:
-    """Return whether a module is a linear layer of a layer, and large enough."""
-    return (
-        isinstance(module, torch.nn.Linear)
-        and ".layers." in name
-        and gains_by_fp8(module.in_features, module.out_features)
-    )
+    convert_to_float8_training(network, module_filter_fn=gains, config=config)
 
 
 def _installed() -> bool:
