@@ -110,3 +110,11 @@ def test_planning_imports_nothing_heavy(tmp_path: Path) -> None:
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert done.stdout.rstrip().endswith("heavy: []")
+
+
+def test_what_looks_before_a_run_loads_nothing_heavy() -> None:
+    """Runs of a sweep, and a run that is about to say what is wrong, start as quickly as they can."""
+    looks = "forge.run.run, forge.evaluate.preflight, forge.export.expressible, forge.engine.launch"
+    code = f"import sys, {looks}; print(sorted({HEAVY} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

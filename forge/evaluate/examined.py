@@ -15,8 +15,9 @@ from forge.data.loading import TokenShard
 from forge.errors import StageError
 from forge.evaluate.contamination import LONGEST_RUN_WORDS, Overlap, summarize
 from forge.evaluate.corpus_overlaps import overlaps_with_training
+from forge.evaluate.given_questions import read_all
 from forge.evaluate.held_out import HeldOut, select_held_out, without_documents
-from forge.evaluate.question_set import choose, read_all
+from forge.evaluate.question_set import choose
 from forge.evaluate.questions import SEEN, Question
 from forge.evaluate.texts import held_out_texts
 from forge.plan.types import Task

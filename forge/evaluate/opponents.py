@@ -9,7 +9,8 @@ from typing import Any
 from forge.data.corpus_rows import corpus_rows, split_bytes
 from forge.evaluate.questions import Question
 from forge.evaluate.retrieval import MOST_BYTES, Found, Retrieval
-from forge.evaluate.rivals import api_key_of, ask_endpoint, ask_folder, prompt_of
+from forge.evaluate.rival_key import api_key_of
+from forge.evaluate.rivals import ask_endpoint, ask_folder, prompt_of
 from forge.progress import Progress
 
 RETRIEVAL, RIVAL, RIVAL_READING = OPPONENTS = ("retrieval", "rival", "rival_reading")

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from forge.errors import StageError
-from forge.evaluate.question_set import read_all
-from forge.evaluate.rivals import api_key_of
+from forge.evaluate.given_questions import read_all
+from forge.evaluate.rival_key import api_key_of
 from forge.evaluate.tasks import require_lm_eval
 
 

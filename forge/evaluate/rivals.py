@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,28 +24,6 @@ TIMEOUT_S = 300.0
 
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """To the address that the user gave, whatever proxy the environment names."""
-
-
-def api_key_of(parameters: Mapping[str, Any]) -> str | None:
-    """Return the key in the environment variable that the evaluate stage's parameters name; None where they name none.
-
-    Raises:
-        StageError: the environment does not have it, or it holds what no header can.
-    """
-    name = parameters.get("rival_api_key_env")
-    if name is None:
-        return None
-    key = os.environ.get(name, "").strip()
-    if not key:
-        raise StageError(
-            f"evaluate.rival_api_key_env: {name}: is not set in this environment: export it, then give the same "
-            "command again"
-        )
-    if not (key.isascii() and key.isprintable()):
-        raise StageError(
-            f"evaluate.rival_api_key_env: {name}: holds characters that no key has: export the key alone"
-        )
-    return key
 
 
 def prompt_of(question: str, passages: Sequence[str]) -> str:

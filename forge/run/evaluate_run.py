@@ -47,7 +47,8 @@ def evaluate_run(run_dir: Path, file: Path, progress: Progress) -> Evaluated:
     from forge.evaluate.evaluate import load_model
     from forge.evaluate.examined import describe, question_texts
     from forge.evaluate.given_file import kind_of, measure_text, read_documents, text_of
-    from forge.evaluate.question_set import choose, read_all
+    from forge.evaluate.given_questions import read_all
+    from forge.evaluate.question_set import choose
 
     plan, root = plan_of(run_dir), artifacts_root(run_dir)
     kind, is_chat = kind_of(file), plan.schedule.task != "pretrain"

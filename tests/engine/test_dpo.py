@@ -16,15 +16,13 @@ from forge.data.loading import LEARNT, REJECTED, TokenShard
 from forge.data.pairs import Pairs, Reference, pairs_in
 from forge.engine.batches import RankBatches
 from forge.engine.distributed import Place
-from forge.engine.launch import run_training
 from forge.engine.lora import is_adapter
 from forge.engine.loss import compute_loss_inside, micro_batch_loss
 from forge.engine.model import build_model
-from forge.engine.processes import Job
 from forge.errors import StageError
 from forge.plan.types import Plan
-from forge.progress import SilentProgress
 from tests.engine.chats import write_pairs
+from tests.engine.ranks import train_in_ranks
 from tests.engine.runs import (
     events_of,
     losses,
@@ -266,15 +264,15 @@ def test_adapters_are_compared_with_the_frozen_model(
 
 
 def test_two_processes_learn_as_one_does(tmp_path: Path, pairs: Path, reference: Path, place: Place) -> None:
-    """Launched: the reference and the training."""
+    """The reference and the training."""
     one = dpo_plan()
     alone = make_run(tmp_path / "alone", one)
     train_here(one, pairs, alone, place, reference)
     two = dpo_plan({"processes_per_node": 2, "micro_batch_sequences": 2, "zero_stage": 2})
     both, out = make_run(tmp_path / "both", two), tmp_path / "reference"
     out.mkdir()
-    plan_path = both / "plan.json"
-    facts = run_training(Job(two, plan_path, pairs, both, out, stage="reference"), SilentProgress())
+    train_in_ranks({both: (two, pairs)}, 2, references={both: out})
+    facts = json.loads((out / "reference.json").read_text())
     for split in ("train", "held_out"):
         found, given = Reference.open(out, split), Reference.open(reference, split)
         assert found.starts.tolist() == given.starts.tolist()
@@ -282,8 +280,6 @@ def test_two_processes_learn_as_one_does(tmp_path: Path, pairs: Path, reference:
     assert facts["train_pairs"] == len(Reference.open(out, "train").starts)
     told = events_of(both, "reference")
     assert told[-1]["sequences_done"] == told[-1]["sequences"] == 28
-    job = Job(two, plan_path, pairs, both, both.parent / "out", reference=out)
-    assert run_training(job, SilentProgress())["restarts"] == 0
     assert list(losses(both).values()) == pytest.approx(list(losses(alone).values()), abs=5e-6)
     assert training(both)["first_loss"] == pytest.approx(math.log(2), abs=1e-5)
 

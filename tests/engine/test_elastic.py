@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from forge.engine.checkpoint_folder import checkpoint_steps
+from forge.engine.checkpoint_folder import checkpoint_name, checkpoint_steps
 from forge.engine.distributed import Place
 from forge.engine.launch import run_training
 from forge.engine.processes import Job
@@ -16,6 +16,7 @@ from forge.engine.worker import build_engine
 from forge.plan.types import Plan
 from forge.progress import SilentProgress
 from tests.engine.poison import stop_after
+from tests.engine.ranks import train_in_ranks
 from tests.engine.runs import events_of, losses, make_run, train_here
 from tests.factories import tiny_plan
 
@@ -115,14 +116,29 @@ def test_states_in_bf16_go_on_where_they_were(
     assert {part.dtype for part in flat} == {torch.bfloat16}
 
 
-@pytest.mark.parametrize("stage", [1, 3])
+PAIR = {stage: plan_for(2, stage, every=HALF) for stage in (1, 3)}
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory, tokens: Path, whole: Path) -> dict[int, Path]:
+    """What two processes made of the checkpoint of one, by their stage."""
+    runs = {
+        stage: make_run(tmp_path_factory.mktemp("pairs") / str(stage), plan) for stage, plan in PAIR.items()
+    }
+    checkpoint = whole / "checkpoints" / checkpoint_name(CHANGE)
+    train_in_ranks(
+        {runs[stage]: (plan, tokens) for stage, plan in PAIR.items()},
+        2,
+        dict.fromkeys(runs.values(), checkpoint),
+    )
+    return runs
+
+
+@pytest.mark.parametrize("stage", PAIR)
 def test_one_process_becomes_two_and_two_become_one(
-    stage: int, tmp_path: Path, tokens: Path, place: Place, whole: Path
+    stage: int, tmp_path: Path, tokens: Path, place: Place, whole: Path, pairs: dict[int, Path]
 ) -> None:
-    pair = plan_for(2, stage, every=HALF)
-    two = make_run(tmp_path / "two", pair)
-    take_over(whole, two, CHANGE)
-    launch(pair, tokens, two)
+    two = pairs[stage]
     check_goes_on(two, whole)
 
     one = make_run(tmp_path / "one", plan_for(1, 1))

@@ -10,13 +10,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from forge.engine.checkpoint_folder import checkpoint_name, checkpoint_steps
+from forge.engine.checkpoint_folder import checkpoint_name
 from forge.engine.distributed import Place
-from forge.engine.launch import run_training
-from forge.engine.processes import Job
 from forge.plan.types import Plan
-from forge.progress import SilentProgress
 from tests.engine.poison import poison
+from tests.engine.ranks import train_in_ranks
 from tests.engine.reference import reference_losses
 from tests.engine.runs import events_of, losses, make_run, train_here, train_in_two, weights_sha256
 from tests.factories import tiny_plan
@@ -67,38 +65,23 @@ def test_it_trains_as_plain_torch_and_resumes_bit_for_bit(
 
 
 def test_one_process_becomes_two_and_two_become_one(tmp_path: Path, tokens: Path, place: Place) -> None:
-    whole = make_run(tmp_path / "whole", plan_for(1, 1))
-    train_here(plan_for(1, 1), tokens, whole, place)
+    single, pair = plan_for(1, 1), plan_for(2, 2)
+    whole = make_run(tmp_path / "whole", single)
+    train_here(single, tokens, whole, place)
 
-    pair = plan_for(2, 2)
-    two = make_run(tmp_path / "two", pair)
-    _take_over(whole, two, 4)
-    _launch(pair, tokens, two)
+    two, both, again = (make_run(tmp_path / name, pair) for name in ("two", "both", "again"))
+    half = Path("checkpoints") / checkpoint_name(4)
+    taken_over = {two: whole / half, again: both / half}
+    train_in_ranks({run_dir: (pair, tokens) for run_dir in (two, both, again)}, 2, taken_over)
     assert losses(two) == pytest.approx({step: losses(whole)[step] for step in range(5, 9)}, abs=5e-5)
-
     # From what two processes wrote, and once more from the same: bit for bit.
-    both = make_run(tmp_path / "both", pair)
-    _launch(pair, tokens, both)
-    again = make_run(tmp_path / "again", pair)
-    _take_over(both, again, 4)
-    _launch(pair, tokens, again)
+    assert list(losses(again)) == list(losses(two))
     assert weights_sha256(again) == weights_sha256(both)
 
-    one = make_run(tmp_path / "one", plan_for(1, 1))
-    _take_over(both, one, 4)
-    train_here(plan_for(1, 1), tokens, one, place)
+    one = make_run(tmp_path / "one", single)
+    shutil.copytree(both / half, one / half)
+    train_here(single, tokens, one, place)
     assert losses(one) == pytest.approx({step: losses(both)[step] for step in range(5, 9)}, abs=5e-5)
-
-
-def _launch(plan: Plan, tokens: Path, run_dir: Path) -> None:
-    run_training(Job(plan, run_dir / "plan.json", tokens, run_dir, run_dir.parent / "out"), SilentProgress())
-
-
-def _take_over(old: Path, new: Path, step: int) -> None:
-    shutil.copytree(old / "checkpoints", new / "checkpoints")
-    for later in checkpoint_steps(new / "checkpoints"):
-        if later > step:
-            shutil.rmtree(new / "checkpoints" / f"step-{later:08d}")
 
 
 @pytest.mark.parametrize("zero_stage", [1, 2])

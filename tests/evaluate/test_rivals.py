@@ -13,7 +13,8 @@ import pytest
 
 from forge.errors import StageError
 from forge.evaluate.preflight import check_evaluation
-from forge.evaluate.rivals import INSTRUCTION, api_key_of, ask_endpoint, ask_folder, prompt_of
+from forge.evaluate.rival_key import api_key_of
+from forge.evaluate.rivals import INSTRUCTION, ask_endpoint, ask_folder, prompt_of
 from forge.progress import SilentProgress
 from tests.export.artifacts import planned, write_model, write_tokenizer
 from tests.factories import evaluate_defaults

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from forge.export import export
 from forge.export.hf_folder import write_hf_folder
+from forge.export.verify import verify
 from tests.export.artifacts import VOCAB_SIZE, planned, write_evaluation, write_model, write_tokenizer
 from tests.factories import write_tokens
 
@@ -26,3 +28,9 @@ def hf(trained: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "hf"
     write_hf_folder(planned().model, "bf16", trained / "train", trained / "tokenizer", folder)
     return folder
+
+
+@pytest.fixture
+def proven_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have folders proven in this process: a fresh one for each would spend all its time on imports."""
+    monkeypatch.setattr(export, "prove_hf", verify)

@@ -142,6 +142,7 @@ def test_it_writes_text_without_forge(exported: Path, tmp_path: Path) -> None:
     assert "Warning" not in finished.stderr
 
 
+@pytest.mark.usefixtures("proven_here")
 @pytest.mark.parametrize("shape", FAMILIES[1:])
 def test_other_families_in_another_dtype(trained: Path, tmp_path: Path, shape: dict[str, Any]) -> None:
     write_model(tmp_path / "train", planned(shape).model, torch.float32)
@@ -156,6 +157,7 @@ def test_other_families_in_another_dtype(trained: Path, tmp_path: Path, shape: d
         assert (config["num_experts"], config["moe_intermediate_size"]) == (4, 64)
 
 
+@pytest.mark.usefixtures("proven_here")
 def test_a_large_model_is_cut_into_shards(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,6 +169,7 @@ def test_a_large_model_is_cut_into_shards(
     assert shards < set(result["sha256"]["hf"])
 
 
+@pytest.mark.usefixtures("proven_here")
 def test_the_same_model_gives_the_same_bytes(exported: Path, trained: Path, tmp_path: Path) -> None:
     again = export(trained, tmp_path / "out")
     assert again["sha256"] == json.loads((exported / "export.json").read_text())["sha256"]
@@ -195,6 +198,7 @@ def test_a_folder_that_does_not_load_is_one_line(trained: Path, hf: Path) -> Non
         prove_hf(trained / "train", trained / "tokenizer", hf)
 
 
+@pytest.mark.usefixtures("proven_here")
 def test_a_given_tokenizer_that_rewrites_text_goes_to_hugging_face_alone(
     trained: Path, tmp_path: Path
 ) -> None:

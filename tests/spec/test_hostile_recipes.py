@@ -120,34 +120,48 @@ def playground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Playground]
 
 @pytest.fixture(scope="module")
 def reports(playground: Playground) -> dict[str, list[dict[str, Any]]]:
-    """What each attack ended with: composed, and listed among the recipes; all in one process that is watched."""
+    """What each attack ended with: composed, and listed among the recipes; all in two processes that are watched."""
     before = playground.files()
-    jobs = [
-        {
-            "folder": str(playground.folder(case)),
-            "commands": [["plan", "--spec", *playground.overrides(case)], *_listing(case)],
-        }
-        for case in CASES
-    ]
+    listed = [case for case in CASES if _is_listed(case)]
+    composing = [(case, ["plan", "--spec", *playground.overrides(case)]) for case in CASES]
+    found = {
+        case.name: [report]
+        for case, report in zip(CASES, _watched(playground, composing, playground.environment()), strict=True)
+    }
+    # A list tries every recipe of a pack anew: once is enough, below.
+    without_pack = playground.environment() | {"PYTHONPATH": str(REPOSITORY)}
+    listing = _watched(playground, [(case, ["recipe", "list"]) for case in listed], without_pack)
+    for case, report in zip(listed, listing, strict=True):
+        found[case.name].append(report)
+    (beside_pack,) = _watched(playground, [(listed[0], ["recipe", "list"])], playground.environment())
+    assert "acme/good" in beside_pack["out"]
+    found[listed[0].name].append(beside_pack)
+    assert playground.files() == before
+    return found
+
+
+def _watched(
+    playground: Playground, commands: list[tuple[Case, list[str]]], environment: dict[str, str]
+) -> list[dict[str, Any]]:
+    """Carry out each command in the folder of its case, all in one process, and return what each did."""
+    jobs = [{"folder": str(playground.folder(case)), "command": command} for case, command in commands]
     done = subprocess.run(
         [sys.executable, "-m", "tests.spec.watched_commands"],
         input=json.dumps(jobs),
         cwd=playground.base,
-        env=playground.environment(),
+        env=environment,
         capture_output=True,
         text=True,
         timeout=GENEROUS_S,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stderr == ""
-    assert playground.files() == before
-    answers = [json.loads(line) for line in done.stdout.splitlines()]
-    return {case.name: answer for case, answer in zip(CASES, answers, strict=True)}
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def _listing(case: Case) -> list[list[str]]:
-    """Return the command that lists recipes; not of a folder of so many that to list them takes its time."""
-    return [["recipe", "list"]] if len(case.files) < 100 else []
+def _is_listed(case: Case) -> bool:
+    """Return whether its recipes are listed: there are some, and not so many that to list them takes its time."""
+    return 0 < len(case.files) < 100
 
 
 def _expected(case: Case, playground: Playground) -> str:

@@ -117,7 +117,7 @@ def main() -> None:
     sys.addaudithook(watch)
     for job in jobs:
         os.chdir(job["folder"])
-        print(json.dumps([command(words) for words in job["commands"]]), flush=True)
+        print(json.dumps(command(job["command"])), flush=True)
 
 
 if __name__ == "__main__":
