@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from benchmarks.rows import Row
-from forge.plan.efficiency import constants, generation_of
+from forge.plan.efficiency import constants, multiplies_fp8
 from forge.plan.time import StepTimer
-
-FP8_GENERATIONS = frozenset({"ada", "hopper", "blackwell", "cdna"})
 
 
 def tokens_per_s_per_gpu(row: Row, values: Mapping[str, float] | None = None) -> float:
     """Return the predicted rate of a row; `values` replaces the constants that forge ships."""
     values = constants() if values is None else values
-    fp8 = row.fp8 and generation_of(row.hardware.gpu) in FP8_GENERATIONS
+    fp8 = row.fp8 and multiplies_fp8(row.hardware.gpu)
     timer = StepTimer(
         row.model,
         row.hardware,

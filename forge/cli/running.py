@@ -6,6 +6,7 @@ from pathlib import Path
 
 from forge.cli.compiling import Compiled
 from forge.cli.sending import SENT_OFF, check_target
+from forge.engine.fp8 import check_fp8_installed
 from forge.engine.hosts import Cluster, check_cluster, read_cluster
 from forge.engine.swapping import check_swapping
 from forge.errors import SpecError
@@ -40,6 +41,7 @@ def check_here(one: Compiled, machine: Machine) -> None:
         raise SpecError(*(located(one.spec, line) for line in error.lines)) from None
     if hostfile is None:
         check_swapping(one.plan.layout)
+        check_fp8_installed(one.plan.layout)
     cluster_of(one.plan, hostfile, values["remote_shell"])
 
 

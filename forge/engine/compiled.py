@@ -9,11 +9,13 @@ are not told of documents, as that would have them compiled again for each numbe
 
 from __future__ import annotations
 
+import functools
 import shutil
 from typing import Any
 
 import torch
 import transformers
+from torch.utils.checkpoint import checkpoint
 
 from forge.engine.documents import Documents, attend
 from forge.errors import StageError
@@ -28,8 +30,11 @@ class _Current:
     documents: Documents | None = None
 
 
-def compile_layers(network: transformers.PreTrainedModel) -> None:
+def compile_layers(network: transformers.PreTrainedModel, recompute: bool = False) -> None:
     """Let each layer of `network`, one with fused attention, be compiled when it first runs.
+
+    With `recompute` a layer keeps its input alone, and the compiled code runs again in the backward pass. transformers'
+    own checkpointing would be compiled with the layer, and as attention is not, nothing would be.
 
     Raises:
         StageError: this machine has no C++ compiler.
@@ -45,7 +50,10 @@ def compile_layers(network: transformers.PreTrainedModel) -> None:
     network.set_attn_implementation(OUTSIDE_COMPILED_LAYERS)
     network.register_forward_pre_hook(_remember_documents, with_kwargs=True)
     for layer in network.model.layers:
-        layer.forward = torch.compile(layer.forward, dynamic=False)
+        compiled = torch.compile(layer.forward, dynamic=False)
+        layer.forward = (
+            functools.partial(checkpoint, compiled, use_reentrant=False) if recompute else compiled
+        )
 
 
 def _remember_documents(

@@ -13,6 +13,7 @@ from forge.engine.distributed import Place
 from forge.engine.expert_parallel import whole_weight
 from forge.engine.lora import merged, write_adapter
 from forge.engine.model import build_config
+from forge.plan.layout import stored_precision
 from forge.plan.types import Plan
 
 ADAPTER_FOLDER = "adapter"
@@ -59,7 +60,7 @@ def gather_weights(engine: Any, plan: Plan, place: Place) -> dict[str, torch.Ten
 
 def weights_dtype(plan: Plan) -> torch.dtype:
     """Return the type that the weights leave the training in: those of fp16 in fp32, which everything reads."""
-    return torch.bfloat16 if plan.layout.precision == "bf16" else torch.float32
+    return torch.bfloat16 if stored_precision(plan.layout.precision) == "bf16" else torch.float32
 
 
 def write_transformers_folder(weights: dict[str, torch.Tensor], plan: Plan, out: Path) -> None:

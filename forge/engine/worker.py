@@ -22,6 +22,7 @@ from forge.engine.distributed import Place, from_each_rank, from_rank_0, max_ove
 from forge.engine.evaluation import HeldOut
 from forge.engine.events import append_event, shown_values
 from forge.engine.expert_parallel import ExpertGroup
+from forge.engine.fp8 import multiply_in_fp8
 from forge.engine.guard import Course
 from forge.engine.heartbeat import Heartbeat
 from forge.engine.loop import Training, train
@@ -42,7 +43,7 @@ from forge.errors import StageError
 from forge.plan.parametrization import scale_of
 from forge.plan.types import Plan
 
-DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+DTYPES = {"bf16": torch.bfloat16, "fp8": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 DOCUMENTS_IN_AN_EVENT = 20
 """skipped.json names all of them."""
@@ -219,7 +220,7 @@ def build_engine(
     network = build_model(
         plan.model,
         plan.seed,
-        layout.activation_checkpointing,
+        "none" if layout.compile_layers else layout.activation_checkpointing,
         layout.attention,
         pad_id,
         dtype,
@@ -227,8 +228,10 @@ def build_engine(
         lambda name, dimensions: scale_of(name, dimensions, plan.model, plan.schedule).first_value,
         expert_group,
     )
+    if layout.precision == "fp8":
+        multiply_in_fp8(network)
     if layout.compile_layers:
-        compile_layers(network)
+        compile_layers(network, layout.activation_checkpointing == "full")
     if computes_its_loss(plan.model, layout.loss_chunks):
         compute_loss_inside(network, layout.loss_chunks)
     optimizer = build_optimizer(plan, network)

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from forge.plan.types import ModelPlan
 
-WIDTH_BYTES = {"bf16": 2, "fp16": 2, "fp32": 4}
-"""Bytes of a weight, a gradient and an activation."""
+WIDTH_BYTES = {"bf16": 2, "fp8": 2, "fp16": 2, "fp32": 4}
+"""Bytes of a weight, a gradient and an activation, by the precision of a training."""
 
 
 class Size(NamedTuple):
@@ -218,18 +218,19 @@ class Working(NamedTuple):
 
 @functools.lru_cache(maxsize=1024)
 def layer_working(
-    model: ModelPlan, precision: str, attention: str, checkpointing: str
+    model: ModelPlan, precision: str, attention: str, checkpointing: str, compiled: bool = False
 ) -> tuple[Working, ...]:
     """Return the worst moments of a layer's backward pass, with what checkpointing makes it compute again.
 
     Dense: the gradients of SwiGLU's two factors, and then two weight gradients while the first is reduced. Experts:
     three fp32 tensors of the experts' outputs, and then both weight gradients. Eager attention: the gradients of its
-    scores.
+    scores. Compiled: in fp32 one of the two gradients of SwiGLU's factors lies where its product did, and in 16 bits
+    there is none of the layer's output (measured by benchmarks/memory_compiled.py).
     """
     w, h, i = WIDTH_BYTES[precision], model.hidden_size, model.intermediate_size
     again = Size()
     if checkpointing != "none":
-        again = layer_saved(model, precision, attention)
+        again = layer_saved(model, precision, attention, compiled)
         if precision == "fp32":
             again = again.plus(Size(token=-w * h))  # the first norm saves the layer's input itself
     if checkpointing == "selective":
@@ -238,7 +239,12 @@ def layer_working(
         spare = 2 * w * h if not model.experts else w * h
         again = again.plus(kept.times(-1)).plus(Size(token=spare))
     chosen = model.experts_per_token
-    if model.experts:
+    if compiled:
+        moments = [
+            Working(again.plus(Size(token=w * (h + i) if precision == "fp32" else 2 * w * i)), 1),
+            Working(again.plus(Size(token=2 * w * h - w * i)), 2),
+        ]
+    elif model.experts:
         moments = [
             Working(again.plus(Size(token=w * h + 12 * h * chosen)), 0),
             Working(again.plus(Size(token=w * h + w * i * chosen)), 1),

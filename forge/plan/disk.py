@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from forge.plan.activations import WIDTH_BYTES
-from forge.plan.layout import Layout
+from forge.plan.layout import Layout, stored_precision
 from forge.plan.states import checkpoint_bytes
 from forge.plan.types import MemoryItem, ModelPlan
 
@@ -54,7 +54,9 @@ def disk_items(
     lake = LAKE_FRACTION * source_bytes
     token_bytes = 2 if model.vocab_size <= SMALL_VOCABULARY else 4
     # fp16 weights leave the training in fp32.
-    weights = WIDTH_BYTES["bf16" if layout.precision == "bf16" else "fp32"] * model.parameters
+    weights = (
+        WIDTH_BYTES["bf16" if stored_precision(layout.precision) == "bf16" else "fp32"] * model.parameters
+    )
     checkpoint = checkpoint_bytes(model, layout.optimizer)
     exports = float(weights) if "hf" in export_formats else 0.0
     if "gguf" in export_formats or "ollama" in export_formats:

@@ -49,6 +49,14 @@ def generation_of(gpu: str) -> Generation:
     return GENERATIONS[max(known, key=len)] if known else "hopper"
 
 
+FP8_GENERATIONS = frozenset({"ada", "hopper", "blackwell", "cdna"})
+
+
+def multiplies_fp8(gpu: str) -> bool:
+    """Return whether a chip has instructions for products in fp8."""
+    return generation_of(gpu) in FP8_GENERATIONS
+
+
 @dataclass(frozen=True, slots=True)
 class Kernels:
     """Bytes that element-wise kernels move for one token in 16-bit training, counted kernel by kernel."""

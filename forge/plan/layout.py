@@ -5,14 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Precision = Literal["bf16", "fp16", "fp32"]
-"""Of weights and activations in the forward and backward pass."""
+Precision = Literal["bf16", "fp8", "fp16", "fp32"]
+"""Of weights and activations in the forward and backward pass; with fp8 they are bf16, and large products of layers are
+made in fp8 (`forge.plan.fp8`)."""
 
 StatesPrecision = Literal["bf16", "fp32"]
 """Of master weights and Adam's moments."""
 
 Optimizer = Literal["adamw", "muon"]
 """Of the matrices of layers; all else is trained by AdamW."""
+
+
+def stored_precision(precision: Precision) -> Literal["bf16", "fp16", "fp32"]:
+    """Return the precision of weights, gradients and activations."""
+    return "bf16" if precision == "fp8" else precision
 
 
 @dataclass(frozen=True, slots=True)

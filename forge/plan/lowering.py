@@ -7,7 +7,7 @@ from typing import Any
 
 from forge.errors import SpecError
 from forge.plan.hardware import Hardware
-from forge.plan.layout import Layout
+from forge.plan.layout import Layout, stored_precision
 from forge.plan.states import BYTES
 from forge.plan.types import ModelPlan
 from forge.plan.weights import weights_of
@@ -94,7 +94,7 @@ def deepspeed_config(
         "gradient_clipping": gradient_clip,
         # Divided before they are summed over devices, so that fp16 sums do not overflow.
         "prescale_gradients": layout.zero_stage in (1, 2) and not shares_experts,  # they are then anyway
-        "bf16": {"enabled": layout.precision == "bf16"},
+        "bf16": {"enabled": stored_precision(layout.precision) == "bf16"},
         "fp16": {"enabled": layout.precision == "fp16"}
         | (LOSS_SCALING if layout.precision == "fp16" else {}),
         "zero_optimization": zero,

@@ -293,7 +293,7 @@ def _moments(
             buckets=gradients.buckets,
         )
     )
-    for working in layer_working(model, precision, attention, checkpointing):
+    for working in layer_working(model, precision, attention, checkpointing, compiled):
         first = gradients.first_reduced
         later = min(first + 1, model.layers - 1)
         for done, gathered in (*whole.layers, (first, whole.layers[0][1]), (later, whole.layers[0][1])):

@@ -13,6 +13,7 @@ from typing import Any
 
 from forge.errors import FitError, SpecError
 from forge.plan.expert_limits import check_expert_parallel
+from forge.plan.fp8 import check_fp8
 from forge.plan.hardware import GIB, Hardware
 from forge.plan.host_memory import host_memory_items
 from forge.plan.layout import Layout
@@ -70,6 +71,8 @@ def choose_layout(
         SpecError: the spec pins what contradicts itself or what forge's engine cannot run.
         FitError: nothing fits; `why_nothing_fits` says by how much.
     """
+    if train["precision"] == "fp8":
+        check_fp8(model, hardware, engine, train)
     spaces = [(hardware, layout_space(hardware, engine, train))]
     degree = engine["sequence_parallel_degree"]
     if degree != AUTO and model.attention_heads % degree:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from forge.errors import SpecError
 from forge.plan.hardware import Hardware
-from forge.plan.layout import Layout, Optimizer, Precision, StatesPrecision
+from forge.plan.layout import Layout, Optimizer, Precision, StatesPrecision, stored_precision
 
 MAX_MICRO_BATCH_SEQUENCES = 8192
 """Larger micro-batches are not searched: no device is faster with more."""
@@ -156,7 +156,7 @@ def _hpz_sizes(hardware: Hardware) -> tuple[int, ...]:
 
 
 def _consistent(shape: Shape) -> bool:
-    if shape.compile_layers and (shape.zero_stage == 3 or shape.activation_checkpointing != "none"):
+    if shape.compile_layers and (shape.zero_stage == 3 or shape.activation_checkpointing == "selective"):
         return False
     if shape.expert_parallel_degree > 1 and (
         shape.zero_stage == 0
@@ -176,7 +176,7 @@ def _consistent(shape: Shape) -> bool:
     return shape.hpz_partition_size == 1 or shape.zero_stage == 3
 
 
-def _refuse(hardware: Hardware, engine: dict[str, Any], train: dict[str, Any], precision: str) -> None:
+def _refuse(hardware: Hardware, engine: dict[str, Any], train: dict[str, Any], precision: Precision) -> None:
     """Raise for every pin that contradicts another or the hardware, or with which the engine would train wrongly."""
     found = _contradictions(hardware, engine, train, precision)
     problems = [f"engine.{key}: {problem}" for key, problem in found]
@@ -186,7 +186,7 @@ def _refuse(hardware: Hardware, engine: dict[str, Any], train: dict[str, Any], p
         )
     if precision == "fp16" and hardware.device == "cpu":
         problems.append("train.precision: DeepSpeed has no fp16 on a CPU: use train.precision=bf16, or fp32")
-    if train["optimizer_states"] == "bf16" and precision != "bf16":
+    if train["optimizer_states"] == "bf16" and stored_precision(precision) != "bf16":
         problems.append(
             f"train.optimizer_states: bf16 states go with bf16 weights, and these are {precision}: "
             "use train.optimizer_states=fp32"
@@ -285,11 +285,11 @@ def _not_compiled(engine: dict[str, Any], train: dict[str, Any]) -> Iterator[tup
             "ZeRO stage 3 gathers weights in the middle of a layer: use engine.compile_layers=false, or "
             "engine.zero_stage=2",
         )
-    if engine["activation_checkpointing"] not in (AUTO, "none"):
+    if engine["activation_checkpointing"] == "selective":
         yield (
             "compile_layers",
-            "a compiled layer is not checkpointed; it computes its element-wise work again by itself: use "
-            "engine.activation_checkpointing=none, or engine.compile_layers=false",
+            "a compiled layer is not checkpointed selectively; it computes element-wise work again by itself: use "
+            "engine.activation_checkpointing=none or full, or engine.compile_layers=false",
         )
     if train["optimizer"] == "muon":
         yield (

@@ -150,7 +150,7 @@ def plan_stages(
             "formats": export["formats"],
             "gguf_types": export["gguf_types"],
             # fp16 weights leave the training in fp32.
-            "dtype": {"fp16": "fp32"}.get(layout.precision, layout.precision)
+            "dtype": {"fp16": "fp32", "fp8": "bf16"}.get(layout.precision, layout.precision)
             if export["dtype"] == "auto"
             else export["dtype"],
             "name": spec["name"],

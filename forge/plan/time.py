@@ -21,8 +21,9 @@ from forge.plan.efficiency import (
     constants,
     generation_of,
 )
+from forge.plan.fp8 import linear_time_ratio
 from forge.plan.hardware import Hardware
-from forge.plan.layout import Layout
+from forge.plan.layout import Layout, stored_precision
 from forge.plan.step import StepTime
 from forge.plan.types import ModelPlan
 from forge.plan.update_time import Update, update_time
@@ -72,7 +73,7 @@ class StepTimer:
         framework: what runs the step.
         values: the fitted constants; None: those that forge ships.
         shard_ranks: devices that share one copy of the states (hybrid sharding); None: all.
-        linear_speedup: of linear layers over the precision of the layout (fp8).
+        linear_speedup: of linear layers over the precision of the layout (fp8 in frameworks other than forge).
         eager_casts: whether what goes into those layers is cast to fp8 kernel by kernel (torchao without a compiler).
     """
 
@@ -279,17 +280,19 @@ class StepTimer:
         model = self.model
         hidden, feed_forward = model.hidden_size, model.intermediate_size
         query, key_value = model.attention_heads * model.head_dim, model.kv_heads * model.head_dim
-        experts = max(
-            model.experts // layout.expert_parallel_degree, 1
-        )  # of which as many tokens come to each more
+        # Of a device's experts; as many tokens more come to each.
+        experts = max(model.experts // layout.expert_parallel_degree, 1)
         active = max(model.experts_per_token, 1)
+        attention_in = self._products(layout, tokens, hidden, query + 2 * key_value)
+        attention_out = self._products(layout, tokens, query, hidden)
+        up = self._products(layout, tokens * active, hidden, 2 * feed_forward, experts)
         down = self._products(layout, tokens * active, feed_forward, hidden, experts)
-        total = (
-            self._products(layout, tokens, hidden, query + 2 * key_value)
-            + self._products(layout, tokens, query, hidden)
-            + self._products(layout, tokens * active, hidden, 2 * feed_forward, experts)
-            + down
-        )
+        if layout.precision == "fp8":
+            attention_in *= linear_time_ratio(model, "q_proj", "k_proj", "v_proj")
+            attention_out *= linear_time_ratio(model, "o_proj")
+            up *= linear_time_ratio(model, "gate_proj", "up_proj")
+            down *= linear_time_ratio(model, "down_proj")
+        total = attention_in + attention_out + up + down
         scale = model.layers / self._linear_speedup / 3
         forward, backward = total * scale, total * scale * 2
         if self._eager_casts:
@@ -318,7 +321,10 @@ class StepTimer:
         emptying its pipeline, and never less than reading and writing its operands takes.
         """
         values = self._values
-        rate = self.hardware.matmul_flops[layout.precision] * values[f"matmul.{self._generation}"]
+        rate = (
+            self.hardware.matmul_flops[stored_precision(layout.precision)]
+            * values[f"matmul.{self._generation}"]
+        )
         depth = values["depth"]
         rows = max(tokens / experts, 1.0)
         flops = 2.0 * tokens * inner * outer
@@ -333,7 +339,7 @@ class StepTimer:
         length = self.sequence_length
         # Causal: half of 2 products of 2 FLOPs (Dao 2023, §4.1).
         flops = tokens * model.layers * 2.0 * model.attention_heads * model.head_dim * length
-        rate = self.hardware.matmul_flops[layout.precision]
+        rate = self.hardware.matmul_flops[stored_precision(layout.precision)]
         if layout.attention == "eager":
             # The whole square is computed and its scores are written out.
             products = 2 * flops / (rate * values[f"matmul.{self._generation}"])

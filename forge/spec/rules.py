@@ -132,13 +132,13 @@ def _held_out(family: float, duplicate: float) -> str | None:
 
 
 def _first_step(stage: Any, precision: str) -> str | None:
-    if stage != 0 or precision not in ("bf16", "fp16"):
+    if stage != 0 or precision not in ("bf16", "fp8", "fp16"):
         return None
     return f"ZeRO stage 0 in {precision} takes a wrong first step in DeepSpeed 0.19: use stage 1, or fp32"
 
 
 def _narrow_states(states: Any, precision: str) -> str | None:
-    if states != "bf16" or precision in ("auto", "bf16"):
+    if states != "bf16" or precision in ("auto", "bf16", "fp8"):
         return None
     return f"bf16 states go with bf16 weights, and these are {precision}: use fp32 states"
 

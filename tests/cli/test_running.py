@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import pytest
@@ -32,5 +33,19 @@ def test_a_disk_that_cannot_be_reached_is_refused_where_the_plan_would_run(
     check_here(other, H100)
     with pytest.raises(
         FitError, match="nvme needs DeepSpeed's async_io, which can't be built here without libaio"
+    ):
+        check_here(one, H100)
+
+
+def test_fp8_without_torchao_is_refused_where_the_plan_would_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torchao", None)
+    fp8 = ["hardware=1xh100", "model=llama_7b", "engine.compile_layers=true", "engine.offload_optimizer=cpu"]
+    one, other = (
+        compile_overrides([*fp8, f"train.precision={precision}"], H100, needs_data=False)
+        for precision in ("fp8", "bf16")
+    )
+    check_here(other, H100)
+    with pytest.raises(
+        FitError, match=r"train.precision: torchao is not installed: pip install 'forge-run\[fp8\]'"
     ):
         check_here(one, H100)

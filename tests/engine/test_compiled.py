@@ -13,7 +13,7 @@ from forge.engine.documents import Documents
 from forge.engine.loss import micro_batch_loss
 from forge.engine.model import build_model
 from forge.errors import StageError
-from forge.plan.memory import saved_bytes
+from forge.plan.memory import allocated_bytes, saved_bytes
 from forge.plan.types import Plan
 from tests.engine.runs import losses, make_run, state_of, train_here, train_in_two
 from tests.factories import tiny_plan
@@ -33,21 +33,23 @@ def _documents(first_length: int) -> Documents:
 def test_a_compiled_layer_computes_the_same_whatever_the_documents_and_is_compiled_once() -> None:
     torch.compiler.reset()
     model = tiny_plan().model
-    plain, compiled = (build_model(model, 0) for _ in range(2))
+    plain, compiled, recomputed = (build_model(model, 0) for _ in range(3))
     compile_layers(compiled)
+    compile_layers(recomputed, recompute=True)
     graphs = []
     for first_length in (20, 9, 32, 1):
         ids = torch.randint(
             3, model.vocab_size, (2, 32), generator=torch.Generator().manual_seed(first_length)
         )
         norms = []
-        for network in (plain, compiled):
+        for network in (plain, compiled, recomputed):
             found = micro_batch_loss(network, ids, ids, model, documents=_documents(first_length))
             found.total.backward()  # type: ignore[no-untyped-call]
             gradients = [weight.grad for weight in network.parameters() if weight.grad is not None]
             norms.append((found.cross_entropy.item(), torch.nn.utils.get_total_norm(gradients).item()))
             network.zero_grad()
         assert norms[1] == pytest.approx(norms[0], rel=1e-5)
+        assert norms[2] == norms[1]
         graphs.append(torch._dynamo.utils.counters["stats"]["unique_graphs"])
     assert graphs[0] > 0
     assert len(set(graphs)) == 1
@@ -55,9 +57,18 @@ def test_a_compiled_layer_computes_the_same_whatever_the_documents_and_is_compil
 
 def test_what_it_saves_is_what_the_plan_says() -> None:
     model = replace(example_model("qwen3"), layers=2)
-    saved, _ = measure(model, "bf16", compiled=True)
+    saved, _ = measure(model, layout_of("bf16", True))
     assert saved == pytest.approx(saved_bytes(model, layout_of("bf16", True), LENGTH), rel=0.01)
     assert saved < 0.85 * saved_bytes(model, layout_of("bf16", False), LENGTH)
+
+
+def test_run_again_it_holds_what_the_plan_says() -> None:
+    model, layout = example_model("llama"), layout_of("bf16", compiled=True, recompute=True)
+    saved, peak = measure(model, layout)
+    assert saved == pytest.approx(saved_bytes(model, layout, LENGTH), rel=0.02)
+    tokens = layout.micro_batch_sequences * LENGTH
+    states = (2 + 8) * model.parameters
+    assert peak == pytest.approx(allocated_bytes(model, layout, 1, LENGTH, tokens) - states, rel=0.02)
 
 
 def test_a_machine_without_a_compiler_says_so() -> None:
@@ -73,7 +84,9 @@ def test_a_machine_without_a_compiler_says_so() -> None:
 
 @pytest.fixture
 def compiled_plan() -> Plan:
-    return tiny_plan(layout={"compile_layers": True}, schedule={"steps": 3})
+    return tiny_plan(
+        layout={"compile_layers": True, "activation_checkpointing": "full"}, schedule={"steps": 3}
+    )
 
 
 def test_training_stops_and_goes_on_bit_for_bit(

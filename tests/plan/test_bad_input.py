@@ -94,7 +94,7 @@ BAD: list[tuple[tuple[str, ...], str]] = [
         "shared sequences are not compiled",
     ),
     (("engine.compile_layers=true", "train=muon"), "with muon nothing is compiled"),
-    (("engine.compile_layers=true", "engine.activation_checkpointing=full"), "is not checkpointed"),
+    (("engine.compile_layers=true", "engine.activation_checkpointing=selective"), "is not checkpointed"),
     (("engine.compile_layers=true", "model=mixtral_8x1b", *GPUS), "layers with experts are not compiled"),
     (("engine.hpz_partition_size=5", *GPUS), "5 does not divide the 8 devices"),
     (("engine.sequence_parallel_degree=5", *GPUS), "5 does not divide the 8 devices"),

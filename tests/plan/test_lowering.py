@@ -81,6 +81,7 @@ def _layouts(recipe: str) -> Iterator[tuple[Layout, Hardware, dict[str, Any]]]:
                     if layout.precision == "bf16":
                         yield replace(layout, optimizer_states="bf16"), hardware, values
                         yield replace(layout, precision="fp16"), hardware, values
+                        yield replace(layout, precision="fp8"), hardware, values
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
