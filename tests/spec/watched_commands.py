@@ -30,7 +30,7 @@ OF_TYPER = {"compile", "exec", "os.putenv", "os.unsetenv"}
 """What typer does to read the signatures of forge's own commands."""
 FOREIGN = ("acme_recipes", "hydra_plugins")
 MEMORY_LIMIT_BYTES = 2 * 1024**3
-CPU_LIMIT_S = 1.0
+CPU_LIMIT_S = 5.0
 """Of one command line, a limit as that of memory is one: whatever reaches it ends, and is no clean line."""
 
 events: list[str] = []
