@@ -7,7 +7,7 @@ what is in them, so it holds for any corpus that has them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -155,13 +155,21 @@ class Joins:
         """
         store = sets if isinstance(sets, Sets) else Sets.of(sets)
         known = Digests(digests)
-        index = self._indexed(store, known)
+        index = self._index_here()
         earlier = None if self._earlier is None else read_join(join_file(self._earlier, name), threshold)
         joined = None
-        if earlier is not None and index is not None:
-            joined = join_beside(earlier, index, store, known, threshold, progress, closest_wanted)
-        if joined is None:
-            joined = join_sets(store, known, threshold, progress, closest_wanted, self._count, self._place)
+        # Sorting lets other threads run: the index is made while elements are counted.
+        with ThreadPoolExecutor(max_workers=1) as beside:
+            indexed = None if index is None else beside.submit(index.add, store, known)
+            if earlier is not None and index is not None and indexed is not None:
+                indexed.result()
+                joined = join_beside(earlier, index, store, known, threshold, progress, closest_wanted)
+            if joined is None:
+                joined = join_sets(
+                    store, known, threshold, progress, closest_wanted, self._count, self._place
+                )
+            if indexed is not None:
+                indexed.result()
         if earlier is not None:
             progress.note(
                 f"{name}: {joined.compared:,} of {len(sets):,} different texts are new and compared"
@@ -170,13 +178,10 @@ class Joins:
             write_join(join_file(self._out, name), joined, known.order, store.counts, threshold)
         return joined
 
-    def _indexed(self, store: Sets, digests: Digests) -> Elements | None:
-        """Return an index that has all of some sets; None where nothing is remembered."""
-        if self._out is None:
-            return None
-        if self._index is None:
+    def _index_here(self) -> Elements | None:
+        """Return the index of the corpus in the making; None where nothing is remembered."""
+        if self._index is None and self._out is not None:
             self._index = Elements(self._out, self._earlier)
-        self._index.add(store, digests)
         return self._index
 
     def _count(self, store: Sets) -> Counters:
