@@ -202,6 +202,7 @@ def test_a_given_tokenizer_that_no_export_can_express_is_refused_before_anything
 ) -> None:
     given = {"model": {"type": "BPE", "vocab": {}}, "normalizer": {"type": "NFC"}}
     (tmp_path / "tokenizer.json").write_text(json.dumps(given))
+    (tmp_path / "tokenizer_config.json").write_text("{}")
     asked: dict[str, dict[str, Any]] = {
         "tokenizer": {"path": str(tmp_path)},
         "export": {"formats": ["hf", "gguf"]},
@@ -211,6 +212,15 @@ def test_a_given_tokenizer_that_no_export_can_express_is_refused_before_anything
         run_plan(
             replace(PLAN, stages=tuple(taken)), tmp_path / "out", LineDisplay(io.StringIO(), quiet=False)
         )
+    assert done == []
+
+
+def test_a_given_folder_that_is_no_tokenizer_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    asked = {"tokenizer": {"path": str(tmp_path)}}
+    taken = [replace(stage, parameters=stage.parameters | asked.get(stage.name, {})) for stage in PLAN.stages]
+    plan = replace(PLAN, stages=tuple(taken))
+    with pytest.raises(StageError, match=r"tokenizer.path: .*: has no tokenizer.json: name the folder"):
+        run_plan(plan, tmp_path / "out", LineDisplay(io.StringIO(), quiet=False))
     assert done == []
 
 
