@@ -30,6 +30,7 @@ import numpy as np
 import psutil
 
 from benchmarks.documentation import fetch
+from forge.progress import Progress, SilentProgress
 
 SAMPLE_EVERY_S = 0.1
 SHINGLE_WORDS = 5
@@ -85,16 +86,12 @@ def run_forge(source: Path, work: Path, tokenizer: Path, filters: str) -> dict[s
 
     As in a run of forge all is remembered that the next run can use, and workers are made ready while files are read.
     """
-    from forge.data.fork_server import start_ahead
+    from forge.data.fork_server import load_ahead, start_ahead
 
-    start_ahead(sum(path.stat().st_size for path in source.iterdir()))
-    from forge.data.corpus import build_corpus
-    from forge.data.known_tokens import Earlier
+    total_bytes = sum(path.stat().st_size for path in source.iterdir())
+    start_ahead(total_bytes)
     from forge.data.lake import build_lake
-    from forge.data.signatures import Known
-    from forge.data.tokens import build_tokens
     from forge.plan.stages import NOT_OF_CORPUS
-    from forge.progress import SilentProgress
     from forge.spec.compose import compose_spec
 
     limits = ["data=web"] if filters == "web" else ["data.min_words=0", "data.min_alphabetic_fraction=0"]
@@ -118,13 +115,10 @@ def run_forge(source: Path, work: Path, tokenizer: Path, filters: str) -> dict[s
     progress = SilentProgress()
     stages: dict[str, Callable[[Path], dict[str, Any]]] = {
         "lake": lambda out: build_lake([str(source)], lake, out, progress),
-        "corpus": lambda out: build_corpus(
-            work / "lake", corpus, out, progress, known=Known("benchmark", None)
-        ),
-        "tokens": lambda out: build_tokens(
-            work / "corpus", tokenizer, tokens, out, progress, earlier=Earlier("benchmark", None)
-        ),
+        "corpus": lambda out: _corpus(work / "lake", corpus, out, progress),
+        "tokens": lambda out: _tokens(work / "corpus", tokenizer, tokens, out, progress),
     }
+    load_ahead(total_bytes)
     for name, make in stages.items():
         (work / name).mkdir(parents=True)
         began_s = time.monotonic()
@@ -132,6 +126,25 @@ def run_forge(source: Path, work: Path, tokenizer: Path, filters: str) -> dict[s
         seconds[name] = time.monotonic() - began_s
     kept = {key: summaries["corpus"][key] for key in ("documents", "bytes")}
     return {"seconds": seconds, **kept, "set_aside": summaries["corpus"]["set_aside"]}
+
+
+# What a stage needs is loaded when it begins, as in a run of forge.
+
+
+def _corpus(lake: Path, parameters: dict[str, Any], out: Path, progress: Progress) -> dict[str, Any]:
+    from forge.data.corpus import build_corpus
+    from forge.data.signatures import Known
+
+    return build_corpus(lake, parameters, out, progress, known=Known("benchmark", None))
+
+
+def _tokens(
+    corpus: Path, tokenizer: Path, parameters: dict[str, Any], out: Path, progress: Progress
+) -> dict[str, Any]:
+    from forge.data.known_tokens import Earlier
+    from forge.data.tokens import build_tokens
+
+    return build_tokens(corpus, tokenizer, parameters, out, progress, earlier=Earlier("benchmark", None))
 
 
 def every(source: Path, folder: Path, step: int) -> Path:

@@ -50,8 +50,9 @@ Work = Callable[[Workplace, Path, Progress], dict[str, Any]]
 
 
 def _lake(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
-    _start_workers_ahead(place)
+    total_bytes = _start_workers_ahead(place)
     from forge.data.fingerprint import fingerprint, remembered
+    from forge.data.fork_server import load_ahead
     from forge.data.lake import build_lake
     from forge.data.readings import Readings, earlier_lakes
 
@@ -62,6 +63,7 @@ def _lake(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
             "parameters": {key: value for key, value in parameters.items() if key != "sources"},
         }
     )
+    load_ahead(total_bytes)
     with remembered(place.source_hashes) as hashes:
         summary = build_lake(
             [source.path for source in sources],
@@ -98,12 +100,14 @@ def _corpus(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
     )
 
 
-def _start_workers_ahead(place: Workplace) -> None:
-    """Have what workers are forked from start up while this process imports and reads."""
+def _start_workers_ahead(place: Workplace) -> int:
+    """Have what workers are forked from start up while this process imports and reads; return the sources' bytes."""
     from forge.data.fork_server import start_ahead
 
+    total_bytes = sum(source.bytes for source in place.plan.sources)
     if place.engine.name == "local":
-        start_ahead(sum(source.bytes for source in place.plan.sources))
+        start_ahead(total_bytes)
+    return total_bytes
 
 
 def _tokenizer(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:

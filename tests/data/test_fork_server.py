@@ -44,3 +44,22 @@ if __name__ == "__main__":
 def test_ctrl_c_is_not_for_what_is_being_imported() -> None:
     done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=120)
     assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+LOADED_AHEAD = """
+import sys, threading
+from forge.data.fork_server import AFTER_READING, ALONE_BYTES, load_ahead
+
+def loaded(total_bytes):
+    load_ahead(total_bytes)
+    for thread in set(threading.enumerate()) - {threading.main_thread()}:
+        thread.join()
+    return [name in sys.modules for name in AFTER_READING]
+
+print(loaded(ALONE_BYTES), loaded(ALONE_BYTES + 1))
+"""
+
+
+def test_what_comes_after_reading_is_loaded_meanwhile() -> None:
+    done = subprocess.run([sys.executable, "-c", LOADED_AHEAD], capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr) == ("[False, False] [True, True]\n", "")
