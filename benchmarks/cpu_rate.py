@@ -147,6 +147,7 @@ def _train(plan: Plan) -> Sample:
     from forge.engine.heartbeat import Heartbeat
     from forge.engine.loop import Training, train
     from forge.engine.measures import Measures
+    from forge.engine.prefetch import Prefetched
     from forge.engine.stopping import StopRequest
     from forge.engine.worker import build_engine
     from tests.factories import BOS_ID, EOS_ID, write_tokens
@@ -170,7 +171,7 @@ def _train(plan: Plan) -> Sample:
             engine=build_engine(plan),
             plan=plan,
             held_out=None,
-            batches=RankBatches(plan, shard, 0, place.device, BOS_ID, EOS_ID),
+            batches=Prefetched(RankBatches(plan, shard, 0, place.device, BOS_ID, EOS_ID)),
             measures=Measures(plan, sequence_order(plan, shard)),
             run_dir=folder,
             place=place,

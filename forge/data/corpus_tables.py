@@ -10,11 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as compute
-import pyarrow.parquet as parquet
 
 from forge.data.roster import Roster
 from forge.data.sets import Ints
-from forge.data.tables import ROW_GROUP_ROWS
+from forge.data.tables import ROW_GROUP_ROWS, RowGroups
 from forge.data.tasks import Piece, read_bucket
 
 CORPUS = pa.schema(
@@ -46,7 +45,7 @@ def write_corpus(
     """
     place = 0
     ids, words = roster["document_id"], roster.numbers("words")
-    with parquet.ParquetWriter(out / "corpus.parquet", CORPUS, compression="zstd") as writer:
+    with RowGroups(out / "corpus.parquet", CORPUS) as writer:
         for pieces in buckets:
             table = read_bucket(pieces)
             if not len(table):
@@ -64,8 +63,5 @@ def write_corpus(
                 "group": ids.take(pa.array(heads[place:end])),
                 "split": pa.array(np.where(held_out[place:end], "held_out", "train"), pa.string()),
             }
-            writer.write_table(
-                pa.table([columns[name] for name in CORPUS.names], schema=CORPUS),
-                row_group_size=ROW_GROUP_ROWS,
-            )
+            writer.write(pa.table([columns[name] for name in CORPUS.names], schema=CORPUS), ROW_GROUP_ROWS)
             place = end

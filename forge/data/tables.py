@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,11 +16,47 @@ ROW_GROUP_ROWS = 4_096
 ROW_GROUP_TEXT_BYTES = 32 * 1024 * 1024
 
 
+class RowGroups:
+    """Writes tables to one Parquet file, each in a thread while the next one is made; a context manager."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self._writer = parquet.ParquetWriter(path, schema, compression="zstd")
+        self._beside = ThreadPoolExecutor(max_workers=1)
+        self._writing: Future[None] | None = None
+
+    def write(self, table: pa.Table, row_group_rows: int) -> None:
+        """Begin to write a table, once the one before it is written.
+
+        Raises:
+            OSError: the one before could not be written.
+        """
+        self._finish()
+        self._writing = self._beside.submit(self._writer.write_table, table, row_group_size=row_group_rows)
+
+    def _finish(self) -> None:
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._finish()
+        finally:
+            self._beside.shutdown()
+            self._writer.close()
+
+
 class TableWriter:
     """Writes rows to one Parquet file; a context manager. A row group ends by rows or by text, whichever is first."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
-        self._writer = parquet.ParquetWriter(path, schema, compression="zstd")
+        self._groups = RowGroups(path, schema)
         self._tables: list[pa.Table] = []
         self._rows = self._text_bytes = 0
 
@@ -49,7 +86,7 @@ class TableWriter:
         if self._rows:
             # In one piece: pages end where the pieces do.
             whole = pa.concat_tables(self._tables).combine_chunks()
-            self._writer.write_table(whole, row_group_size=self._rows)
+            self._groups.write(whole, self._rows)
         self._tables.clear()
         self._rows = self._text_bytes = 0
 
@@ -59,8 +96,8 @@ class TableWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            if kind is None:
-                self._flush()
-        finally:
-            self._writer.close()
+        if kind is not None:
+            self._groups.__exit__(kind, error, trace)
+            return
+        with self._groups:
+            self._flush()

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from forge.data.loading import IGNORED, TokenShard, batch_positions, learnt_targets, load_batch
@@ -89,7 +91,7 @@ class RankBatches:
             if group is not None and divisor is None:
                 # The mean over ranks divides the sum of the parts by their number once more.
                 divisor = max(int((targets != IGNORED).sum()), 1) / degree
-            ids, wanted = (torch.from_numpy(each).to(self.device) for each in (inputs, targets))
+            ids, wanted = (_on_device(each, self.device) for each in (inputs, targets))
             yield MicroBatch(
                 ids if group is None else group.part(ids),
                 wanted if group is None else group.part(wanted),
@@ -106,3 +108,9 @@ class RankBatches:
                     self.device,
                 ),
             )
+
+
+def _on_device(array: npt.NDArray[np.int64], device: torch.device) -> torch.Tensor:
+    """Return a tensor on `device`: to a GPU from pinned memory, while that computes."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)

@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 import torch
 
-from forge.engine.batches import RankBatches
 from forge.engine.checkpoint_saving import CheckpointSaver, State
 from forge.engine.distributed import Place, sum_over_ranks
 from forge.engine.evaluation import HeldOut, measure_held_out
@@ -24,6 +23,7 @@ from forge.engine.measures import Measures
 from forge.engine.memory import peak_memory_bytes
 from forge.engine.optimizer import set_learning_rate
 from forge.engine.preference_loss import MarginSums, margin_fields
+from forge.engine.prefetch import Prefetched
 from forge.engine.routing import expert_load
 from forge.engine.schedule import learning_rate
 from forge.engine.skips import Window, going_back_helps, is_left_out, window_before
@@ -64,7 +64,7 @@ class Training:
 
     engine: Any
     plan: Plan
-    batches: RankBatches
+    batches: Prefetched
     held_out: HeldOut | None
     """Measured now and then; None: never."""
     measures: Measures

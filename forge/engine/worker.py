@@ -32,6 +32,7 @@ from forge.engine.measures import Measures
 from forge.engine.memory import peak_memory_bytes
 from forge.engine.model import PAD_ID, build_model
 from forge.engine.optimizer import build_optimizer
+from forge.engine.prefetch import Prefetched
 from forge.engine.skips import Window, add_window, documents_of, read_windows
 from forge.engine.stopping import StopRequest
 from forge.engine.summary import summarize
@@ -120,15 +121,17 @@ def work(plan: Plan, tokens: Path, around: Surroundings, place: Place) -> None:
         engine=engine,
         plan=plan,
         held_out=held_out,
-        batches=RankBatches(
-            plan,
-            shard,
-            place.rank,
-            place.device,
-            facts["bos_id"],
-            facts["eos_id"],
-            place.sequence_group,
-            references.get("train"),
+        batches=Prefetched(
+            RankBatches(
+                plan,
+                shard,
+                place.rank,
+                place.device,
+                facts["bos_id"],
+                facts["eos_id"],
+                place.sequence_group,
+                references.get("train"),
+            )
         ),
         measures=Measures(plan, sequence_order(plan, shard)),
         run_dir=around.run_dir,

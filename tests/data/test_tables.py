@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forge.data import tables
-from forge.data.tables import TableWriter
+from forge.data.tables import RowGroups, TableWriter
 
 SCHEMA = pa.schema([pa.field("text", pa.large_string()), pa.field("n", pa.int64())])
 
@@ -67,3 +67,21 @@ def test_a_failure_is_passed_on(tmp_path: Path) -> None:
 
     with pytest.raises(RuntimeError, match="mine"):
         fail()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a file that is always full")
+def test_a_full_disk_is_told_by_the_next_table_or_at_the_end() -> None:
+    table = pa.table({"path": [str(number) for number in range(100_000)]})
+
+    def write(times: int) -> int:
+        written = 0
+        with RowGroups(Path("/dev/full"), table.schema) as groups:
+            for _ in range(times):
+                groups.write(table, len(table))
+                written += 1
+        return written
+
+    with pytest.raises(OSError, match="No space left"):
+        write(1)
+    with pytest.raises(OSError, match="No space left"):
+        write(2)

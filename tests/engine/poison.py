@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from forge.engine import loop
-from forge.engine.batches import MicroBatch, RankBatches
 from forge.engine.loss import MicroBatchLoss, micro_batch_loss
 
 
 def poison(monkeypatch: pytest.MonkeyPatch, steps: set[int], kind: str) -> None:
     """Spoil the loss of `steps` (from 1): 'not finite', or a 'spike' that pushes the weights far off."""
-    whole_step = RankBatches.step
+    one_step = loop._one_step
     now = {"step": 0}
 
-    def step(self: RankBatches, number: int) -> Iterator[MicroBatch]:
+    def step(training: loop.Training, number: int, save_failed: bool) -> loop.StepOutcome:
         now["step"] = number + 1
-        return whole_step(self, number)
+        return one_step(training, number, save_failed)
 
     def spoilt(*arguments: Any) -> MicroBatchLoss:
         losses = micro_batch_loss(*arguments)
@@ -29,7 +27,7 @@ def poison(monkeypatch: pytest.MonkeyPatch, steps: set[int], kind: str) -> None:
         factor = float("nan") if kind == "not finite" else 50.0
         return losses._replace(total=losses.total * factor, cross_entropy=losses.cross_entropy * factor)
 
-    monkeypatch.setattr(RankBatches, "step", step)
+    monkeypatch.setattr(loop, "_one_step", step)
     monkeypatch.setattr(loop, "micro_batch_loss", spoilt)
 
 
