@@ -2,8 +2,8 @@
 
     python -m benchmarks.loader
 
-Documents of 500 tokens, in micro-batches of three shapes; the small model that any company trains fastest is the hardest
-on the loader. The aim is a hundred times what training takes.
+Documents of 500 tokens, in micro-batches of three shapes. A small model trains fastest, and asks most of the loader. The
+aim is a hundred times what training takes.
 """
 
 from __future__ import annotations
@@ -51,7 +51,9 @@ def trained_tokens_per_second(model: str) -> float:
 def main() -> None:
     """Print the table."""
     trained = {model: trained_tokens_per_second(model) for model in TRAINED}
-    print("| sequences x length | tokens/s read |" + "".join(f" of {model} on an H100 |" for model in TRAINED))
+    print(
+        "| sequences x length | tokens/s read |" + "".join(f" of {model} on an H100 |" for model in TRAINED)
+    )
     print("|---|---|" + "---|" * len(TRAINED))
     with tempfile.TemporaryDirectory() as folder:
         tokens = write_tokens(Path(folder), train_tokens=TOKENS, document_tokens=500)
