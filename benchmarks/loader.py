@@ -2,8 +2,8 @@
 
     python -m benchmarks.loader
 
-Documents of 500 tokens, in micro-batches of three shapes. A small model trains fastest, and asks most of the loader. The
-aim is a hundred times what training takes.
+Documents of 500 tokens, in micro-batches of three shapes. A small model trains fastest, and asks most of the loader.
+The aim is a hundred times what training takes.
 """
 
 from __future__ import annotations
