@@ -231,11 +231,7 @@ def sequence_parallel_s(
         return 0.0
     query, key_value = model.attention_heads * model.head_dim, model.kv_heads * model.head_dim
     size = tokens * width * 2 * (query + key_value)
-    # A device sends (degree - 1) / degree of what it holds; over a network, at its own share of the node's.
-    crosses = degree > hardware.devices_per_node
-    rate = bandwidth_bytes_per_s(hardware, degree, constants, across=crosses)
-    hop_s = _hop_s(hardware, constants) if crosses else NODE_HOP_S
-    return passes * model.layers * (size * (degree - 1) / degree / rate + 4 * hop_s)
+    return passes * model.layers * _all_to_alls_s(hardware, degree, size, 4, constants)
 
 
 def expert_parallel_s(
@@ -264,7 +260,15 @@ def expert_parallel_s(
     if degree <= 1:
         return 0.0
     size = 2 * tokens * width * model.experts_per_token * model.hidden_size
+    return passes * model.layers * _all_to_alls_s(hardware, degree, size, 3, constants)
+
+
+def _all_to_alls_s(
+    hardware: Hardware, degree: int, size_bytes: int, exchanges: int, constants: Mapping[str, float]
+) -> float:
+    """Return seconds of some all-to-alls of `degree` devices, of `size_bytes` together on each."""
+    # A device sends (degree - 1) / degree of what it holds; over a network, at its own share of the node's.
     crosses = degree > hardware.devices_per_node
     rate = bandwidth_bytes_per_s(hardware, degree, constants, across=crosses)
     hop_s = _hop_s(hardware, constants) if crosses else NODE_HOP_S
-    return passes * model.layers * (size * (degree - 1) / degree / rate + 3 * hop_s)
+    return size_bytes * (degree - 1) / degree / rate + exchanges * hop_s

@@ -13,6 +13,7 @@ from typing import Any
 from forge.errors import SpecError
 from forge.plan.efficiency import multiplies_fp8
 from forge.plan.hardware import Hardware
+from forge.plan.linears import linear_sizes
 from forge.plan.types import ModelPlan
 
 LINEAR_SPEEDUP = 1.2
@@ -37,20 +38,6 @@ def gains_by_fp8(inputs: int, outputs: int) -> bool:
     if outputs <= LEAST_OUTPUTS or inputs <= LEAST_INPUTS:
         return False
     return outputs > SMALL_OUTPUTS or inputs > SMALL_INPUTS
-
-
-def linear_sizes(model: ModelPlan) -> dict[str, tuple[int, int]]:
-    """Return inputs and outputs of each linear layer of a dense layer, by its name in transformers."""
-    hidden, wide = model.hidden_size, model.intermediate_size
-    return {
-        "q_proj": (hidden, model.query_width),
-        "k_proj": (hidden, model.kv_width),
-        "v_proj": (hidden, model.kv_width),
-        "o_proj": (model.query_width, hidden),
-        "gate_proj": (hidden, wide),
-        "up_proj": (hidden, wide),
-        "down_proj": (wide, hidden),
-    }
 
 
 def fp8_linears(model: ModelPlan) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from forge.errors import SpecError
+from forge.plan.linears import linear_sizes
 from forge.plan.types import ModelPlan
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
@@ -55,18 +56,8 @@ def with_adapters(model: ModelPlan) -> ModelPlan:
 
 def adapter_matrices(model: ModelPlan) -> tuple[tuple[int, int], ...]:
     """Return the elements of A and of B of each adapter of one layer, in the order in which they run."""
-    hidden, wide = model.hidden_size, model.intermediate_size
-    sizes = {
-        "q_proj": (hidden, model.query_width),
-        "k_proj": (hidden, model.kv_width),
-        "v_proj": (hidden, model.kv_width),
-        "o_proj": (model.query_width, hidden),
-        "gate_proj": (hidden, wide),
-        "up_proj": (hidden, wide),
-        "down_proj": (wide, hidden),
-    }
     return tuple(
         (model.lora_rank * inputs, model.lora_rank * outputs)
-        for name, (inputs, outputs) in sizes.items()
+        for name, (inputs, outputs) in linear_sizes(model).items()
         if name in model.lora_target_modules
     )
