@@ -17,8 +17,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from forge.data.draft import Finding
 from forge.data.repeated_runs import repeated_runs
+from forge.data.sets import chunks
 from forge.data.word_codes import Uint64, WordCodes, word_codes
 from forge.data.words import count_letters, count_seen
 
@@ -226,14 +229,8 @@ def findings(
     texts: Sequence[str], words: Sequence[WordCodes], parameters: dict[str, Any]
 ) -> Iterator[Finding | None]:
     """Yield for each text what the first rule that objects says, or None."""
-    first = 0
-    while first < len(texts):
-        last, count = first, 0
-        while last < len(texts) and (last == first or count + len(words[last]) <= BLOCK_WORDS):
-            count += len(words[last])
-            last += 1
+    for first, last in chunks(np.array([len(one) for one in words], np.int64), BLOCK_WORDS):
         yield from _judged(list(map(Measured, texts[first:last], words[first:last])), parameters)
-        first = last
 
 
 def _judged(block: list[Measured], parameters: dict[str, Any]) -> list[Finding | None]:

@@ -129,13 +129,14 @@ def within(lengths: Ints) -> Ints:
     return np.arange(total) - np.repeat(ends - lengths, lengths)
 
 
-def chunks(lengths: Ints) -> Iterator[tuple[int, int]]:
-    """Yield ranges of rows whose `lengths` sum to at most BLOCK_ELEMENTS (or of one row)."""
+def chunks(lengths: Ints, most: int | None = None) -> Iterator[tuple[int, int]]:
+    """Yield ranges of rows whose `lengths` sum to at most `most`, else BLOCK_ELEMENTS (or of one row)."""
+    most = BLOCK_ELEMENTS if most is None else most
     ends = np.cumsum(lengths)
     one = 0
     while one < len(lengths):
         base = int(ends[one - 1]) if one else 0
-        end = max(one + 1, int(np.searchsorted(ends, base + BLOCK_ELEMENTS, side="right")))
+        end = max(one + 1, int(np.searchsorted(ends, base + most, side="right")))
         yield one, end
         one = end
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from forge.data.sets import chunks
 from forge.data.word_codes import Uint64, WordCodes, mix_in_place, word_codes
 
 BLOCK_WORDS = 1 << 15
@@ -24,12 +25,7 @@ def shingles(codes: Uint64, shingle_words: int) -> Uint64:
 
 def shingle_sets(texts: Sequence[WordCodes], shingle_words: int) -> Iterator[Uint64]:
     """Yield the shingles of each of `texts`, which is faster than one at a time."""
-    first = 0
-    while first < len(texts):
-        last, words = first, 0
-        while last < len(texts) and (last == first or words + len(texts[last]) <= BLOCK_WORDS):
-            words += len(texts[last])
-            last += 1
+    for first, last in chunks(np.array([len(one) for one in texts], np.int64), BLOCK_WORDS):
         # Runs over the border of two texts are hashed as well, and left out.
         hashes = runs(np.concatenate([one.codes for one in texts[first:last]]), shingle_words)
         start = 0
@@ -39,7 +35,6 @@ def shingle_sets(texts: Sequence[WordCodes], shingle_words: int) -> Iterator[Uin
                 hashes[start : start + count].copy() if count > 0 else runs(one.codes, shingle_words)
             )
             start += len(one)
-        first = last
 
 
 def _distinct(hashes: Uint64) -> Uint64:
