@@ -57,8 +57,9 @@ def node_text(node: Any) -> str:
     """Return what a reader sees of an element of a page; marks are left in its tree, so whatever else is asked of that
     comes first.
 
-    White space is as a browser shows it: collapsed, but kept in `pre`. A row of a table is a line, tabs between its cells, unless a cell has lines of its own. Scripts, styles
-    and other unseen elements are left out; navigation and footers are not guessed at.
+    White space is as a browser shows it: collapsed, but kept in `pre`. A row of a table is a line, tabs between its
+    cells, unless a cell has lines of its own. Scripts, styles and other unseen elements are left out; navigation and
+    footers are not guessed at.
     """
     text = _marked_text(node)
     if UNSEEN_BEGINS in text:

@@ -87,7 +87,9 @@ def test_tables_keep_cells_apart() -> None:
 
 def test_paragraphs_in_cells_leave_a_row_one_line() -> None:
     row = "<tr><td><p>{}</p></td> <td><div><p>{}</p></div></td><td><br></td></tr>"
-    page = "<table><tbody>" + row.format("Jira", "Tom") + row.format("", "Ana<br/>") + "</tbody></table><p>end"
+    page = (
+        "<table><tbody>" + row.format("Jira", "Tom") + row.format("", "Ana<br/>") + "</tbody></table><p>end"
+    )
     assert text_of(page) == "Jira\tTom\n\tAna\nend"
 
 
