@@ -28,7 +28,7 @@ def tar_of(files: dict[str, bytes | str], kind: int = tarfile.PAX_FORMAT) -> byt
 
 
 def zstd_of(raw: bytes) -> bytes:
-    return pa.compress(raw, "zstd", asbytes=True)
+    return bytes(pa.compress(raw, "zstd", asbytes=True))
 
 
 def reasons(found: dict[str, Document | Skipped]) -> dict[str, str]:
