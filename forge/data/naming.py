@@ -50,6 +50,13 @@ RANKS = {
 """A name without any of these has rank 0."""
 RANK = re.compile(rf"{EDGE}({'|'.join(sorted(RANKS, key=len, reverse=True))})[\s_\-.]?(\d{{0,2}}){END}")
 FINALS = re.compile(rf"{EDGE}final(?:[\s_\-.]*final)+(\d{{0,2}}){END}")
+OCCASIONS = frozenset(
+    "minutes meeting sync standup retro retrospective agenda weekly newsletter invoice incident postmortem protokoll "
+    "besprechung rechnung rundschreiben".split()
+)
+BEFORE_WHAT = frozenset("minutes agenda weekly newsletter invoice protokoll rechnung".split())
+"""What a name ends in, or begins with, that is of a day: with another one it is no newer version, but the next of many.
+An incident policy is none."""
 SEPARATORS = re.compile(r"[\s_\-.,()\[\]]+")
 OLD_FOLDERS = re.compile(r"(?:^|[\s_\-])(?:old|obsolete|superseded|outdated|archived?|alt)(?:$|[\s_\-])")
 
@@ -67,6 +74,8 @@ class Name:
     day: date | None
     """The date in it; the last day of a year that stands alone."""
     copied: bool
+    of_a_day: bool
+    """Whether it names what happens again and again, and the day of this one: `2024-03-04 team sync`."""
 
     @property
     def marks(self) -> tuple[object, ...]:
@@ -81,6 +90,7 @@ def parse_name(name: str, old_folder: bool = False) -> Name:
     copied = COPY.search(text) is not None
     text = COPY.sub(" ", text).strip()
     day = day_in_name(text)
+    names_a_day = day is not None
     text = IN_NAME.sub(" ", text)
     numbers: tuple[int, ...] = ()
     text = ORDINAL.sub(lambda match: f"v{match.group(1)} {match.group(2)}", text)
@@ -97,7 +107,9 @@ def parse_name(name: str, old_folder: bool = False) -> Name:
     if day is None and (found := YEAR.search(text)):
         day = date(int(found.group(1)), 12, 31)
         text = text[: found.start()] + " " + text[found.end() :]
-    return Name(tuple(word for word in SEPARATORS.split(text) if word), numbers, rank, day, copied)
+    stem = tuple(word for word in SEPARATORS.split(text) if word)
+    of_a_day = names_a_day and bool(stem) and (stem[-1] in OCCASIONS or stem[0] in BEFORE_WHAT)
+    return Name(stem, numbers, rank, day, copied, of_a_day)
 
 
 def in_old_folder(path: str) -> bool:

@@ -154,7 +154,7 @@ def _known(number: int, document: Dated) -> _Known:
 def _are_versions(one: _Known, other: _Known, jaccard: float) -> bool:
     same_stem = bool(one.file.stem) and one.file.stem == other.file.stem
     same_title = bool(one.title.stem) and one.title.stem == other.title.stem
-    if not (same_stem or same_title):
+    if not (same_stem or same_title) or _are_of_two_days(one.file, other.file):
         return False
     if jaccard < RELATED_JACCARD:
         return False
@@ -166,6 +166,10 @@ def _are_versions(one: _Known, other: _Known, jaccard: float) -> bool:
     if a.version and b.version and a.version != b.version:
         return True
     return jaccard < 1 and _differ(a.day, b.day)
+
+
+def _are_of_two_days(one: Name, other: Name) -> bool:
+    return one.of_a_day and other.of_a_day and one.day != other.day
 
 
 def _differ(one: date | None, other: date | None) -> bool:
@@ -188,6 +192,8 @@ def _by_name(
         )
         for one, other in itertools.pairwise(group):
             pair = one.number, other.number
+            if _are_of_two_days(one.file, other.file):
+                continue
             if one.file.marks != other.file.marks:
                 least = named_jaccard
             elif _differ(one.file.day, other.file.day):

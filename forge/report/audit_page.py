@@ -51,7 +51,7 @@ def _advice(report: Mapping[str, Any]) -> str:
             (
                 _size(one["parameters"]),
                 _size(one["compute_optimal_tokens"]),
-                f"{one['epochs']:,.1f}",
+                f"{one['epochs']:,.{0 if one['epochs'] >= 100 else 1}f}",
                 one["verdict"],
             )
             for one in advice["needs"]
@@ -66,6 +66,10 @@ def _advice(report: Mapping[str, Any]) -> str:
         '<p class="quiet">Tokens asked: 20 a parameter (Hoffmann et al. 2022, arXiv:2203.15556). Up to four epochs '
         "cost next to nothing, more are worth less and less (Muennighoff et al. 2023, arXiv:2305.16264).</p>"
     )
+
+
+def _more(passages: int) -> str:
+    return f"{passages:,} more passage{'s' if passages > 1 else ''}"
 
 
 def _volume(report: Mapping[str, Any]) -> str:
@@ -104,7 +108,7 @@ def _conflicts(report: Mapping[str, Any]) -> str:
         sides = "".join(_side(one[side], one["newer"] == side) for side in ("first", "second"))
         others = "".join(_side(claim, False) for claim in one["others"])
         more = (
-            f"<details><summary>{len(one['others'])} more passages on it</summary>{others}</details>"
+            f"<details><summary>{_more(len(one['others']))} on it</summary>{others}</details>"
             if others
             else ""
         )

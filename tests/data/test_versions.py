@@ -82,6 +82,24 @@ def test_a_series_is_no_family() -> None:
     assert families(*((f"weekly-2024-0{n}-01.md", prose(10 + n)) for n in range(1, 6))) == []
 
 
+def test_minutes_of_two_days_are_no_versions_however_alike() -> None:
+    days = {0: date(2024, 5, 6), 1: date(2024, 5, 13)}
+    assert (
+        families(
+            ("2024-05-06 product sync.md", TEXT), ("2024-05-13 product sync.md", changed(TEXT, 30)), days=days
+        )
+        == []
+    )
+    [family] = families(
+        ("2024-05-06 product sync v1.md", TEXT), ("2024-05-06 product sync v2.md", changed(TEXT, 30))
+    )
+    assert family.newest == 1
+    policies = ("incident policy 2024-05-06.md", TEXT), ("incident policy 2024-05-13.md", changed(TEXT, 30))
+    assert len(families(*policies)) == 1
+    [family] = families(("2024-05-06 plan.md", TEXT), ("2024-05-13 plan.md", changed(TEXT, 30)))
+    assert family.newest == 1
+
+
 def test_an_exact_copy_with_another_mark_is_a_version() -> None:
     [family] = families(("plan v2.md", TEXT), ("plan final.md", TEXT))
     assert family.newest == 1

@@ -17,6 +17,12 @@ MOST_CLAIMS = 80
 MOST_WEIGHT = 9.0
 """A sentence about more than this many things is not about one."""
 
+STATES = re2.compile(
+    r"(?i)\b(?:is|are|be|gets?)\s+(?:\w+ly\s+|also\s+|always\s+|then\s+)?"
+    r"(?:reported|measured|closed|opened|sent|received|paid|found|spent|run)\b"
+    r"|\bpaid\s+(?:\w+\s+)?(?:leave|holidays?|vacation|absence|time[ -]off)\b"
+)
+"""Of the forms below those that tell how things are: 'incidents are reported within 3 days', 'days of paid leave'."""
 NOT_IN_FORCE = re2.compile(
     r"(?i)\b(?:was|were|had|used to|been|previous(?:ly)?|former(?:ly)?|prior to|until|till|"
     r"back (?:in|then)|history|historical(?:ly)?|"
@@ -155,7 +161,7 @@ def _claims(number: int, sentence: Sentence) -> Iterator[Claim]:
         return
     if (
         not MAY_HAVE_VALUE.search(text)
-        or NOT_IN_FORCE.search(text)
+        or NOT_IN_FORCE.search(STATES.sub(" ", text))
         or NOT_SETTLED.search(text)
         or _tells_what_happened(text)
     ):

@@ -9,13 +9,16 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from forge.data.audit.claims import Claim, names_in
 from forge.data.audit.words_of_claims import STOP, WORD, stem, synonym, weight
 
-RECORD = re.compile(r"\d{3}|\d[-./]\d")
-"""A title with a date or a number is of a record: what happened once is no subject of others."""
+RECORD = re.compile(
+    r"\d{3}|\d[-./]\d|\b(?:part|chapter|lesson|module|unit|session|day|week|phase|step|volume) \d",
+    re.IGNORECASE,
+)
+"""A title with a date or a number is of a record: what happened once is no subject of others; nor is a part of many."""
 LEAST_OVERLAP = 0.6
 """Weight of the terms two claims share, of the one that has fewer."""
 LEAST_JACCARD = 0.3
@@ -24,6 +27,10 @@ LEAST_OVERLAP_OF_NUMBERS = 0.75
 LEAST_SHARED_WEIGHT = 1.0
 LEAST_SHARED_WEIGHT_OF_KEYS = 1.3
 """`timeout_seconds` alone may be any."""
+RULE = re.compile(r"\b(?:must|shall|ha(?:ve|s) to|needs? to|(?:is|are) (?:due|required))\b", re.IGNORECASE)
+LEAST_OVERLAP_OF_RULES = 0.9
+LEAST_SHARED_WEIGHT_OF_RULES = 3.0
+"""A rule names nothing, so it must say nearly the same, and not little."""
 WORD_OF_PLACE = re.compile(r"[A-Za-z0-9'’&]+")
 MOST_NAME_WORDS = 4
 MOST_CLAIMS_OF_A_SUBJECT = 400
@@ -70,6 +77,7 @@ def find_conflicts(claims: Sequence[Claim], about: Surroundings) -> list[Conflic
     for (subject, _), group in groups.items():
         if len(group) > 1:
             found += _in_group(subject, group[:MOST_CLAIMS_OF_A_SUBJECT], about)
+    found += _of_rules([claim for claim in live if subjects.names_nothing(claim)], about)
     return sorted(found, key=lambda one: (one.subject, one.attribute, one.first.document))
 
 
@@ -107,6 +115,10 @@ class _Subjects:
             return self._titles.get(claim.document, frozenset())
         # 'This Agreement' is another one in each document: a capital alone makes no name of a word.
         return own if any(not self._is_word(name) for name in own) else frozenset()
+
+    def names_nothing(self, claim: Claim) -> bool:
+        """Whether a sentence has no name in it, whatever its document is about."""
+        return not claim.named and not any(self._name(sequence, claim) for sequence in claim.capitals)
 
     def _known_in(self, places: Sequence[str]) -> frozenset[str]:
         """Return the longest known name in the first of `places` that has one."""
@@ -190,6 +202,44 @@ def _in_group(subject: frozenset[str], group: list[Claim], about: Surroundings) 
     return found
 
 
+def _of_rules(nameless: Sequence[Claim], about: Surroundings) -> list[Conflict]:
+    """Return the conflicts between what people tell each other must be done, and the document that says it.
+
+    Contracts have one rule with different values, rightly: where documents differ, chat agrees with one of them.
+    """
+    said: dict[str, list[Claim]] = defaultdict(list)
+    written: dict[str, list[Claim]] = defaultdict(list)
+    for claim in nameless:
+        if claim.value is not None and RULE.search(claim.sentence):
+            (said if claim.document in about.talk else written)[claim.dimension].append(claim)
+    found: dict[int, Conflict] = {}
+    for dimension, messages in said.items():
+        rules = written.get(dimension, [])[:MOST_CLAIMS_OF_A_SUBJECT]
+        for message in messages[:MOST_CLAIMS_OF_A_SUBJECT]:
+            alike = [rule for rule in rules if _is_same_rule(rule, message)]
+            if not alike or _same_value(alike[0], message):
+                continue
+            if any(not _same_value(alike[0], rule) for rule in alike[1:]) or not _apart(
+                alike[0], message, about
+            ):
+                continue
+            subject = about.titles.get(alike[0].document, "").lower()
+            first = found.setdefault(
+                id(alike[0]),
+                Conflict(subject, _attribute(alike[0], message), alike[0], message, tuple(alike[1:])),
+            )
+            if first.second is not message:
+                found[id(alike[0])] = replace(first, others=(*first.others, message))
+    return list(found.values())
+
+
+def _is_same_rule(rule: Claim, message: Claim) -> bool:
+    return (
+        weight(rule.terms & message.terms) >= LEAST_SHARED_WEIGHT_OF_RULES
+        and _same_attribute(rule, message) >= LEAST_OVERLAP_OF_RULES
+    )
+
+
 def _attribute(a: Claim, b: Claim) -> str:
     """Return what two claims are about in the words of the first."""
     if a.role or b.role:
@@ -214,13 +264,14 @@ def _same_attribute(a: Claim, b: Claim) -> float:
         said = {term for term in a.terms if weight(frozenset([term])) == 1}
         same = bool(said) and said == {term for term in b.terms if weight(frozenset([term])) == 1}
         return 1.0 if same and weight(a.terms & b.terms) >= LEAST_SHARED_WEIGHT_OF_KEYS else 0.0
-    shared = weight(a.terms & b.terms)
-    fewer = min(weight(a.terms), weight(b.terms))
+    unit = weight(frozenset(a.dimension.split()[1:])) if a.dimension.startswith("rate ") else 0.0
+    shared = weight(a.terms & b.terms) + unit
+    fewer = min(weight(a.terms), weight(b.terms)) + unit
     least = LEAST_OVERLAP_OF_NUMBERS if a.dimension == "number" else LEAST_OVERLAP
     if (
         shared < LEAST_SHARED_WEIGHT
         or shared < least * fewer
-        or shared < LEAST_JACCARD * weight(a.terms | b.terms)
+        or shared < LEAST_JACCARD * (weight(a.terms | b.terms) + unit)
     ):
         return 0.0
     return shared / fewer

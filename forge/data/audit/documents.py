@@ -30,6 +30,8 @@ COLUMNS = (
     "created",
     "modified",
 )
+PROSE = ("text/x-rst", "text/x-tex")
+"""Types named like those of source code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,9 @@ class Text:
 
     @property
     def is_code(self) -> bool:
-        """Whether it is source code."""
+        """Whether it is source code, and no prose with marks."""
+        if self.mime in PROSE:
+            return False
         return self.mime.startswith("text/x-") or self.mime in ("application/json", "application/javascript")
 
 

@@ -22,12 +22,21 @@ SUPERSEDED = "says that it is superseded"
 EXPIRED = "its validity has ended"
 LONG_PAST = "last reviewed long ago"
 OVERDUE = "its review is overdue"
+TOOK_PLACE = "it announces what is long past"
 DEAD_LINK = "links to a document that is gone"
 OLDER_VERSION = "a newer version is there"
 
 REVIEW_YEARS = 4
 """A document that names its last review is long past when that was more years ago."""
 OVERDUE_DAYS = 365
+ANNOUNCEMENT_WORDS, ANNOUNCED_DAYS = 200, 180
+"""A text no longer than this that says when something takes place is about that."""
+ANNOUNCES = re.compile(
+    r"\b(?:takes? place|will be held|register|sign up|rsvp|reply|save the date|join us)\b"
+    r"[^.!?]{0,40}?(?:on|by|before|until|for|:)"
+    r"\s+(?:\w+day,?\s+)?(?:the\s+)?$",
+    re.IGNORECASE,
+)
 ITSELF = (
     r"(?:document|page|wiki page|policy|guide|guideline|handbook|manual|procedure|process description|runbook|playbook|"
     r"instructions?|article|version|edition|wiki|file|spreadsheet|presentation|deck|template|form|specification|spec|"
@@ -52,8 +61,16 @@ DO_NOT_USE = re.compile(
     r"(?:reference|record|archival purposes|historical purposes|the record)(?:\s+purposes)?\s+only\b",
     re.IGNORECASE,
 )
+GERMAN = re.compile(
+    r"\b(?:diese[rs]?|das vorliegende|die vorliegende)\s+(?:\w+\s+)?(?:dokument|seite|richtlinie|anleitung|version|"
+    r"fassung|handbuch|vorlage|regelung|arbeitsanweisung|dienstanweisung|betriebsvereinbarung|prozessbeschreibung)\s+"
+    r"(?:ist|wurde|wird|gilt)\s+(?:(?:inzwischen|mittlerweile|nun|leider|hiermit|seit \w+)\s+)?"
+    r"(?:veraltet|überholt|abgelöst|ersetzt|aufgehoben|außer kraft|nicht (?:mehr|länger))\b",
+    re.IGNORECASE,
+)
 OVER_WORD = re2.compile(
-    r"(?i)deprecat|obsolete|supersed|replaced|archiv|outdated|withdrawn|retired|rescinded|revoked|stale|discontinued|"
+    r"(?i)veraltet|überholt|abgelöst|ersetzt|aufgehoben|außer kraft|nicht mehr|nicht länger|"
+    r"deprecat|obsolete|supersed|replaced|archiv|outdated|withdrawn|retired|rescinded|revoked|stale|discontinued|"
     r"out[- ]of[- ]date|expired|historical|legacy|abandoned|cancelled|repealed|no longer|do not|"
     r"don't|must not|should not|only"
 )
@@ -63,7 +80,10 @@ STATUS = re.compile(
 BANNER = re.compile(
     r"^\W*(?:\[\s*(?:DEPRECATED|OBSOLETE|ARCHIVED?|SUPERSEDED|OUTDATED|WITHDRAWN|RETIRED)\s*\]"
     r"|(?:DEPRECATED|OBSOLETE|ARCHIVED|SUPERSEDED|OUTDATED|WITHDRAWN)\b(?=\W*(?:$|[:!.—–-]))"
-    r"|(?i:superseded by|replaced by|obsoleted by|deprecated in favou?r of)\b)"
+    r"|(?i:superseded by|replaced by|obsoleted by|deprecated in favou?r of)\b"
+    r"|(?i:(?:warning|caution|attention|note|notice)\W+)?"
+    r"(?i:do not use(?: any ?more)?|no longer (?:used|in use|valid|maintained))"
+    r"(?=\W*(?:$|[.!—–-])))"
 )
 NOT_SO = re.compile(
     r"\b(?:not|never|isn't|unless|until|if|once|when|before|will be|would be|may be|can be)\b", re.IGNORECASE
@@ -111,6 +131,7 @@ def stale_signals(text: str, title: str, stated: Stated, as_of: date) -> Iterato
                 yield Signal(OVERDUE, line, day.day)
     yield from _over(title, lines)
     yield from _expired(lines, as_of)
+    yield from _took_place(lines, as_of)
     if stated.reviewed is not None and (as_of - stated.reviewed).days > REVIEW_YEARS * 365.25:
         yield Signal(LONG_PAST, f"last reviewed {stated.reviewed.isoformat()}", stated.reviewed)
 
@@ -124,7 +145,7 @@ def _over(title: str, lines: list[str]) -> Iterator[Signal]:
     for line in lines:
         if not OVER_WORD.search(line):
             continue
-        for pattern in (SELF_STATEMENT, DO_NOT_USE):
+        for pattern in (SELF_STATEMENT, DO_NOT_USE, GERMAN):
             for found in pattern.finditer(line):
                 start = max(line.rfind(". ", 0, found.start()) + 1, found.start() - 60)
                 if not NOT_SO.search(
@@ -147,6 +168,17 @@ def _expired(lines: list[str], as_of: date) -> Iterator[Signal]:
             if day.day < as_of and EXPIRY.search(sentence) and EXPIRY_SUBJECT.search(sentence):
                 yield Signal(EXPIRED, _around(line, max(0, day.start - 60), day.end), day.day)
                 return
+
+
+def _took_place(lines: list[str], as_of: date) -> Iterator[Signal]:
+    """Yield the last day on which what a short text announces takes place, when that is long past."""
+    if sum(len(line.split()) for line in lines) > ANNOUNCEMENT_WORDS:
+        return
+    days = [
+        (day.day, line) for line in lines for day in find_days(line) if ANNOUNCES.search(line[: day.start])
+    ]
+    if days and as_of - max(days)[0] > timedelta(days=ANNOUNCED_DAYS):
+        yield Signal(TOOK_PLACE, max(days)[1][:MOST_LINE_CHARACTERS], max(days)[0])
 
 
 def _around(line: str, start: int, end: int) -> str:

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any, Self
 
+import pyarrow as pa
+
 from forge.data.dates import from_epoch
 from forge.data.decode import encodable
 from forge.data.formats.items import Budget, Content, Item, Member, Skipped, Unreadable, Within
@@ -20,8 +22,17 @@ from forge.data.formats.zip_parts import DAMAGE, damage, open_zip, read_part
 
 TAR_MARK, TAR_MARK_AT = b"ustar", 257
 HEAD_BYTES = 512
-PACKED = {".gz": "", ".bz2": "", ".xz": "", ".tgz": ".tar", ".tbz2": ".tar", ".txz": ".tar"}
+PACKED = {
+    **{".gz": "", ".bz2": "", ".xz": "", ".zst": ""},
+    **{".tgz": ".tar", ".tbz2": ".tar", ".txz": ".tar", ".tzst": ".tar"},
+}
 """Extensions of packed files, and what takes their place."""
+OPENERS: dict[bytes, Any] = {
+    b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
+    b"BZ": bz2.BZ2File,
+    b"\x28\xb5": lambda file: pa.CompressedInputStream(file, "zstd"),
+}
+"""By first bytes; xz otherwise."""
 LOST = (tarfile.TruncatedHeaderError, tarfile.InvalidHeaderError)  # type: ignore[attr-defined]
 TAR_DAMAGE = (tarfile.TarError, *DAMAGE)
 HIDDEN = "hidden", "its name starts with a dot"
@@ -52,12 +63,11 @@ def read_tar(content: Content) -> Iterator[Item]:
 
 
 def read_packed(content: Content) -> Iterator[Item]:
-    """Read a gzip, bzip2 or xz file: a tar file's members, or the one file that it packs."""
+    """Read a gzip, bzip2, xz or zstd file: a tar file's members, or the one file that it packs."""
     with content.open() as file:
         mark = file.read(2)
         file.seek(0)
-        opener: Any = {b"\x1f\x8b": gzip.GzipFile, b"BZ": bz2.BZ2File}.get(mark, lzma.LZMAFile)
-        stream = _Metered(opener(fileobj=file) if opener is gzip.GzipFile else opener(file), content.budget)
+        stream = _Metered(OPENERS.get(mark, lzma.LZMAFile)(file), content.budget)
         try:
             head = stream.read(HEAD_BYTES)
         except DAMAGE as error:

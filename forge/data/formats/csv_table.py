@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +15,8 @@ from forge.data.formats.spreadsheet_text import row_text
 
 DELIMITERS = "\t;,|"
 """In a tie the first: a comma stands in prose as well."""
-SAMPLE_LINES = 20
+SAMPLE_ROWS = 20
+SAMPLE_CHARACTERS = 65_536
 
 csv.field_size_limit(1 << 31)
 
@@ -45,6 +47,14 @@ def _documents(rows: Iterator[list[str]], mime: str, metadata: dict[str, Any]) -
 
 
 def _delimiter(text: str) -> str:
-    """Return the delimiter that cuts the first lines into the same number of cells, the most of them."""
-    lines = [line for line in text.split("\n", SAMPLE_LINES)[:SAMPLE_LINES] if line.strip()]
-    return max(DELIMITERS, key=lambda mark: min((line.count(mark) for line in lines), default=0))
+    """Return the delimiter that cuts each of the first rows into the most cells."""
+    return max(DELIMITERS, key=lambda mark: _fewest_cells(text[:SAMPLE_CHARACTERS], mark))
+
+
+def _fewest_cells(sample: str, mark: str) -> int:
+    """Return the cells of the shortest of the first rows; a row goes on where a quoted cell has lines of its own."""
+    rows = csv.reader(io.StringIO(sample, newline=""), delimiter=mark)
+    counts = [len(row) for row in itertools.islice(rows, SAMPLE_ROWS) if row]
+    if len(counts) < SAMPLE_ROWS and len(sample) == SAMPLE_CHARACTERS:
+        counts = counts[:-1]  # cut off
+    return min(counts, default=0)

@@ -9,10 +9,11 @@ from typing import Any, TypedDict
 from forge.data.dates import from_value
 from forge.data.decode import encodable
 
-AUTHOR = ("author", "authors", "creator", "created_by")
+AUTHOR = ("author", "authors", "creator", "created_by", "owner")
 CREATED = (
     "created",
     "created_at",
+    "created_time",
     "date",
     "published",
     "published_at",
@@ -29,6 +30,7 @@ MODIFIED = (
     "last_modified",
     "lastmod",
     "last_edited_time",
+    "last_edited",
     "last_updated",
     "reviewed",
     "last_reviewed",

@@ -109,7 +109,10 @@ def _attachments(letter: Any, body: Any) -> Iterator[Any]:
         part, inside = waiting.pop()
         kind = part.get_content_type()
         if part.is_multipart() and part.get_content_maintype() == "multipart":
-            waiting.extend((inner, kind) for inner in reversed(part.get_payload()))
+            below = [(inner, kind) for inner in part.get_payload()]
+            if kind == "multipart/related" and inside == "multipart/alternative":
+                below[0] = below[0][0], inside  # the page itself, before its pictures
+            waiting.extend(reversed(below))
         elif part is not body and not (inside == "multipart/alternative" and kind.startswith("text/")):
             yield part
 

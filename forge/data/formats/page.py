@@ -50,7 +50,9 @@ def read_html(content: Content) -> Iterator[Item]:
         found, own = _notion(tree, found)
     else:
         main, own = root, {}
-    yield Document(0, node_text(main), "text/html", **found, metadata=metadata | own)
+    pieces = [main, *_comments(tree)] if own.get("wiki") == "Confluence" else [main]
+    text = "\n\n".join(filter(None, map(node_text, pieces)))
+    yield Document(0, text, "text/html", **found, metadata=metadata | own)
 
 
 def _page_fields(tree: Any) -> Described:
@@ -73,6 +75,11 @@ def _confluence(tree: Any, found: Described) -> tuple[Described, dict[str, Any]]
             found["modified"] = from_text(dates[-1])
     crumbs = [line_of(node) for node in tree.css("#breadcrumbs li")]
     return found, {"wiki": "Confluence", "space": space if title else None, "breadcrumbs": crumbs}
+
+
+def _comments(tree: Any) -> list[Any]:
+    """Return the part of a Confluence page in which people answer it, if there is one."""
+    return [part for part in tree.css(".pageSection") if part.css_first("#comments") is not None]
 
 
 def _notion(tree: Any, found: Described) -> tuple[Described, dict[str, Any]]:

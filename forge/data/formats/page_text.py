@@ -27,12 +27,16 @@ CHARSET = re.compile(rb"""<meta[^>]+?charset\s*=\s*["']?([A-Za-z0-9_:.-]+)""", r
 CHARSET_WITHIN_BYTES = 1024  # as the HTML standard's prescan
 
 # Marks in the text of a page begin with a byte that no parser leaves in one: it is dropped, or replaced.
-BLOCK, BREAK, CELL = b"\0b", b"\0r", b"\0t"
+BLOCK, BREAK = b"\0b", b"\0r"
+CELL_BEGINS, CELL_ENDS = b"\0s", b"\0t"
 VERBATIM_BEGINS, VERBATIM_ENDS = b"\0v", b"\0w"
 UNSEEN_BEGINS, UNSEEN_ENDS = b"\0u", b"\0x"
 UNSEEN_BORDER = re.compile(rb"(\0[ux])")
 VERBATIM_BORDER = re.compile(rb"(\0[vw])")
 MARKS = re.compile(rb"(\0. ?(?:\0. ?)*)")
+NEXT_CELL = re.compile(rb"(?:(?<!\0t|\0b|\0r)(?:\0[br])++)?\0t\0s(?:(?:\0[br])++(?!\0s))?")
+"""From one cell to the next. Paragraphs at their edges, as wikis and word processors write them, end no line; a table
+in a cell does."""
 
 SPACE_BYTES = b" \t\n\r\f"
 AS_SPACE = bytes.maketrans(SPACE_BYTES, b"     ")
@@ -40,7 +44,7 @@ KEPT_BYTES = b"\xff\xfe\xfd\xfc\xfb"
 """What stands for white space that is kept: bytes that UTF-8 does not use."""
 AS_KEPT, AS_SHOWN = bytes.maketrans(SPACE_BYTES, KEPT_BYTES), bytes.maketrans(KEPT_BYTES, SPACE_BYTES)
 KEPT_WORD_ENDS, KEPT_LINE_END = KEPT_BYTES[:3], KEPT_BYTES[2:3]
-BLOCKS_AT_LINE_END = re.compile(KEPT_LINE_END + rb"\0b ?(?:\0b ?)*")
+BLOCKS_AT_LINE_END = re.compile(KEPT_LINE_END + rb"(?:\0[bs] ?|\0t ?(?=\0b))+")
 
 
 def declared_charset(content: bytes) -> str | None:
@@ -53,8 +57,9 @@ def node_text(node: Any) -> str:
     """Return what a reader sees of an element of a page; marks are left in its tree, so whatever else is asked of that
     comes first.
 
-    White space is as a browser shows it: collapsed, but kept in `pre`. Table cells are parted by tabs. Scripts, styles
-    and other unseen elements are left out; navigation and footers are not guessed at.
+    White space is as a browser shows it: collapsed, but kept in `pre`. A row of a table is a line, tabs between its
+    cells, unless a cell has lines of its own. Scripts, styles and other unseen elements are left out; navigation and
+    footers are not guessed at.
     """
     text = _marked_text(node)
     if UNSEEN_BEGINS in text:
@@ -107,7 +112,7 @@ def _marked_text(node: Any) -> bytes:
 def _marks() -> dict[int, tuple[bytes, bytes]]:
     """Return what is put before and after an element, by the number the parser knows its name by."""
     marks = {name: (BLOCK, BLOCK) for name in BLOCKS}
-    marks |= {name: (b"", CELL) for name in CELLS}
+    marks |= {name: (CELL_BEGINS, CELL_ENDS) for name in CELLS}
     marks |= {name: (UNSEEN_BEGINS, UNSEEN_ENDS) for name in UNSEEN}
     marks["br"] = BREAK, b""
     for name in VERBATIM:
@@ -142,12 +147,13 @@ def _with_kept_spaces(text: bytes) -> Iterator[bytes]:
 @functools.lru_cache(maxsize=4096)
 def _shown(marks: bytes) -> bytes:
     """Return what a run of marks, and white space behind them, looks like."""
-    marks = marks.replace(b" ", b"")
+    marks = NEXT_CELL.sub(b"\t", marks.replace(b" ", b"")).replace(CELL_BEGINS, b"")
+    marks = marks.replace(CELL_ENDS + BLOCK, BLOCK)  # the last of a row
     # A block begins and ends a line, unless one has just begun.
     while BLOCK * 2 in marks:
         marks = marks.replace(BLOCK * 2, BLOCK)
     marks = marks.replace(BREAK + BLOCK, BREAK)
-    return _without_blank_ends(marks.replace(BLOCK, b"\n").replace(BREAK, b"\n").replace(CELL, b"\t"))
+    return _without_blank_ends(marks.replace(BLOCK, b"\n").replace(BREAK, b"\n").replace(CELL_ENDS, b"\t"))
 
 
 def _without_blank_ends(text: bytes) -> bytes:

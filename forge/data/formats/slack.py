@@ -110,7 +110,7 @@ def read_slack(names: Sequence[str], root: str, read: Callable[[str], bytes]) ->
         )
     for folder in sorted(days):
         conversation = folders.get(folder) or Conversation(folder, "conversation", ())
-        if conversation.kind == "direct message" and conversation.members:
+        if conversation.kind in ("direct message", "group message") and conversation.members:
             people = " and ".join(users.get(one, one) for one in conversation.members)
             conversation = Conversation(people, conversation.kind, conversation.members)
         yield from _conversation(conversation, days[folder], read, users, conversation_names)

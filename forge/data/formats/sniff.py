@@ -77,7 +77,7 @@ BY_EXTENSION: dict[str, Format] = {
     **dict.fromkeys((".arrow", ".feather"), ARROW),
     ".zip": ZIP,
     ".tar": TAR,
-    **dict.fromkeys((".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz"), PACKED),
+    **dict.fromkeys((".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz", ".zst", ".tzst"), PACKED),
     **dict.fromkeys((".license", ".rule"), LICENCE),
 }
 """By extension in lower case; those of programming languages are in `forge.data.formats.code`."""
@@ -86,6 +86,7 @@ MARKS: tuple[tuple[bytes, Format], ...] = (
     (b"\x1f\x8b", PACKED),
     (b"BZh", PACKED),
     (b"\xfd7zXZ\x00", PACKED),
+    (b"\x28\xb5\x2f\xfd", PACKED),
     (b"PAR1", PARQUET),
     (b"ARROW1", ARROW),
 )
@@ -95,7 +96,8 @@ NOT_READ: tuple[tuple[bytes, str], ...] = (
     (b"{\\rtf", "RTF: save it as DOCX"),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive: unpack it"),
     (b"Rar!", "a RAR archive: unpack it"),
-    (b"\x28\xb5\x2f\xfd", "a zstd file: unpack it"),
+    (b"%!PS", "PostScript: save it as PDF"),
+    (b"!BDN", "an Outlook mailbox: export it as MBOX or EML"),
     (b"\x89PNG", "an image"),
     (b"\xff\xd8\xff", "an image"),
     (b"GIF8", "an image"),
@@ -112,6 +114,25 @@ NOT_READ: tuple[tuple[bytes, str], ...] = (
     (b"SQLite format 3\x00", "a database"),
     (b"\x1aE\xdf\xa3", "a film"),
 )
+NOT_READ_BY_NAME = {
+    ".msg": "an Outlook message: save it as EML",
+    ".db": "what Windows keeps of pictures",
+    ".vsdx": "a Visio drawing: save it as PDF",
+    ".xlsb": "a binary workbook: save it as XLSX",
+    ".one": "a OneNote section: save it as PDF or DOCX",
+    **dict.fromkeys((".pages", ".numbers", ".key"), "an iWork file: save it as DOCX, XLSX or PPTX"),
+    **dict.fromkeys((".heic", ".avif", ".psd"), "an image"),
+    **dict.fromkeys((".mp4", ".mov", ".m4v", ".wmv"), "a film"),
+    **dict.fromkeys((".woff", ".woff2", ".ttf", ".otf", ".eot"), "a font"),
+}
+"""What bytes that are no text are, where their first ones do not tell, or tell of a container alone."""
+ODF_MARK, ODF_MARK_WITHIN_BYTES = b"mimetypeapplication/vnd.oasis.opendocument", 128
+OWNER_FILE = "~$"
+"""What Office calls a file that says who has the document of the same name open."""
+SVG_HEAD = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!(?:--.*?--|DOCTYPE svg[^>]*)>\s*)*<svg\b", re.DOTALL
+)
+WHITE_SPACE = re.compile(rb"\s")
 OFFICE_PARTS = (("word/", DOCX), ("ppt/", PPTX), ("xl/", XLSX))
 HTML_HEAD = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)?<(?:!doctype\s+html|html|head)\b",
@@ -126,9 +147,16 @@ def format_of(content: Content) -> Format:
     Raises:
         Unreadable: it is of no kind that is read.
     """
-    extension = PurePosixPath(content.name).suffix.lower()
+    path = PurePosixPath(content.name)
+    extension = path.suffix.lower()
     named = BY_EXTENSION.get(extension)
     head = content.head(HEAD_BYTES)
+    if path.name.startswith(OWNER_FILE) and head and not _is_text(head):
+        raise Unreadable("unsupported format", "a note by Office of who has a document open")
+    if extension in NOT_READ_BY_NAME and head and not _is_text(head):
+        raise Unreadable("unsupported format", NOT_READ_BY_NAME[extension])
+    if ODF_MARK in head[:ODF_MARK_WITHIN_BYTES]:
+        raise Unreadable("unsupported format", "an OpenDocument file: save it as DOCX, XLSX or PPTX")
     marked = _marked(content, head)
     if marked is not None:
         return marked
@@ -144,11 +172,13 @@ def format_of(content: Content) -> Format:
         return CODE
     if not head:
         return TEXT
-    if not _is_text(head):
+    if MBOX_HEAD.match(head):
+        return MBOX
+    if not _is_text(head) and (CONTROLS.search(head) or not WHITE_SPACE.search(head)):
         raise Unreadable("unsupported format", "bytes that are no text, and no kind of file that is read")
-    if HTML_HEAD.match(head):
-        return HTML
-    return MBOX if MBOX_HEAD.match(head) else TEXT
+    if SVG_HEAD.match(head):
+        raise Unreadable("unsupported format", "an image")
+    return HTML if HTML_HEAD.match(head) else TEXT
 
 
 def _marked(content: Content, head: bytes) -> Format | None:

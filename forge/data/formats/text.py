@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 
 from forge.data.decode import file_text
 from forge.data.formats.fields import described
@@ -13,6 +14,9 @@ from forge.data.formats.items import Content, Document, Item, Unreadable
 
 RST_RULE = re.compile(r"([=\-`:.'\"~^_*+#<>])\1{2,}\s*")
 RST_FIELD = re.compile(r":([A-Za-z][\w -]{0,40}):[ \t]+(\S.*)")
+NOTION_NAME = re.compile(r".* [0-9a-f]{32}\.md")
+"""A page exported by Notion; its properties stand below its heading, `Owner: Jane Doe`."""
+NOTION_FIELD = re.compile(r"([A-Z][\w &/()-]{0,40}): (\S.*)")
 RST_FIELD_LINES = 40
 """A document's own fields stand at its head."""
 
@@ -31,7 +35,18 @@ def read_markdown(content: Content) -> Iterator[Item]:
     except FrontMatterError:
         fields, body = {}, text  # two rules across the page look the same, and are no fault of the document
     heading = next((line[2:].strip() for line in body.splitlines() if line.startswith("# ")), "")
+    if not fields and NOTION_NAME.fullmatch(PurePosixPath(content.name).name):
+        fields = _notion_fields(body)
     yield Document(0, body, "text/markdown", **described(fields, heading), metadata=metadata | fields)
+
+
+def _notion_fields(body: str) -> dict[str, str]:
+    """Return a page's properties: the lines between its heading and the next empty one, if all of them are some."""
+    paragraphs = body.strip().split("\n\n", 2)
+    if len(paragraphs) < 2 or not paragraphs[0].startswith("# "):
+        return {}
+    found = [NOTION_FIELD.fullmatch(line) for line in paragraphs[1].split("\n")]
+    return {field[1]: field[2] for field in found if field} if all(found) else {}
 
 
 def read_licence(content: Content) -> Iterator[Item]:

@@ -1,20 +1,27 @@
-"""XLSX: a document a sheet, a line a row, a tab between cells; dates as dates, formulas as what they came to."""
+"""XLSX: a document a sheet, a line a row, a tab between cells; dates and percentages as such, formulas as what they
+came to."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from forge.data.formats.items import Content, Document, Item, Skipped, Unreadable
 from forge.data.formats.office_xml import Package, local, open_package, relation
 from forge.data.formats.spreadsheet_text import row_text
 
 MIME = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-DATE_FORMATS = frozenset({*range(14, 23), *range(45, 48)})
-"""Built-in number formats that show a date or time (ECMA-376 part 1, 18.8.30)."""
+Shown = Literal["date", "duration", "percent"]
+BUILT_IN: dict[int, Shown] = {
+    **dict.fromkeys((*range(14, 23), 45, 47), "date"),
+    46: "duration",
+    **dict.fromkeys((9, 10), "percent"),
+}
+"""What built-in number formats show, where it is no plain number (ECMA-376 part 1, 18.8.30)."""
+DURATION = re.compile(r"\[(?:h+|m+|s+)\]")
 QUOTED = re.compile(r'"[^"]*"|\\.|\[[^\]]*\]|_.')
 COLUMN = re.compile(r"([A-Z]{1,3})\d+")
 
@@ -28,7 +35,7 @@ def read_xlsx(content: Content) -> Iterator[Item]:
         epoch = _epoch(workbook)
         named = {kind: target for kind, target in relations.values() if kind in ("sharedStrings", "styles")}
         strings = _shared_strings(package, named.get("sharedStrings"))
-        date_styles = _date_styles(package, named.get("styles"))
+        styles = _styles(package, named.get("styles"))
         about = asdict(package.properties())
         about["title"] = ""
         for part, sheet in enumerate(workbook.iter("{*}sheet"), start=1):
@@ -39,7 +46,7 @@ def read_xlsx(content: Content) -> Iterator[Item]:
                 continue
             try:
                 rows = [
-                    row_text(dict(_cells(row, strings, date_styles, epoch)))
+                    row_text(dict(_cells(row, strings, styles, epoch)))
                     for row in package.elements(target, "row")
                 ]
             except Unreadable as error:
@@ -71,37 +78,51 @@ def _string(node: Any) -> str:
     )
 
 
-def _date_styles(package: Package, name: str | None) -> frozenset[int]:
-    """Return which cell styles show a date."""
+def _styles(package: Package, name: str | None) -> dict[int, Shown]:
+    """Return what cell styles show, by number; those of plain numbers are left out."""
     if name is None or not package.has(name):
-        return frozenset()
+        return {}
     root = package.tree(name)
-    formats = set(DATE_FORMATS)
+    formats = dict(BUILT_IN)
     for node in root.iter("{*}numFmt"):
-        code = QUOTED.sub("", node.get("formatCode") or "").lower()
-        if re.search("[ydhs]|m", code) and "general" not in code and (node.get("numFmtId") or "").isdigit():
-            formats.add(int(node.get("numFmtId")))
-    dated = set()
+        shown = _shown(node.get("formatCode") or "")
+        if shown and (node.get("numFmtId") or "").isdigit():
+            formats[int(node.get("numFmtId"))] = shown
+    found: dict[int, Shown] = {}
     for styles in root.iter("{*}cellXfs"):
         for place, style in enumerate(styles):
-            if (style.get("numFmtId") or "").isdigit() and int(style.get("numFmtId")) in formats:
-                dated.add(place)
-    return frozenset(dated)
+            number = style.get("numFmtId") or ""
+            if number.isdigit() and (shown := formats.get(int(number))):
+                found[place] = shown
+    return found
+
+
+def _shown(code: str) -> Shown | None:
+    """Return what a number format shows."""
+    code = code.lower()
+    plain = QUOTED.sub("", code)
+    if "general" in plain:
+        return None
+    if DURATION.search(code):
+        return "duration"
+    if re.search("[ydhsm]", plain):
+        return "date"
+    return "percent" if "%" in plain else None
 
 
 def _cells(
-    row: Any, strings: list[str], date_styles: frozenset[int], epoch: datetime
+    row: Any, strings: list[str], styles: Mapping[int, Shown], epoch: datetime
 ) -> Iterator[tuple[int, str]]:
     column = -1
     for cell in row:
         found = COLUMN.match(cell.get("r") or "")
         column = _column(found[1]) if found else column + 1
-        text = _cell(cell, strings, date_styles, epoch)
+        text = _cell(cell, strings, styles, epoch)
         if text:
             yield column, text
 
 
-def _cell(cell: Any, strings: list[str], date_styles: frozenset[int], epoch: datetime) -> str:
+def _cell(cell: Any, strings: list[str], styles: Mapping[int, Shown], epoch: datetime) -> str:
     kind = cell.get("t") or "n"
     if kind == "inlineStr":
         return _string(cell)
@@ -117,9 +138,12 @@ def _cell(cell: Any, strings: list[str], date_styles: frozenset[int], epoch: dat
     except ValueError:
         return value
     style = cell.get("s") or ""
-    if style.isdigit() and int(style) in date_styles:
+    shown = styles.get(int(style)) if style.isdigit() else None
+    if shown == "date":
         return _date(number, epoch) or value
-    return f"{number:.15g}"
+    if shown == "duration":
+        return _duration(number) or value
+    return f"{100 * number:.13g}%" if shown == "percent" else f"{number:.15g}"
 
 
 def _date(days: float, epoch: datetime) -> str | None:
@@ -130,6 +154,14 @@ def _date(days: float, epoch: datetime) -> str | None:
     if days < 1:
         return f"{moment:%H:%M:%S}"
     return f"{moment:%Y-%m-%d}" if float(days).is_integer() else f"{moment:%Y-%m-%d %H:%M:%S}"
+
+
+def _duration(days: float) -> str | None:
+    try:
+        minutes, seconds = divmod(round(days * 86_400), 60)
+    except (OverflowError, ValueError):
+        return None
+    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
 
 
 def _column(letters: str) -> int:

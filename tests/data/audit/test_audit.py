@@ -106,6 +106,16 @@ def test_no_value_of_a_secret_is_in_the_report(tmp_path: Path) -> None:
     assert TOKEN not in json.dumps(report) + fix_spec(report, Path("recipes/clean.yaml"))
 
 
+def test_prose_with_marks_is_read_as_prose(tmp_path: Path) -> None:
+    (tmp_path / "a.rst").write_text(
+        "Limits\n======\n\nThe Blue Heron service allows 600 requests per minute.\n"
+    )
+    (tmp_path / "b.txt").write_text("The Blue Heron service allows 900 requests per minute. Be kind to it.\n")
+    (tmp_path / "c.py").write_text("# The Blue Heron service allows 300 requests per minute.\n")
+    [found] = look(tmp_path)["conflicts"]
+    assert {found[side]["document"]["path"] for side in ("first", "second")} == {"a.rst", "b.txt"}
+
+
 def test_nothing_there_is_said_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(StageError, match="does not exist"):
         look(tmp_path / "missing")

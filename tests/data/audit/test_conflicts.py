@@ -12,13 +12,14 @@ def conflicts(
     titles: dict[int, str] | None = None,
     over: set[int] | None = None,
     family: dict[int, int] | None = None,
+    talk: set[int] | None = None,
 ) -> list[Conflict]:
     claims = [claim for number, text in enumerate(texts) for claim in find_claims(number, text)]
     words: dict[str, int] = {}
     for text in texts:
         for word in {word for word in text.split() if word.islower()}:
             words[word] = words.get(word, 0) + 1
-    about = Surroundings(titles or {}, frozenset(), over or set(), family or {}, {}, words)
+    about = Surroundings(titles or {}, talk or set(), over or set(), family or {}, {}, words)
     return find_conflicts(claims, about)
 
 
@@ -31,6 +32,15 @@ def conflicts(
         ("Anna Kern is the owner of Blue Heron.", "The owner of Blue Heron is Boris Lang."),
         ("Anna Kern owns Blue Heron.", "Blue Heron is owned by Boris Lang."),
         ("Seats in Blue Heron cost $20 per month.", "The price of a seat in Blue Heron is $25 per month."),
+        (
+            "Blue Heron gives its staff 28 days of paid leave.",
+            "Blue Heron gives staff 25 days of paid leave.",
+        ),
+        (
+            "Faults in Blue Heron are reported within 3 days.",
+            "Faults in Blue Heron are reported within 5 days.",
+        ),
+        ("Blue Heron allows 600 requests per minute.", "Blue Heron allows 1,000 requests per minute."),
     ],
 )
 def test_two_values_for_one_thing(one: str, other: str) -> None:
@@ -103,6 +113,31 @@ def test_a_page_about_one_thing_need_not_name_it() -> None:
     [found] = conflicts(*texts, titles=titles)
     assert found.subject == "blue heron"
     assert conflicts(*texts, titles={0: "Blue Heron incident 2024-05-03", 1: "Notes"}) == []
+
+
+RULE = "Receipts for lamps must be handed in within 30 days of the purchase."
+SAID = "[2024-05-03 10:00] Anna Kern: morning! receipts for lamps must be handed in within 14 days of the purchase"
+
+
+def test_what_people_say_of_a_rule_without_a_name() -> None:
+    [found] = conflicts(RULE, SAID, titles={0: "Lamp policy", 1: "#general"}, talk={1})
+    assert (found.subject, found.first.document, found.second.document) == ("lamp policy", 0, 1)
+    [again] = conflicts(RULE, SAID, SAID.replace("morning", "evening"), talk={1, 2})
+    assert [claim.document for claim in again.others] == [2]
+    assert conflicts(RULE, SAID.replace("14", "30"), talk={1}) == []
+    assert conflicts(RULE, SAID.replace("the purchase", "the purchase of Blue Heron"), talk={1}) == []
+    assert conflicts(RULE, SAID.replace("must be handed in within", "lay around for"), talk={1}) == []
+
+
+def test_one_rule_in_several_contracts_is_no_conflict() -> None:
+    assert conflicts(RULE, RULE.replace("30", "60")) == []
+    assert conflicts(RULE, RULE.replace("30", "60"), SAID, talk={2}) == []
+
+
+def test_parts_of_one_course_are_about_themselves() -> None:
+    titles = {0: "Blue Heron training, part 1", 1: "Blue Heron training, part 2", 2: "x"}
+    texts = ("The exercise takes 20 minutes.", "The exercise takes 35 minutes.", "Try Blue Heron.")
+    assert conflicts(*texts, titles=titles) == []
 
 
 def test_versions_and_stale_documents_do_not_conflict() -> None:

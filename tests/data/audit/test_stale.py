@@ -7,7 +7,16 @@ import pytest
 
 from forge.data.audit.documents import Text
 from forge.data.audit.scan import examine
-from forge.data.audit.stale import EXPIRED, LONG_PAST, OVERDUE, SUPERSEDED, dead, links, stale_signals
+from forge.data.audit.stale import (
+    EXPIRED,
+    LONG_PAST,
+    OVERDUE,
+    SUPERSEDED,
+    TOOK_PLACE,
+    dead,
+    links,
+    stale_signals,
+)
 from forge.data.statements import read_stated
 
 AS_OF = date(2026, 6, 30)
@@ -30,6 +39,10 @@ def reasons(line: str, title: str = "Lamps") -> list[str]:
         "Please do not use this template.",
         "Superseded by: lamps-v2.docx",
         "This runbook is no longer up to date.",
+        "Dieses Dokument ist veraltet. Das neue liegt im Portal.",
+        "> **Warning: do not use.** Replaced by the new page.",
+        "Do not use any more!",
+        "NO LONGER IN USE",
         "The page is here for the lamp. These guidelines were replaced in spring.",
     ],
 )
@@ -49,11 +62,22 @@ def test_a_document_may_say_that_it_is_over(line: str) -> None:
         "If any provision of this agreement is invalid, the others stay.",
         "We do not use this information to contact you.",
         "Archived tickets are kept for two years.",
+        "Do not use the old lamp.",
+        "Diese Fassung ersetzt die von 2019.",
+        "Dieses Dokument ist nicht veraltet.",
         "The function is deprecated and this page explains what to use.",
     ],
 )
 def test_words_about_other_things_say_nothing(line: str) -> None:
     assert reasons(line) == []
+
+
+def test_an_invitation_is_over_when_the_day_is() -> None:
+    line = "The summer party takes place on 7 July 2023. Please register by 23 June 2023."
+    assert reasons(line) == [TOOK_PLACE]
+    assert reasons(line.replace("2023", "2026")) == []
+    assert reasons("The audit took place on 7 July 2023.") == []
+    assert reasons(line + " It was fun." * 100) == []
 
 
 def test_talk_speaks_of_other_documents() -> None:

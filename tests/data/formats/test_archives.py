@@ -7,6 +7,7 @@ import zipfile
 from collections import Counter
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from forge.data.formats.items import MAX_DEPTH, Document, Skipped
@@ -26,6 +27,10 @@ def tar_of(files: dict[str, bytes | str], kind: int = tarfile.PAX_FORMAT) -> byt
     return stream.getvalue()
 
 
+def zstd_of(raw: bytes) -> bytes:
+    return bytes(pa.compress(raw, "zstd", asbytes=True))
+
+
 def reasons(found: dict[str, Document | Skipped]) -> dict[str, str]:
     return {path: item.reason if isinstance(item, Skipped) else "document" for path, item in found.items()}
 
@@ -40,6 +45,8 @@ def reasons(found: dict[str, Document | Skipped]) -> dict[str, str]:
         ("x.tgz", gzip.compress(tar_of(FILES))),
         ("x.tar.bz2", bz2.compress(tar_of(FILES))),
         ("x.tar.xz", lzma.compress(tar_of(FILES))),
+        ("x.tar.zst", zstd_of(tar_of(FILES))),
+        ("x.tzst", zstd_of(tar_of(FILES))),
         ("called-wrong.txt", zip_of(FILES)),
         ("called-nothing", gzip.compress(tar_of(FILES))),
     ],
@@ -57,6 +64,7 @@ def test_members_are_read_as_files(tmp_path: Path, name: str, raw: bytes) -> Non
     [
         ("notes.txt.gz", gzip.compress(b"one", mtime=0), "notes.txt"),
         ("notes.md.xz", lzma.compress(b"one"), "notes.md"),
+        ("notes.txt.zst", zstd_of(b"one"), "notes.txt"),
         ("notes.bz2", bz2.compress(b"one"), "notes"),
     ],
 )
@@ -152,8 +160,9 @@ def test_a_bomb_stops_by_size_or_by_what_all_of_it_unpacks_to(
     found = reasons(read_deep(tmp_path, "x.zip", many))
     assert found["0.txt"] == "document"
     assert found["9.txt"] == "expands too far"
-    tar = reasons(read_deep(tmp_path, "x.tar.gz", gzip.compress(tar_of({"a.txt": "x" * 9_000_000}))))
-    assert set(tar.values()) == {"expands too far"}
+    for pack in (gzip.compress, zstd_of):
+        tar = reasons(read_deep(tmp_path, "x.tar.gz", pack(tar_of({"a.txt": "x" * 9_000_000}))))
+        assert set(tar.values()) == {"expands too far"}
 
 
 def test_a_header_that_lies_about_the_size_changes_nothing(tmp_path: Path) -> None:
@@ -180,9 +189,11 @@ def test_an_encrypted_member_is_set_aside_and_the_rest_read(tmp_path: Path) -> N
         ("x.gz", gzip.compress(b"x" * 100_000, mtime=0)[:50]),
         ("x.xz", lzma.compress(b"one")[:-10]),
         ("x.bz2", b"BZh9" + b"\xff" * 50),
+        ("x.zst", zstd_of(b"one" * 100)[:-5]),
+        ("x.zst", b"\x28\xb5\x2f\xfd" + b"\xff" * 50),
         ("x.tar", b"\x00" * 257 + b"ustar" + b"\xff" * 250),
     ],
-    ids=["cut zip", "no zip", "no gzip", "cut gzip", "cut xz", "no bzip2", "no tar"],
+    ids=["cut zip", "no zip", "no gzip", "cut gzip", "cut xz", "no bzip2", "cut zstd", "no zstd", "no tar"],
 )
 def test_a_broken_archive_says_so(tmp_path: Path, name: str, raw: bytes) -> None:
     assert set(reasons(read_deep(tmp_path, name, raw)).values()) == {"broken archive"}

@@ -20,6 +20,19 @@ def test_a_column_of_text_makes_a_document_of_each_row() -> None:
     assert (two.part, two.text) == (2, "second")
 
 
+def test_cells_of_several_lines_at_the_end_of_a_row() -> None:
+    found = document("a.csv", 'key,what\nA-1,"It stops.\nAgain\nand again."\nA-2,"x; y\nz"\n')
+    assert found.text == "key\twhat\nA-1\tIt stops. Again and again.\nA-2\tx; y z"
+    one, two = read("a.csv", 'id,text\n1,"first\nline"\n2,"second\nline"\n')
+    assert isinstance(one, Document)
+    assert isinstance(two, Document)
+    assert (one.text, two.text) == ("first\nline", "second\nline")
+
+
+def test_a_row_longer_than_what_is_looked_at() -> None:
+    assert document("a.csv", 'key;what\n1;"' + "many, words\n" * 10_000 + '"\n').text.startswith("key\twhat")
+
+
 def test_an_old_encoding() -> None:
     text = "Straße;Größe\n" + "Müllerstraße;groß\nKäsegäßchen;weiß für Möbel\n" * 20
     assert document("a.csv", text.encode("cp1252")).text.startswith("Straße\tGröße\nMüllerstraße\tgroß")

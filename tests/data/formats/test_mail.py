@@ -51,6 +51,16 @@ def test_plain_text_is_taken_before_html_and_html_where_there_is_no_other(tmp_pa
     assert document("a.eml", bytes(alone)).text == "שלום עולם"
 
 
+def test_a_page_with_pictures_beside_plain_text_is_another_form_of_the_letter(tmp_path: Path) -> None:
+    both = letter(body="plain\n")
+    both.add_alternative("<p>as html</p><img src='cid:logo'>", subtype="html")
+    _, page = both.iter_parts()
+    assert isinstance(page, EmailMessage)
+    page.add_related(b"\x89PNG\r\n\x1a\n", maintype="image", subtype="png", cid="<logo>", filename="logo.png")
+    both.add_attachment("a,b\n", subtype="csv", filename="a.csv")
+    assert set(read_deep(tmp_path, "a.eml", bytes(both))) == {"", "logo.png", "a.csv"}
+
+
 def test_charsets_of_old_letters() -> None:
     head = b"From: a@b\nSubject: x\nContent-Type: text/plain; charset=%s\n\n"
     assert document("a.eml", head % b"iso-8859-2" + "łódź".encode("iso8859-2")).text == "łódź"

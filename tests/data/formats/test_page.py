@@ -50,6 +50,21 @@ def test_a_confluence_page_without_its_frame() -> None:
     assert found.metadata == {"wiki": "Confluence", "space": "Ops", "breadcrumbs": ["Ops", "Runbooks"]}
 
 
+def test_what_people_say_below_a_confluence_page() -> None:
+    sections = """<div class="pageSection group">
+        <div class="pageSectionHeader"><h2 id="attachments">Attachments:</h2></div>
+        <div class="greybox"><a href="attachments/1/2.pdf">plan.pdf</a></div></div>
+        <div class="pageSection group"><div class="pageSectionHeader"><h2 id="comments">Comments:</h2></div>
+        <table><tr><td><a name="comment-1"></a><font class="smallfont"><p>Ask Bob since May.</p></font>
+        <div class="smallfont"><img src="x.png"/> Posted by bob at May 06, 2024 10:12</div></td></tr></table></div>"""
+    found = document(
+        "OPS/x_123.html", CONFLUENCE.replace("Ask Jane.</p></div>", "Ask Jane.</p></div>" + sections)
+    )
+    assert found.text == (
+        "Who\nAsk Jane.\n\nComments:\nAsk Bob since May.\nPosted by bob at May 06, 2024 10:12"
+    )
+
+
 def test_a_notion_page_with_its_properties() -> None:
     found = document("Hiring plan 1a2b.html", NOTION)
     assert (found.text, found.title, found.author) == ("We hire two.", "Hiring plan", "Jane Doe")

@@ -85,6 +85,19 @@ def test_tables_keep_cells_apart() -> None:
     assert text_of("<table><tr><td>a<td>b<tr><th>c<td>d</table>") == "a\tb\nc\td"
 
 
+def test_paragraphs_in_cells_leave_a_row_one_line() -> None:
+    row = "<tr><td><p>{}</p></td> <td><div><p>{}</p></div></td><td><br></td></tr>"
+    page = (
+        "<table><tbody>" + row.format("Jira", "Tom") + row.format("", "Ana<br/>") + "</tbody></table><p>end"
+    )
+    assert text_of(page) == "Jira\tTom\n\tAna\nend"
+
+
+def test_a_table_that_lays_out_a_page_keeps_its_lines() -> None:
+    page = "<table><tr><td>menu<td><table><tr><td><p>one</p><p>two</p></td></tr></table></td><td>ads</table>"
+    assert text_of(page) == "menu\none\ntwo\n\tads"
+
+
 def test_what_is_not_seen_is_left_out() -> None:
     assert (
         text_of("<style>x{}</style><script>bad()</script><p>seen<!-- not --></p><template>t</template>")

@@ -155,7 +155,7 @@ def test_every_kind_of_conversation(tmp_path: Path) -> None:
     }
     assert kinds == {
         "secret/2024-01-05.json": ("private channel", "#secret, 2024-01-05"),
-        "mpdm-jane--bob-1/2024-01-05.json": ("group message", "mpdm-jane--bob-1, 2024-01-05"),
+        "mpdm-jane--bob-1/2024-01-05.json": ("group message", "Jane Doe and Bob, 2024-01-05"),
         "D1/2024-01-05.json": ("direct message", "Jane Doe and Bob, 2024-01-05"),
         "unknown/2024-01-05.json": ("conversation", "unknown, 2024-01-05"),
     }

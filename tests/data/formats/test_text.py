@@ -62,6 +62,25 @@ def test_markdown_that_only_looks_like_front_matter_is_text() -> None:
     assert document("a.md", text).text == text
 
 
+def test_a_notion_page_in_markdown_with_its_properties() -> None:
+    page = (
+        "# Hiring plan\n\nOwner: Jane Doe\nCreated time: January 5, 2024 10:00 AM\nLast Edited: March 1, 2024\n"
+        "Tags: ops, hr\n\nWe hire two.\n"
+    )
+    found = document("Hiring plan 1f2e3d4c5b6a79880123456789abcdef.md", page)
+    assert (found.title, found.author, found.text) == ("Hiring plan", "Jane Doe", page)
+    assert (found.created, found.modified) == ("2024-01-05T10:00:00Z", "2024-03-01")
+    assert found.metadata["Tags"] == "ops, hr"
+    assert document("Hiring plan.md", page).author is None
+
+
+def test_a_notion_page_that_begins_with_a_colon_has_no_properties() -> None:
+    found = document(
+        "Plan 1f2e3d4c5b6a79880123456789abcdef.md", "# Plan\n\nNote: we wait.\nAnd then we go.\n"
+    )
+    assert found.metadata == {}
+
+
 @pytest.mark.parametrize("name", ["mit.LICENSE", "mit_1.RULE"])
 def test_a_licence_has_its_fields_as_metadata(name: str) -> None:
     found = document(name, "---\nkey: mit\nname: MIT License\ncategory: Permissive\n---\n\nBe free.\n")

@@ -1,5 +1,6 @@
 from forge.data.formats.items import Document, Skipped
 from forge.data.formats.spreadsheet_text import MAX_GAP_CELLS, row_text
+from forge.data.formats.xlsx import _shown
 from tests.data.formats.files import document, read, xlsx_of
 
 
@@ -24,6 +25,22 @@ def test_dates_are_dates_and_formulas_what_they_came_to() -> None:
     assert document("a.xlsx", xlsx_of({"S": rows}, formats=[0, 14])).text == (
         "2024-01-05\t2024-01-05 12:00:00\t45296\t2\t\t#N/A"
     )
+
+
+def test_shares_and_durations_are_read_as_they_are_shown() -> None:
+    rows = '<row><c s="1"><v>0.15</v></c><c s="2"><v>1.5208333333333333</v></c><c s="0"><v>0.15</v></c></row>'
+    assert document("a.xlsx", xlsx_of({"S": rows}, formats=[0, 10, 46])).text == "15%\t36:30:00\t0.15"
+
+
+def test_formats_of_ones_own() -> None:
+    codes = {
+        "[h]:mm": "duration",
+        "[Red]0.0%": "percent",
+        "dd.mm.yyyy": "date",
+        '#,##0 "mh"': None,
+        "[$-407]mmm": "date",
+    }
+    assert {code: _shown(code) for code in codes} == codes
 
 
 def test_a_cell_far_out_makes_no_long_line() -> None:
