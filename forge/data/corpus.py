@@ -203,7 +203,7 @@ class _Curation:
 
     def carry_out(self, passes: list[Pass], pool: Executor | None, joins: Joins) -> tuple[Roster, Roster]:
         """Return the documents that are left, and those of the pass that noted shingles, which may be more."""
-        roster = Roster()
+        roster: Roster | None = None
         shingled: Roster | None = None
         expected = self.documents
         for number, one in enumerate(passes):
@@ -212,12 +212,13 @@ class _Curation:
                 noted |= {"words"} if shingled else {"words", "shingles"}
             roster, notes = self._go_through(pool, number, one, noted, expected)
             if "shingles" in noted:
-                shingled = Roster(roster.columns.select(["document_id"]), shingles=roster.shingles)
+                shingled = roster
             decided = self._decided(number, one, roster, joins)
             if number < len(passes) - 1:
                 self._keep(number, one, decided, notes)
             roster = roster.without(decided.removed)
             expected = len(roster)
+        assert roster is not None
         assert shingled is not None
         return roster, shingled
 
@@ -293,8 +294,7 @@ class _Curation:
         """Decide what the next pass does, or find it decided."""
         path = self._work / f"decided-{number}.arrow"
         if not path.exists():
-            made = decide(one.corpus_steps, roster, self._parameters, self._progress, joins)
-            write_decided(path, made)
+            write_decided(path, decide(one.corpus_steps, roster, self._parameters, self._progress, joins))
         decided = read_decided(path)
         for table in decided.aside:
             self._records.add(table)
