@@ -26,6 +26,8 @@ from forge.data.sets import read_elements
 from forge.data.word_codes import Uint64
 
 TEXTS, HOW = "texts.npy", "texts.json"
+BLOCK_TEXTS = 100_000
+"""Written at once."""
 Tokens = npt.NDArray[Any]
 
 
@@ -121,12 +123,16 @@ def remember(out: Path, how: str, places: Sequence[tuple[bytes, npt.NDArray[np.i
         places: of each split in the order of SPLITS: the digests of some texts one after the other, and (2, n) where
             the tokens of each begin and how many they are.
     """
-    columns = []
-    for number, (digests, spans) in enumerate(places):
-        keys = np.frombuffer(digests, np.uint64).reshape(-1, 2).T
-        split = np.full((1, keys.shape[1]), number, np.uint64)
-        columns.append(np.concatenate([keys, split, spans.astype(np.uint64)]))
-    index = np.concatenate(columns, axis=1)
-    index = index[:, np.lexsort(index[::-1])]
-    np.save(out / TEXTS, index)
+    splits = [np.full(spans.shape[1], number, np.uint64) for number, (_, spans) in enumerate(places)]
+    keys = np.frombuffer(b"".join(digests for digests, _ in places), np.uint64).reshape(-1, 2)
+    spans = np.concatenate([one for _, one in places], axis=1).astype(np.uint64)
+    columns = [*keys.T, np.concatenate(splits), *spans]
+    order = np.lexsort(columns[::-1])
+    with (out / TEXTS).open("wb") as file:
+        described = {"descr": "<u8", "fortran_order": True, "shape": (len(columns), len(order))}
+        np.lib.format.write_array_header_1_0(file, described)
+        # There may be millions: what is in memory of them in another order is a block.
+        for first in range(0, len(order), BLOCK_TEXTS):
+            some = order[first : first + BLOCK_TEXTS]
+            file.write(np.stack([column[some] for column in columns], axis=1).tobytes())
     (out / HOW).write_text(json.dumps(how), encoding="utf-8")

@@ -172,7 +172,8 @@ def probe_share(order: Order) -> Found:
 
 @functools.lru_cache(maxsize=1)
 def _sets(folder: Path, flat: Path) -> tuple[Sets, Ints]:
-    starts, counts, ranks = np.load(folder / "sets.npy")
+    # Mapped: of millions of sets a process has in memory what it looks at, and shares that with the others.
+    starts, counts, ranks = np.asarray(np.load(folder / "sets.npy", mmap_mode="r"))
     return Sets(np.memmap(flat, np.uint64, "r"), starts, counts), ranks
 
 
