@@ -32,6 +32,7 @@ from forge.data.records import Records
 from forge.data.roster import Roster, gather
 from forge.data.sets import Ints, Sets
 from forge.data.signatures import INDEX, Known, keep, write_index
+from forge.data.spare_memory import give_back
 from forge.data.split import held_out_families
 from forge.data.tasks import (
     Edits,
@@ -140,6 +141,7 @@ def _build(
             )
         # Documents come in the order of their ids, so a family bears the smallest id in it.
         heads = _families(parts / "heads.npy", shingled.shingles_of(roster), parameters, progress, joins)
+    give_back()
     names = roster["document_id"]
     held_out = held_out_families(
         heads,
@@ -149,10 +151,13 @@ def _build(
         parameters["seed"],
     )
     write_corpus(out, curation.last_buckets(), roster, heads, held_out)
+    give_back()
     records.write(out)
     if known is not None:
         keep(parts, curation.shingles, out, known.how)
-    return _summary(steps, curation.documents, roster, heads, held_out, records)
+    summary = _summary(steps, curation.documents, roster, heads, held_out, records)
+    give_back()
+    return summary
 
 
 def _families(path: Path, sets: Sets, parameters: dict[str, Any], progress: Progress, joins: Joins) -> Ints:
@@ -211,9 +216,11 @@ class _Curation:
             if number == len(passes) - 1:
                 noted |= {"words"} if shingled else {"words", "shingles"}
             roster, notes = self._go_through(pool, number, one, noted, expected)
+            give_back()
             if "shingles" in noted:
                 shingled = roster
             decided = self._decided(number, one, roster, joins)
+            give_back()
             if number < len(passes) - 1:
                 self._keep(number, one, decided, notes)
             roster = roster.without(decided.removed)

@@ -22,6 +22,7 @@ from forge.data.loading import SPLITS
 from forge.data.mixture import mixed
 from forge.data.packing import Packing, best_fit, concatenate
 from forge.data.segments import SourceRun, lay_out_segments
+from forge.data.spare_memory import give_back
 from forge.data.token_files import lay_out, separate_labels
 from forge.data.token_tables import (
     ROW_GROUP_ROWS,
@@ -136,6 +137,7 @@ def build_tokens(
         for split, encoded in splits.items():
             if not (out / f"{split}.bin").exists():
                 link_or_copy(encoded.path, out / f"{split}.bin")
+    give_back()
     with parquet.ParquetWriter(out / "documents.parquet", SCHEMA, compression="zstd") as writer:
         for split, encoded in splits.items():
             places = order if split == "train" else all_of(encoded)
