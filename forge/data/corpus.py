@@ -30,7 +30,7 @@ from forge.data.outcomes import REMEMBERED_NOTES, REMEMBERED_STEPS, merge_outcom
 from forge.data.passes import InputGone, Pass, plan_passes, run_tasks, spend_texts
 from forge.data.records import Records
 from forge.data.roster import Roster, gather
-from forge.data.sets import Ints, Sets
+from forge.data.sets import Ints
 from forge.data.signatures import INDEX, Known, keep, write_index
 from forge.data.spare_memory import give_back
 from forge.data.split import held_out_families
@@ -140,7 +140,8 @@ def _build(
                 "they name, or give other documents"
             )
         # Documents come in the order of their ids, so a family bears the smallest id in it.
-        heads = _families(parts / "heads.npy", shingled.shingles_of(roster), parameters, progress, joins)
+        heads = _families(parts / "heads.npy", shingled, roster, parameters, progress, joins)
+        del shingled
     give_back()
     names = roster["document_id"]
     held_out = held_out_families(
@@ -160,12 +161,15 @@ def _build(
     return summary
 
 
-def _families(path: Path, sets: Sets, parameters: dict[str, Any], progress: Progress, joins: Joins) -> Ints:
+def _families(
+    path: Path, shingled: Roster, roster: Roster, parameters: dict[str, Any], progress: Progress, joins: Joins
+) -> Ints:
     """Return the first document of each one's family; written down, and from then on read."""
     if not path.exists():
         beside = path.with_name(f".{path.name}")
         with beside.open("wb") as file:
-            np.save(file, families(sets, parameters["held_out_group_jaccard"], progress, joins))
+            threshold = parameters["held_out_group_jaccard"]
+            np.save(file, families(shingled.shingles_of(roster), threshold, progress, joins))
         beside.replace(path)
     heads: Ints = np.load(path)
     return heads

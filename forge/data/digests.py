@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 
 from forge.data.sets import Ints
@@ -49,11 +47,6 @@ class Digests:
         self.order: Ints = order
         """Their places, in the order of the hashes."""
 
-    @functools.cached_property
-    def _sorted(self) -> Uint64:
-        """Made when something is looked up: a first join looks up nothing."""
-        return self.keys[self.order]
-
     def __len__(self) -> int:
         return len(self.keys)
 
@@ -66,15 +59,17 @@ class Digests:
     def find(self, wanted: Uint64) -> Ints:
         """Return the place of each of `wanted`, (n, 2); -1 where it is not there."""
         found = np.full(len(wanted), -1, np.int64)
-        at = np.searchsorted(self._sorted[:, 0], wanted[:, 0])
+        # Not kept: it is asked a few times, of all that somebody knows.
+        ordered = self.keys[self.order]
+        at = np.searchsorted(ordered[:, 0], wanted[:, 0])
         # Of hashes that share their first half, which hardly any do, the one with the same second half.
-        left = np.flatnonzero(at < len(self._sorted))
+        left = np.flatnonzero(at < len(ordered))
         while len(left):
-            here = self._sorted[at[left]]
+            here = ordered[at[left]]
             left, here = left[same := here[:, 0] == wanted[left, 0]], here[same]
             hit = here[:, 1] == wanted[left, 1]
             found[left[hit]] = self.order[at[left[hit]]]
             left = left[~hit]
             at[left] += 1
-            left = left[at[left] < len(self._sorted)]
+            left = left[at[left] < len(ordered)]
         return found

@@ -34,7 +34,7 @@ class Encoded:
     _ids: list[pa.Array] = field(default_factory=list)
     source_names: dict[str, int] = field(default_factory=dict)
     """Numbered as they come."""
-    source_numbers: array[int] = field(default_factory=lambda: array("l"))
+    source_numbers: array[int] = field(default_factory=lambda: array("i"))
     lengths: array[int] = field(default_factory=lambda: array("q"))
     predicted: array[int] = field(default_factory=lambda: array("q"))
     """Tokens that stand for `bytes`."""

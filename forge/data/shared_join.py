@@ -110,15 +110,20 @@ def join_in_shares(
         assert counted is not None
         count = part_count(ordered.counts, threshold)
         shares = SHARES * pool_width(pool)
-        ends = np.cumsum(ordered.counts)
+        sizes = ordered.counts
+        # The processes read the rest.
+        del ordered, ranks
+        ends = np.cumsum(sizes)
         borders = np.searchsorted(ends, np.linspace(0, ends[-1], shares + 1)).tolist()
+        del ends
         fills = (
             Fill(folder, flat.resolve(), counted.resolve(), threshold, count, share, begin, end)
-            for share, (begin, end) in enumerate(itertools.pairwise([*borders[:-1], len(ordered)]))
+            for share, (begin, end) in enumerate(itertools.pairwise([*borders[:-1], len(sizes)]))
         )
         for _ in map_in_order(pool, fill_share, fills, lambda fill: (fill,)):
             pass
-        build_index(folder, count, shares, ordered.counts, threshold, functools.partial(_each, pool))
+        build_index(folder, count, shares, sizes, threshold, functools.partial(_each, pool))
+        del sizes
         orders = (
             Order(folder, flat.resolve(), threshold, closest_wanted, (one, shares)) for one in range(shares)
         )

@@ -133,6 +133,6 @@ def tokens_summary(
     return counts
 
 
-def _sums(numbers: npt.NDArray[np.int64], values: npt.NDArray[np.int64]) -> dict[int, int]:
+def _sums(numbers: npt.NDArray[np.int32], values: npt.NDArray[np.int64]) -> dict[int, int]:
     """Return the sum of the values of each number; a float holds it up to 2^53."""
     return {number: int(total) for number, total in enumerate(np.bincount(numbers, values).tolist())}

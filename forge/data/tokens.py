@@ -145,7 +145,8 @@ def build_tokens(
                 writer.write_table(documents_table(encoded, places, some, split))
     if earlier is not None and not chat:
         orders = {"train": order, "held_out": all_of(splits["held_out"])}
-        remember(out, earlier.how, [_spans(splits[one], orders[one], packings[one]) for one in SPLITS])
+        most = sum(len(packing.document) for packing in packings.values())
+        remember(out, earlier.how, most, (_spans(splits[one], orders[one], packings[one]) for one in SPLITS))
     found = tokens_facts(splits, packed_length, encoder, dtype, chat, out)
     if runs:
         found["phases"] = [[asdict(run) for run in phase] for phase in runs]
@@ -166,12 +167,12 @@ def _pack(train: Encoded, order: npt.NDArray[np.int64], packed_length: int | Non
 
 def _spans(
     encoded: Encoded, order: npt.NDArray[np.int64], packing: Packing
-) -> tuple[bytes, npt.NDArray[np.int64]]:
-    """Return the digests of the documents that lie in one piece, and (2, n) where they begin and how long they are."""
+) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
+    """Return (n, 2), the digests of the documents in one piece, and (2, n) where they begin and how long they are."""
     places = order[packing.document]
     whole = packing.tokens == np.asarray(encoded.lengths)[places]
     digests = np.frombuffer(encoded.digests, np.uint64).reshape(-1, 2)[places[whole]]
-    return digests.tobytes(), np.stack([packing.start[whole], packing.tokens[whole]])
+    return digests, np.stack([packing.start[whole], packing.tokens[whole]])
 
 
 def _check_left(splits: dict[str, Encoded]) -> None:
