@@ -35,11 +35,11 @@ from forge.data.signatures import INDEX, Known, keep, write_index
 from forge.data.spare_memory import give_back
 from forge.data.split import held_out_families
 from forge.data.tasks import (
+    Bucket,
     Edits,
-    Piece,
     Task,
     bucket_count,
-    bucket_pieces,
+    bucket_in,
     joined_shingles,
     write_edits,
     write_lines,
@@ -233,11 +233,11 @@ class _Curation:
         assert shingled is not None
         return roster, shingled
 
-    def last_buckets(self) -> Iterator[tuple[Piece, ...]]:
+    def last_buckets(self) -> Iterator[Bucket]:
         """Yield where each bucket of the last pass lies."""
         assert self._last is not None
         folder, notes = self._last
-        return (bucket_pieces(folder, notes, bucket) for bucket in range(self._buckets))
+        return (bucket_in(folder, notes, bucket) for bucket in range(self._buckets))
 
     def _go_through(
         self, pool: Executor | None, number: int, one: Pass, noted: frozenset[str], expected: int
@@ -271,16 +271,12 @@ class _Curation:
     ) -> Iterator[Task]:
         before = self._last
         for part in range(len(self._row_group_bytes) if before is None else self._buckets):
-            bucket = () if before is None else bucket_pieces(*before, part)
+            bucket = None if before is None else bucket_in(*before, part)
             yield Task(
                 number=part,
                 lake=self._lake if before is None else None,
                 bucket=bucket,
-                size_bytes=(
-                    self._row_group_bytes[part]
-                    if before is None
-                    else sum(end - begin for _, begin, end in bucket)
-                ),
+                size_bytes=self._row_group_bytes[part] if bucket is None else bucket.bytes,
                 edits=None if self._edits is None else self._edits / str(part),
                 lines=self._lines,
                 document_steps=one.document_steps,

@@ -46,6 +46,7 @@ class Digests:
             order = np.lexsort((keys[:, 1], keys[:, 0]))
         self.order: Ints = order
         """Their places, in the order of the hashes."""
+        self._sorted = keys[order]
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -59,17 +60,15 @@ class Digests:
     def find(self, wanted: Uint64) -> Ints:
         """Return the place of each of `wanted`, (n, 2); -1 where it is not there."""
         found = np.full(len(wanted), -1, np.int64)
-        # Not kept: it is asked a few times, of all that somebody knows.
-        ordered = self.keys[self.order]
-        at = np.searchsorted(ordered[:, 0], wanted[:, 0])
+        at = np.searchsorted(self._sorted[:, 0], wanted[:, 0])
         # Of hashes that share their first half, which hardly any do, the one with the same second half.
-        left = np.flatnonzero(at < len(ordered))
+        left = np.flatnonzero(at < len(self._sorted))
         while len(left):
-            here = ordered[at[left]]
+            here = self._sorted[at[left]]
             left, here = left[same := here[:, 0] == wanted[left, 0]], here[same]
             hit = here[:, 1] == wanted[left, 1]
             found[left[hit]] = self.order[at[left[hit]]]
             left = left[~hit]
             at[left] += 1
-            left = left[at[left] < len(ordered)]
+            left = left[at[left] < len(self._sorted)]
         return found

@@ -21,7 +21,6 @@ from forge.data.sets import Ints
 from forge.data.word_codes import Uint64
 
 THRESHOLD = b"forge_threshold"
-ROW_GROUP_ROWS = 1 << 20
 JOIN = pa.schema(
     [
         pa.field("set_high", pa.uint64(), nullable=False),
@@ -70,23 +69,21 @@ def write_join(path: Path, join: Join, order: Ints, counts: Ints, threshold: flo
     # The name of a component is its first member in this order, wherever its sets were.
     first = np.full(len(counts), len(order), np.int64)
     np.minimum.at(first, join.components[order], ranks[order])
+    columns: list[Any] = [
+        join.digests[order, 0],
+        join.digests[order, 1],
+        first[join.components[order]],
+        ranks[join.closest[order]],
+        join.jaccards[order],
+    ]
+    table = pa.table([pa.array(column) for column in columns], schema=JOIN)
+    table = table.replace_schema_metadata({THRESHOLD: repr(threshold)})
     edges, beside = edges_file(path), path.with_name(f".{path.name}")
     with beside.open("wb") as file:
         np.save(file, ranks[join.edges])
     beside.replace(edges)
-    schema = JOIN.with_metadata({THRESHOLD: repr(threshold)})
     # Hashes are as long however they are written, and nothing looks at the numbers between.
-    with parquet.ParquetWriter(beside, schema, compression="zstd", use_dictionary=False) as writer:
-        for begin in range(0, max(1, len(order)), ROW_GROUP_ROWS):
-            some = order[begin : begin + ROW_GROUP_ROWS]
-            columns: list[Any] = [
-                join.digests[some, 0],
-                join.digests[some, 1],
-                first[join.components[some]],
-                ranks[join.closest[some]],
-                join.jaccards[some],
-            ]
-            writer.write_table(pa.table([pa.array(column) for column in columns], schema=schema))
+    parquet.write_table(table, beside, compression="zstd", use_dictionary=False)
     beside.replace(path)
 
 
