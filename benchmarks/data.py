@@ -7,7 +7,7 @@ Prints a table: wall and CPU seconds, peak resident memory of all processes, and
 all pairs with a Jaccard of at least 0.8 over runs of five words. PYTHON is the interpreter of a throwaway venv with
 `datatrove[io,processing]==0.10.1 spacy`. With --every N both read every N-th document alone. With --copies N forge
 alone reads the corpus N times over, each copy with words of its own, to show that memory stays flat and time grows no
-faster than the data.
+faster than the data; its peak with pages that processes share counted once is printed as well.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -33,6 +34,8 @@ from benchmarks.documentation import fetch
 from forge.progress import Progress, SilentProgress
 
 SAMPLE_EVERY_S = 0.1
+SHARED_EVERY_S = 1.0
+"""Counting shared pages once goes through all pages of a process, which takes the kernel milliseconds."""
 SHINGLE_WORDS = 5
 WORD = re.compile(r"\w+")
 JACCARD = 0.8
@@ -47,18 +50,22 @@ class Measured:
     peak_rss_bytes: int
     """Of all its processes together; memory they share counts more than once."""
     peak_process_rss_bytes: int
+    peak_pss_bytes: int | None
+    """Of all its processes together, memory they share counted once; None where it was not sampled."""
     output: str
 
 
-def measure(command: list[str]) -> Measured:
-    """Run `command` and watch it and its children."""
+def measure(command: list[str], shared: bool = False) -> Measured:
+    """Run `command` and watch it and its children; with `shared` also for memory that they share."""
     began_s = time.monotonic()
     process = psutil.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     cpu_s: dict[int, float] = {}
-    peak = peak_process = 0
+    peak = peak_process = peak_pss = 0
+    sampled_s = began_s if shared else math.inf
     while process.poll() is None:
         resident = []
-        for one in [process, *_children(process)]:
+        all_now = [process, *_children(process)]
+        for one in all_now:
             try:
                 times = one.cpu_times()
                 cpu_s[one.pid] = times.user + times.system
@@ -67,11 +74,25 @@ def measure(command: list[str]) -> Measured:
                 continue
         peak = max(peak, sum(resident))
         peak_process = max([peak_process, *resident])
+        if time.monotonic() - sampled_s > SHARED_EVERY_S:
+            peak_pss = max(peak_pss, sum(_pss_bytes(one.pid) for one in all_now))
+            sampled_s = time.monotonic()
         time.sleep(SAMPLE_EVERY_S)
     output = process.stdout.read()
     if process.returncode:
         raise SystemExit(f"{' '.join(command)}: ended with {process.returncode}")
-    return Measured(time.monotonic() - began_s, sum(cpu_s.values()), peak, peak_process, output)
+    wall_clock_s = time.monotonic() - began_s
+    pss = peak_pss if shared else None
+    return Measured(wall_clock_s, sum(cpu_s.values()), peak, peak_process, pss, output)
+
+
+def _pss_bytes(pid: int) -> int:
+    """Return the memory of a process, pages it shares divided by how many share them; 0 where it is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
 
 def _children(process: psutil.Process) -> list[psutil.Process]:
@@ -294,9 +315,12 @@ def main() -> None:
     print("| tool | wall s | CPU s | peak RSS MB (largest process) | stages, wall s | near copies |")
     print("|---|---|---|---|---|---|")
     options = ["--filters", given.filters]
-    found = measure([sys.executable, "-m", "benchmarks.data", str(given.folder), "--inside", *options])
+    inside = [sys.executable, "-m", "benchmarks.data", str(given.folder), "--inside", *options]
+    found = measure(inside, shared=given.copies > 1)
     report = json.loads(found.output.splitlines()[-1])
     rest = f"{report['documents']} documents kept"
+    if found.peak_pss_bytes is not None:
+        rest += f", {found.peak_pss_bytes / 1e6:.0f} MB with shared pages counted once"
     compare = given.copies == 1 and given.filters == "none"
     texts = list(_texts(sorted((given.folder / "input").glob("*.jsonl")))) if compare else []
     if compare:

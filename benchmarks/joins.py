@@ -44,7 +44,7 @@ def write_sets(path: Path, sets: list[npt.NDArray[np.uint64]]) -> Sets:
     np.concatenate(sets).tofile(path)
     counts = np.array([len(one) for one in sets])
     digests = np.frombuffer(b"".join(map(set_digest, sets)), np.uint64).reshape(-1, 2)
-    return Sets.in_files([], path, counts, digests)
+    return Sets.in_file(path, counts, digests)
 
 
 def join(folder: Path, name: str, sets: Sets, earlier: str | None) -> tuple[Join, Join]:

@@ -16,15 +16,17 @@ Ints = npt.NDArray[np.int64]
 DIGEST = pa.binary(16)
 
 
-def digest_keys(column: pa.ChunkedArray | pa.Array) -> Uint64:
-    """Return hashes of 16 bytes, none of them missing, as (n, 2) uint64."""
+def digest_keys(column: pa.ChunkedArray | pa.Array, words: int = 2) -> Uint64:
+    """Return hashes of `words` times 8 bytes, none of them missing, as (n, words) uint64."""
     chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
     found = [
-        np.frombuffer(chunk.buffers()[1], np.uint64, 2 * len(chunk), 16 * chunk.offset)
+        np.frombuffer(chunk.buffers()[1], np.uint64, words * len(chunk), 8 * words * chunk.offset)
         for chunk in chunks
         if len(chunk)
     ]
-    return np.concatenate([*found, np.empty(0, np.uint64)]).reshape(-1, 2)
+    return (found[0] if len(found) == 1 else np.concatenate([*found, np.empty(0, np.uint64)])).reshape(
+        -1, words
+    )
 
 
 def digest_column(keys: Uint64) -> pa.Array:

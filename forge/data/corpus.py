@@ -30,15 +30,16 @@ from forge.data.outcomes import REMEMBERED_NOTES, REMEMBERED_STEPS, merge_outcom
 from forge.data.passes import InputGone, Pass, plan_passes, run_tasks, spend_texts
 from forge.data.records import Records
 from forge.data.roster import Roster, gather
-from forge.data.sets import Ints, Sets
+from forge.data.sets import Ints
 from forge.data.signatures import INDEX, Known, keep, write_index
+from forge.data.spare_memory import give_back
 from forge.data.split import held_out_families
 from forge.data.tasks import (
+    Bucket,
     Edits,
-    Piece,
     Task,
     bucket_count,
-    bucket_pieces,
+    bucket_in,
     joined_shingles,
     write_edits,
     write_lines,
@@ -139,7 +140,9 @@ def _build(
                 "they name, or give other documents"
             )
         # Documents come in the order of their ids, so a family bears the smallest id in it.
-        heads = _families(parts / "heads.npy", shingled.shingles_of(roster), parameters, progress, joins)
+        heads = _families(parts / "heads.npy", shingled, roster, parameters, progress, joins)
+        del shingled
+    give_back()
     names = roster["document_id"]
     held_out = held_out_families(
         heads,
@@ -149,18 +152,24 @@ def _build(
         parameters["seed"],
     )
     write_corpus(out, curation.last_buckets(), roster, heads, held_out)
+    give_back()
     records.write(out)
     if known is not None:
         keep(parts, curation.shingles, out, known.how)
-    return _summary(steps, curation.documents, roster, heads, held_out, records)
+    summary = _summary(steps, curation.documents, roster, heads, held_out, records)
+    give_back()
+    return summary
 
 
-def _families(path: Path, sets: Sets, parameters: dict[str, Any], progress: Progress, joins: Joins) -> Ints:
+def _families(
+    path: Path, shingled: Roster, roster: Roster, parameters: dict[str, Any], progress: Progress, joins: Joins
+) -> Ints:
     """Return the first document of each one's family; written down, and from then on read."""
     if not path.exists():
         beside = path.with_name(f".{path.name}")
         with beside.open("wb") as file:
-            np.save(file, families(sets, parameters["held_out_group_jaccard"], progress, joins))
+            threshold = parameters["held_out_group_jaccard"]
+            np.save(file, families(shingled.shingles_of(roster), threshold, progress, joins))
         beside.replace(path)
     heads: Ints = np.load(path)
     return heads
@@ -203,7 +212,7 @@ class _Curation:
 
     def carry_out(self, passes: list[Pass], pool: Executor | None, joins: Joins) -> tuple[Roster, Roster]:
         """Return the documents that are left, and those of the pass that noted shingles, which may be more."""
-        roster = Roster()
+        roster: Roster | None = None
         shingled: Roster | None = None
         expected = self.documents
         for number, one in enumerate(passes):
@@ -211,21 +220,24 @@ class _Curation:
             if number == len(passes) - 1:
                 noted |= {"words"} if shingled else {"words", "shingles"}
             roster, notes = self._go_through(pool, number, one, noted, expected)
+            give_back()
             if "shingles" in noted:
-                shingled = Roster(roster.columns.select(["document_id"]), shingles=roster.shingles)
+                shingled = roster
             decided = self._decided(number, one, roster, joins)
+            give_back()
             if number < len(passes) - 1:
                 self._keep(number, one, decided, notes)
             roster = roster.without(decided.removed)
             expected = len(roster)
+        assert roster is not None
         assert shingled is not None
         return roster, shingled
 
-    def last_buckets(self) -> Iterator[tuple[Piece, ...]]:
+    def last_buckets(self) -> Iterator[Bucket]:
         """Yield where each bucket of the last pass lies."""
         assert self._last is not None
         folder, notes = self._last
-        return (bucket_pieces(folder, notes, bucket) for bucket in range(self._buckets))
+        return (bucket_in(folder, notes, bucket) for bucket in range(self._buckets))
 
     def _go_through(
         self, pool: Executor | None, number: int, one: Pass, noted: frozenset[str], expected: int
@@ -259,16 +271,12 @@ class _Curation:
     ) -> Iterator[Task]:
         before = self._last
         for part in range(len(self._row_group_bytes) if before is None else self._buckets):
-            bucket = () if before is None else bucket_pieces(*before, part)
+            bucket = None if before is None else bucket_in(*before, part)
             yield Task(
                 number=part,
                 lake=self._lake if before is None else None,
                 bucket=bucket,
-                size_bytes=(
-                    self._row_group_bytes[part]
-                    if before is None
-                    else sum(end - begin for _, begin, end in bucket)
-                ),
+                size_bytes=self._row_group_bytes[part] if bucket is None else bucket.bytes,
                 edits=None if self._edits is None else self._edits / str(part),
                 lines=self._lines,
                 document_steps=one.document_steps,
@@ -293,8 +301,7 @@ class _Curation:
         """Decide what the next pass does, or find it decided."""
         path = self._work / f"decided-{number}.arrow"
         if not path.exists():
-            made = decide(one.corpus_steps, roster, self._parameters, self._progress, joins)
-            write_decided(path, made)
+            write_decided(path, decide(one.corpus_steps, roster, self._parameters, self._progress, joins))
         decided = read_decided(path)
         for table in decided.aside:
             self._records.add(table)

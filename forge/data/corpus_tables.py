@@ -14,7 +14,7 @@ import pyarrow.compute as compute
 from forge.data.roster import Roster
 from forge.data.sets import Ints
 from forge.data.tables import ROW_GROUP_ROWS, RowGroups
-from forge.data.tasks import Piece, read_bucket
+from forge.data.tasks import Bucket, read_bucket
 
 CORPUS = pa.schema(
     [
@@ -32,7 +32,7 @@ CORPUS = pa.schema(
 
 def write_corpus(
     out: Path,
-    buckets: Iterable[tuple[Piece, ...]],
+    buckets: Iterable[Bucket],
     roster: Roster,
     heads: Ints,
     held_out: npt.NDArray[np.bool_],

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.ipc as ipc
 
+from forge.data.columns import digest_keys
+from forge.data.digests import same_hashes
 from forge.data.duplicates import exact_duplicates, near_duplicates, related_by_name
 from forge.data.joins import Joins
 from forge.data.paragraphs import repeated
@@ -25,6 +28,10 @@ from forge.progress import Progress
 
 Ints = npt.NDArray[np.int64]
 PARAGRAPHS = b"forge_paragraphs"
+BLOCK_ROWS = 10_000
+"""Documents that objects are made of at once."""
+LEVELLED_WORDS = 4
+"""Of 8 bytes each, in the hash of a text that exact duplicates share."""
 
 
 @dataclass
@@ -53,8 +60,8 @@ def write_decided(path: Path, decided: Decided) -> None:
 
 
 def read_decided(path: Path) -> Decided:
-    """Return what `write_decided` wrote."""
-    with pa.OSFile(str(path)) as stored, ipc.open_file(stored) as file:
+    """Return what `write_decided` wrote, mapped: nobody looks at most of it before it is written to the corpus."""
+    with pa.memory_map(str(path)) as stored, ipc.open_file(stored) as file:
         table = file.read_all()
     paragraphs = json.loads(table.schema.metadata[PARAGRAPHS])
     return Decided([table.replace_schema_metadata(None)], paragraphs)
@@ -73,10 +80,15 @@ class _Table:
 
     def pick(self, name: str) -> pa.ChunkedArray:
         """Return a column of the documents that are left."""
-        return self.roster[name].take(pa.array(self.places))
+        return self.left[name]
+
+    @property
+    def left(self) -> Roster:
+        """The documents that are left."""
+        return self.roster.at(self.places)
 
     def sizes(self) -> Ints:
-        return self.roster.numbers("size_bytes")[self.places]
+        return self.left.numbers("size_bytes")
 
     def preference(self) -> Ints:
         """Return the rank of each document among those to keep: longest first, then smallest id."""
@@ -102,7 +114,7 @@ class _Table:
             paths.take(pa.array(gone)),
             pa.repeat(step, len(gone)),
             pa.repeat(reason, len(gone)),
-            pa.array(details, pa.string()),
+            _column(details),
             pa.array(scores, pa.float64()),
             pa.nulls(len(gone), pa.string()) if kept is None else ids.take(pa.array(kept)),
         ]
@@ -123,26 +135,38 @@ def decide(
     return table.decided
 
 
+def _values(column: pa.ChunkedArray, places: Ints) -> Iterator[str]:
+    """Yield the values at some places: there may be millions, and an object for each is ten times its bytes."""
+    for first in range(0, len(places), BLOCK_ROWS):
+        yield from column.take(pa.array(places[first : first + BLOCK_ROWS])).to_pylist()
+
+
+def _column(values: Iterable[str]) -> pa.ChunkedArray:
+    """Return values as a column, made a block at a time."""
+    coming = iter(values)
+    blocks = iter(lambda: list(itertools.islice(coming, BLOCK_ROWS)), [])
+    return pa.chunked_array([pa.array(block, pa.string()) for block in blocks], pa.string())
+
+
 def _exact(table: _Table) -> None:
-    codes = table.pick("levelled").combine_chunks().dictionary_encode().indices
-    found = exact_duplicates(np.asarray(codes).astype(np.int64), table.preference())
-    paths = table.pick("path").take(pa.array(found.kept)).to_pylist()
+    codes, _ = same_hashes(digest_keys(table.pick("levelled"), LEVELLED_WORDS))
+    found = exact_duplicates(codes, table.preference())
+    paths = _values(table.pick("path"), found.kept)
     details = (f"the text of {path}, case and white space aside" for path in paths)
     table.set_aside(found.removed, "exact_duplicates", "exact duplicate", details, found.jaccards, found.kept)
 
 
 def _near(table: _Table) -> None:
-    assert table.roster.shingles is not None
     found = near_duplicates(
-        table.roster.shingles.take(table.places),
+        table.left.shingles(),
         table.preference(),
         table.parameters["near_duplicate_jaccard"],
         table.progress,
         table.joins,
     )
     words = table.parameters["shingle_words"]
-    ids, paths = (table.pick(name).take(pa.array(found.closest)) for name in ("document_id", "path"))
-    rows = zip(found.jaccards.tolist(), ids.to_pylist(), paths.to_pylist(), strict=True)
+    ids, paths = (_values(table.pick(name), found.closest) for name in ("document_id", "path"))
+    rows = zip(found.jaccards, ids, paths, strict=True)
     details = (
         f"Jaccard {jaccard:.4f} with {closest} ({path}), runs of {words} words"
         for jaccard, closest, path in rows
@@ -151,15 +175,14 @@ def _near(table: _Table) -> None:
 
 
 def _superseded(table: _Table) -> None:
-    assert table.roster.shingles is not None
-    sets = table.roster.shingles.take(table.places)
+    sets = table.left.shingles()
     paths = table.pick("path")
 
     def jaccard(one: int, two: int) -> float:
         shared = len(np.intersect1d(sets[one], sets[two], assume_unique=True))
         return shared / max(1, int(sets.counts[one] + sets.counts[two]) - shared)
 
-    kin = Kinship(list(map(table.roster.versions.__getitem__, table.places.tolist())))
+    kin = Kinship(table.left.versions())
     pairs = related_by_name(sets, kin.codes, RELATED_JACCARD)
     families = find_families(kin, pairs, (), jaccard, table.parameters["superseded_jaccard"])
     rows = [
@@ -176,8 +199,7 @@ def _superseded(table: _Table) -> None:
 
 
 def _paragraphs(table: _Table) -> None:
-    own = list(map(table.roster.paragraphs.__getitem__, table.places.tolist()))
-    found = repeated(own, table.parameters["max_paragraph_documents"])
+    found = repeated(table.left.paragraphs(), table.parameters["max_paragraph_documents"])
     ids = table.pick("document_id").take(pa.array(list(found), pa.int64())).to_pylist()
     table.decided.paragraphs |= {
         document_id: gone.tolist() for document_id, gone in zip(ids, found.values(), strict=True)

@@ -1,4 +1,4 @@
-"""Hashes of 16 bytes, all different, and where each is among them."""
+"""Hashes: which of many are the same, and where each is among those that are all different."""
 
 from __future__ import annotations
 
@@ -6,6 +6,32 @@ import numpy as np
 
 from forge.data.sets import Ints
 from forge.data.word_codes import Uint64
+
+
+def same_hashes(keys: Uint64) -> tuple[Ints, Ints]:
+    """Return the number of each of some hashes among the distinct ones, and the first place of each of those.
+
+    They are numbered as they come.
+
+    Args:
+        keys: (n, words of a hash).
+    """
+    order = np.argsort(keys[:, 0], kind="stable")
+    differ = np.diff(keys[order, 0]) != 0
+    if not all(np.array_equal(differ, differ | (np.diff(word[order]) != 0)) for word in keys.T[1:]):
+        # Some share their first word alone, which hardly any do.
+        order = np.lexsort(keys.T[::-1])
+        differ = (np.diff(keys[order], axis=0) != 0).any(axis=1)
+    begins = np.r_[True, differ][: len(order)]
+    del differ
+    # The sort is stable: the first of a run is the first in place.
+    firsts = order[begins]
+    by_first = np.argsort(firsts)
+    names = np.empty(len(firsts), np.int64)
+    names[by_first] = np.arange(len(firsts))
+    numbers = np.empty(len(order), np.int64)
+    numbers[order] = names[np.cumsum(begins) - 1]
+    return numbers, firsts[by_first]
 
 
 class Digests:

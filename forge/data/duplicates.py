@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from forge.data.digests import same_hashes
 from forge.data.joins import Joins
 from forge.data.kindred import kindred_pairs
 from forge.data.sets import Sets as StoredSets
@@ -92,9 +93,9 @@ def exact_duplicates(codes: Ints, preference: Ints) -> Duplicates:
 
 def _preferred(names: Ints, preference: Ints) -> Ints:
     """Return by name the most preferred of the documents that have it."""
-    order = np.lexsort((preference, names))
+    order = np.argsort(preference, kind="stable")[::-1]
     found = np.empty(int(names.max(initial=-1)) + 1, np.int64)
-    found[names[order][::-1]] = order[::-1]
+    found[names[order]] = order
     return found
 
 
@@ -107,7 +108,10 @@ def near_duplicates(
     such pair is found; nothing is estimated.
     """
     alike = _alike(sets)
-    joined = joins.join("near_duplicates", alike.some(sets), alike.digests, threshold, progress)
+    distinct = alike.some(sets)
+    # What only the caller had is gone while they are joined.
+    del sets
+    joined = joins.join("near_duplicates", distinct, alike.digests, threshold, progress)
     names = joined.components[alike.numbers]
     keepers = _preferred(names, preference)[names]
     removed = np.flatnonzero(keepers != np.arange(len(names)))
@@ -125,9 +129,9 @@ def near_duplicates(
 def families(sets: Sets, threshold: float, progress: Progress, joins: Joins) -> Ints:
     """Return for each document the first document of its family: all that hang together at `threshold`."""
     alike = _alike(sets)
-    joined = joins.join(
-        "families", alike.some(sets), alike.digests, threshold, progress, closest_wanted=False
-    )
+    distinct = alike.some(sets)
+    del sets
+    joined = joins.join("families", distinct, alike.digests, threshold, progress, closest_wanted=False)
     # Distinct sets are in the order of their first documents, and a component bears the name of its first set.
     heads: Ints = alike.firsts[joined.components[alike.numbers]]
     return heads
@@ -193,9 +197,9 @@ class _Alike:
 
     def some(self, sets: Sets) -> Sets:
         """Return the distinct ones of `sets`."""
-        return (
-            sets.take(self.firsts) if isinstance(sets, StoredSets) else [sets[place] for place in self.firsts]
-        )
+        if isinstance(sets, StoredSets):
+            return StoredSets(sets.flat, sets.starts[self.firsts], sets.counts[self.firsts])
+        return [sets[place] for place in self.firsts]
 
 
 def _alike(sets: Sets) -> _Alike:
@@ -208,14 +212,5 @@ def _alike(sets: Sets) -> _Alike:
     sizes = np.fromiter(map(len, sets), np.int64, len(sets)) if stored is None else stored.counts
     empty = np.flatnonzero(sizes == 0)
     digests[empty, 0], digests[empty, 1] = 0, empty
-    order = np.lexsort((digests[:, 1], digests[:, 0]))
-    begins = np.r_[True, (np.diff(digests[order], axis=0) != 0).any(axis=1)][: len(order)]
-    # The sort is stable: the first of a run is the first document.
-    firsts = order[begins]
-    by_first = np.argsort(firsts)
-    names = np.empty(len(firsts), np.int64)
-    names[by_first] = np.arange(len(firsts))
-    numbers = np.empty(len(order), np.int64)
-    numbers[order] = names[np.cumsum(begins) - 1]
-    firsts = firsts[by_first]
+    numbers, firsts = same_hashes(digests)
     return _Alike(numbers, firsts, digests[firsts])

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from forge.data.chat_template import ChatEncoder
 from forge.data.chat_tokens import Note, encode_conversations, encode_preferences
@@ -30,8 +31,10 @@ class Encoded:
     """The documents of a split, encoded one after the other in corpus order."""
 
     path: Path
-    document_ids: list[str] = field(default_factory=list)
-    sources: list[str] = field(default_factory=list)
+    _ids: list[pa.Array] = field(default_factory=list)
+    source_names: dict[str, int] = field(default_factory=dict)
+    """Numbered as they come."""
+    source_numbers: array[int] = field(default_factory=lambda: array("i"))
     lengths: array[int] = field(default_factory=lambda: array("q"))
     predicted: array[int] = field(default_factory=lambda: array("q"))
     """Tokens that stand for `bytes`."""
@@ -41,8 +44,19 @@ class Encoded:
     set_aside: list[tuple[str, str, str, str]] = field(default_factory=list)
     """Rows of SET_ASIDE."""
 
+    @property
+    def document_ids(self) -> pa.ChunkedArray:
+        """The id of each."""
+        return pa.chunked_array(self._ids, pa.string())
+
+    @property
+    def sources(self) -> list[str]:
+        """The source of each."""
+        return list(map(list(self.source_names).__getitem__, self.source_numbers))
+
     def add(self, block: CorpusBlock, notes: list[Note]) -> int:
         """Add documents and what was noted of each; return the bytes of their text."""
+        ids = []
         for document_id, source, note in zip(block.document_ids, block.sources, notes, strict=True):
             if isinstance(note[0], str):
                 self.set_aside.append((document_id, block.split, note[0], str(note[1])))
@@ -52,8 +66,9 @@ class Encoded:
             self.lengths.append(tokens)
             self.predicted.append(predicted)
             self.bytes.append(size)
-            self.document_ids.append(document_id)
-            self.sources.append(source)
+            ids.append(document_id)
+            self.source_numbers.append(self.source_names.setdefault(source, len(self.source_names)))
+        self._ids.append(pa.array(ids, pa.string()))
         return block.bytes
 
 

@@ -24,6 +24,7 @@ from forge.data.prefixes import Counters, count_elements, write_counters
 from forge.data.sets import Sets
 from forge.data.shared_join import join_in_shares
 from forge.data.similarity import similar_pairs
+from forge.data.spare_memory import give_back
 from forge.data.word_codes import Uint64
 from forge.progress import Progress
 
@@ -155,6 +156,7 @@ class Joins:
         """
         store = sets if isinstance(sets, Sets) else Sets.of(sets)
         known = Digests(digests)
+        give_back()
         index = self._index_here()
         earlier = None if self._earlier is None else read_join(join_file(self._earlier, name), threshold)
         joined = None
@@ -191,6 +193,7 @@ class Joins:
         if self._counted is None or self._counted[0] != store.path:
             self._counted = None
             counters = count_elements(store)
+            give_back()
             if self._place is not None:
                 counters = write_counters(counters, self._place.folder)
             self._counted = store.path, counters

@@ -26,6 +26,8 @@ from forge.data.sets import read_elements
 from forge.data.word_codes import Uint64
 
 TEXTS, HOW = "texts.npy", "texts.json"
+BLOCK_TEXTS = 100_000
+"""Written at once."""
 Tokens = npt.NDArray[Any]
 
 
@@ -112,21 +114,31 @@ def known_tokens(folder: Path, dtype: np.dtype[Any]) -> KnownTokens:
     return KnownTokens(folder, dtype)
 
 
-def remember(out: Path, how: str, places: Sequence[tuple[bytes, npt.NDArray[np.int64]]]) -> None:
+def remember(
+    out: Path, how: str, most: int, places: Iterable[tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]]
+) -> None:
     """Write where the tokens of each text are.
 
     Args:
         out: a tokens artifact in the making.
         how: as `Earlier` has it.
-        places: of each split in the order of SPLITS: the digests of some texts one after the other, and (2, n) where
-            the tokens of each begin and how many they are.
+        most: texts that may come.
+        places: of each split in the order of SPLITS: (n, 2), the digests of some texts, and (2, n) where the tokens of
+            each begin and how many they are.
     """
-    columns = []
+    index = np.empty((5, most), np.uint64)
+    count = 0
     for number, (digests, spans) in enumerate(places):
-        keys = np.frombuffer(digests, np.uint64).reshape(-1, 2).T
-        split = np.full((1, keys.shape[1]), number, np.uint64)
-        columns.append(np.concatenate([keys, split, spans.astype(np.uint64)]))
-    index = np.concatenate(columns, axis=1)
-    index = index[:, np.lexsort(index[::-1])]
-    np.save(out / TEXTS, index)
+        own = index[:, count : count + len(digests)]
+        own[:2], own[2], own[3:] = digests.T, number, spans
+        count += len(digests)
+    del digests, spans
+    index = index[:, :count]
+    order = np.lexsort(index[::-1])
+    with (out / TEXTS).open("wb") as file:
+        described = {"descr": "<u8", "fortran_order": True, "shape": index.shape}
+        np.lib.format.write_array_header_1_0(file, described)
+        # There may be millions: what is in memory of them in another order is a block.
+        for first in range(0, len(order), BLOCK_TEXTS):
+            file.write(index[:, order[first : first + BLOCK_TEXTS]].tobytes(order="F"))
     (out / HOW).write_text(json.dumps(how), encoding="utf-8")

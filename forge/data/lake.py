@@ -21,6 +21,7 @@ from forge.data.pool import Limits, Pool, Read
 from forge.data.reading import NeedsWorker
 from forge.data.readings import Reading, Readings, units_of
 from forge.data.sources import list_files
+from forge.data.spare_memory import give_back
 from forge.data.workers import make_pool
 from forge.errors import StageError
 from forge.files import work_folder
@@ -104,6 +105,7 @@ def build_lake(
         raise StageError(_nothing_read(sources, tables, parameters.get("records", "text")))
     if readings is not None:
         readings.write(out)
+    give_back()
     if found_files:
         progress.note(
             f"{found_files:,} of {tables.files:,} files are what an earlier run read: not read again"

@@ -6,6 +6,7 @@ What is noted of each document stays in the file, and is read a column at a time
 from __future__ import annotations
 
 import json
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,7 +62,7 @@ class Notes:
     path: Path
     """Of the file that has a row of `noted_schema` for each document that is left, in the worker's order."""
     documents_in: int = 0
-    offsets: list[int] = field(default_factory=list)
+    offsets: Sequence[int] = ()
     """Where in the file of texts each bucket begins, and where the last ends."""
     shingled: int = 0
     """Texts whose shingles no earlier corpus has."""
@@ -74,7 +75,7 @@ def write_notes(path: Path, notes: Notes, documents: pa.Table) -> None:
     rest = {
         "number": notes.number,
         "documents_in": notes.documents_in,
-        "offsets": notes.offsets,
+        "offsets": list(notes.offsets),
         "shingled": notes.shingled,
         "aside": notes.aside.to_pydict(),
         "changes": notes.changes.to_pydict(),
@@ -93,7 +94,7 @@ def read_notes(path: Path) -> Notes | None:
             number=rest["number"],
             path=path,
             documents_in=rest["documents_in"],
-            offsets=rest["offsets"],
+            offsets=array("q", rest["offsets"]),
             shingled=rest["shingled"],
             aside=pa.table(rest["aside"], SET_ASIDE),
             changes=pa.table(rest["changes"], CHANGED),

@@ -34,6 +34,8 @@ REMEMBERED_STEPS = frozenset({"repair", "quality", "languages", "redact"})
 REMEMBERED_NOTES = frozenset({"exact", "words", "lines", "paragraphs", "versions"})
 """What is counted of a text that passed the steps; its shingles are remembered in `forge.data.signatures`."""
 KEY = b"forge_key"
+MERGED_BYTES = 64 * 1024 * 1024
+"""Of outcomes that are put in order at once."""
 OUTCOMES = pa.schema(
     [
         pa.field("digest", DIGEST),
@@ -101,21 +103,29 @@ def write_outcomes(path: Path, outcomes: pa.Table) -> None:
 
 
 def merge_outcomes(parts: Sequence[Path], path: Path, key: str) -> None:
-    """Write the outcomes of all tasks to one file, by digest, each text once."""
-    tables = []
-    for part in parts:
-        with pa.memory_map(str(part)) as mapped, ipc.open_file(mapped) as file:
-            tables.append(file.read_all())
-    table = pa.concat_tables(tables)
-    keys = digest_keys(table["digest"])
-    order = np.lexsort((keys[:, 1], keys[:, 0]))
-    keys = keys[order]
-    order = order[np.r_[True, (keys[1:] != keys[:-1]).any(axis=1)][: len(order)]]
-    table = table.take(pa.array(order)).combine_chunks().replace_schema_metadata({KEY: key})
+    """Write the outcomes of all tasks to one file, by digest, each text once: a range of digests at a time."""
     beside = path.with_name(f".{path.name}")
-    with ipc.new_file(beside, table.schema, options=ipc.IpcWriteOptions(compression="zstd")) as file:
-        file.write_table(table)
+    schema = OUTCOMES.with_metadata({KEY: key})
+    ranges = max(1, -(-sum(part.stat().st_size for part in parts) // MERGED_BYTES))
+    with ipc.new_file(beside, schema, options=ipc.IpcWriteOptions(compression="zstd")) as file:
+        for number in range(ranges):
+            table = pa.concat_tables(_in_range(part, number, ranges) for part in parts)
+            keys = digest_keys(table["digest"])
+            order = np.lexsort((keys[:, 1], keys[:, 0]))
+            keys = keys[order]
+            order = order[np.r_[True, (keys[1:] != keys[:-1]).any(axis=1)][: len(order)]]
+            file.write_table(table.take(pa.array(order)).combine_chunks().replace_schema_metadata({KEY: key}))
     beside.replace(path)
+
+
+def _in_range(part: Path, number: int, ranges: int) -> pa.Table:
+    """Return the outcomes in a file whose digests are in one of some equal ranges: copied, where others are not."""
+    with pa.memory_map(str(part)) as mapped, ipc.open_file(mapped) as file:
+        table = file.read_all()
+        if ranges == 1:
+            return table
+        own = (digest_keys(table["digest"])[:, 0] >> np.uint64(32)) * np.uint64(ranges) >> np.uint64(32)
+        return table.filter(pa.array(own == number))
 
 
 class Outcomes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,12 @@ class Packing:
     tokens: Ints
     sequences: int
     """Sequences in the stream."""
+
+    def in_blocks(self, pieces: int) -> Iterator[Packing]:
+        """Yield so many pieces at a time; none is one block."""
+        columns = self.document, self.offset, self.start, self.tokens
+        for first in range(0, max(1, len(self.document)), pieces):
+            yield Packing(*(column[first : first + pieces] for column in columns), self.sequences)
 
 
 def best_fit(lengths: Ints, capacity: int) -> Packing:

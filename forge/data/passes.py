@@ -75,7 +75,7 @@ def run_tasks(pool: Executor | None, tasks: Iterable[Task], progress: Progress) 
         for task in sorted(tasks, key=lambda task: -task.size_bytes):
             notes = _notes_of_done(task)
             if notes is None:
-                if not all(path.exists() for path, _, _ in task.bucket):
+                if not all(path.exists() for path, _, _ in task.bucket or ()):
                     raise InputGone
                 yield task
             else:

@@ -28,7 +28,7 @@ class Postings:
         self._sizes, self._threshold = sizes, threshold
         self._index = _mapped(folder / INDEX)
         self._entries = _mapped(folder / ENTRIES).reshape(-1, 2)
-        self._borders = np.load(folder / BORDERS)
+        self._borders = np.asarray(np.load(folder / BORDERS, mmap_mode="r"))
         self._listed_since = 0
         self.forget()
 

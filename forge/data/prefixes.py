@@ -158,7 +158,6 @@ def fill_parts(
     end: int | None = None,
 ) -> None:
     """Put the first elements of the sets from `begin` to `end` into parts, all of an element into one."""
-    lengths = prefix_lengths(ordered.counts, threshold)
     for first, last in ((begin + one, begin + two) for one, two in chunks(ordered.counts[begin:end])):
         elements = ordered.gather(np.arange(first, last))
         sizes = ordered.counts[first:last]
@@ -171,7 +170,7 @@ def fill_parts(
         kept = shared[order]
         own = sizes - unique
         places = within(own) + unique[owners[kept]]
-        chosen = places < lengths[first:last][owners[kept]]
+        chosen = places < prefix_lengths(sizes, threshold)[owners[kept]]
         kept, places = kept[chosen], places[chosen]
         # In order of their parts, and still of their sets: looking for each part's anew would take time that grows with
         # the square of the data.

@@ -48,18 +48,10 @@ class Sets(Sequence[Uint64]):
         return cls(flat, np.cumsum(counts) - counts, counts)
 
     @classmethod
-    def in_files(cls, files: Sequence[Path], whole: Path, counts: Ints, digests: Uint64) -> Sets:
-        """Return the sets that `files` hold one after the other; they become `whole`, where it is not there yet."""
-        if not whole.exists():
-            beside = whole.with_name(f".{whole.name}")
-            with beside.open("wb") as file:
-                for path in files:
-                    with path.open("rb") as part:
-                        shutil.copyfileobj(part, file, 1 << 22)
-            beside.replace(whole)
-        for path in files:
-            path.unlink(missing_ok=True)
-        flat = np.memmap(whole, np.uint64, "r") if counts.sum() else np.empty(0, np.uint64)
+    def in_file(cls, path: Path, counts: Ints, digests: Uint64) -> Sets:
+        """Return the sets that a file holds one after the other."""
+        # An empty file cannot be mapped.
+        flat = np.memmap(path, np.uint64, "r") if counts.sum() else np.empty(0, np.uint64)
         return cls(flat, np.cumsum(counts) - counts, counts, digests)
 
     @property
@@ -80,7 +72,7 @@ class Sets(Sequence[Uint64]):
         for start, count in zip(self.starts.tolist(), self.counts.tolist(), strict=True):
             yield flat[start : start + count]
 
-    def take(self, places: Ints) -> Sets:
+    def take(self, places: Ints | npt.NDArray[np.uint32]) -> Sets:
         """Return the sets at `places`, in that order."""
         digests = None if self.digests is None else self.digests[places]
         return Sets(self.flat, self.starts[places], self.counts[places], digests)
@@ -97,6 +89,19 @@ class Sets(Sequence[Uint64]):
         mapped = getattr(self.flat, "_mmap", None)
         if mapped is not None:
             mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def join_files(files: Sequence[Path], whole: Path) -> None:
+    """Put files one after the other into `whole`, where it is not there yet; they are gone then."""
+    if not whole.exists():
+        beside = whole.with_name(f".{whole.name}")
+        with beside.open("wb") as file:
+            for path in files:
+                with path.open("rb") as part:
+                    shutil.copyfileobj(part, file, 1 << 22)
+        beside.replace(whole)
+    for path in files:
+        path.unlink(missing_ok=True)
 
 
 def read_elements(path: Path, starts: Ints, counts: Ints, dtype: np.dtype[Any] = ELEMENT) -> npt.NDArray[Any]:

@@ -110,15 +110,20 @@ def join_in_shares(
         assert counted is not None
         count = part_count(ordered.counts, threshold)
         shares = SHARES * pool_width(pool)
-        ends = np.cumsum(ordered.counts)
+        sizes = ordered.counts
+        # The processes read the rest.
+        del ordered, ranks
+        ends = np.cumsum(sizes)
         borders = np.searchsorted(ends, np.linspace(0, ends[-1], shares + 1)).tolist()
+        del ends
         fills = (
             Fill(folder, flat.resolve(), counted.resolve(), threshold, count, share, begin, end)
-            for share, (begin, end) in enumerate(itertools.pairwise([*borders[:-1], len(ordered)]))
+            for share, (begin, end) in enumerate(itertools.pairwise([*borders[:-1], len(sizes)]))
         )
         for _ in map_in_order(pool, fill_share, fills, lambda fill: (fill,)):
             pass
-        build_index(folder, count, shares, ordered.counts, threshold, functools.partial(_each, pool))
+        build_index(folder, count, shares, sizes, threshold, functools.partial(_each, pool))
+        del sizes
         orders = (
             Order(folder, flat.resolve(), threshold, closest_wanted, (one, shares)) for one in range(shares)
         )
@@ -172,7 +177,8 @@ def probe_share(order: Order) -> Found:
 
 @functools.lru_cache(maxsize=1)
 def _sets(folder: Path, flat: Path) -> tuple[Sets, Ints]:
-    starts, counts, ranks = np.load(folder / "sets.npy")
+    # Mapped: of millions of sets a process has in memory what it looks at, and shares that with the others.
+    starts, counts, ranks = np.asarray(np.load(folder / "sets.npy", mmap_mode="r"))
     return Sets(np.memmap(flat, np.uint64, "r"), starts, counts), ranks
 
 

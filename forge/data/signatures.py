@@ -18,6 +18,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -27,7 +28,7 @@ import pyarrow.parquet as parquet
 from forge.data.columns import digest_keys
 from forge.data.elements import LISTING
 from forge.data.notes import Notes, noted
-from forge.data.sets import read_elements
+from forge.data.sets import Ints, read_elements
 from forge.data.word_codes import Uint64
 from forge.files import link_or_copy
 
@@ -108,15 +109,25 @@ def signatures_of(folder: Path) -> Signatures:
 
 def write_index(path: Path, notes: Sequence[Notes]) -> None:
     """Write where the shingles of each text are, in the files of all tasks one after the other."""
-    table = noted(notes, ["text", "shingles", "shingle_count"])
-    keys, names = (digest_keys(table[name]) for name in ("text", "shingles"))
-    counts = np.asarray(table["shingle_count"]).astype(np.uint64)
-    starts = np.cumsum(counts, dtype=np.uint64) - counts
-    order = np.lexsort((starts, keys[:, 1], keys[:, 0]))
+    keys = digest_keys(noted(notes, ["text"])["text"])
+    # The sort is stable: of one text the first shingles are the first.
+    order = np.lexsort(keys.T[::-1])
     beside = path.with_name(f".{path.name}")
     with beside.open("wb") as file:
-        np.save(file, np.stack([*keys[order].T, starts[order], counts[order], *names[order].T]))
+        described = {"descr": "<u8", "fortran_order": False, "shape": (6, len(order))}
+        np.lib.format.write_array_header_1_0(file, described)
+        # A row at a time: there may be millions of texts.
+        _write_rows(file, keys, order)
+        counts = np.asarray(noted(notes, ["shingle_count"])["shingle_count"]).astype(np.uint64)
+        starts = np.cumsum(counts, dtype=np.uint64) - counts
+        _write_rows(file, np.stack([starts, counts], axis=1), order)
+        _write_rows(file, digest_keys(noted(notes, ["shingles"])["shingles"]), order)
     beside.replace(path)
+
+
+def _write_rows(file: BinaryIO, columns: Uint64, order: Ints) -> None:
+    for column in columns.T:
+        file.write(column[order].data)
 
 
 def keep(work: Path, shingles: Path, out: Path, how: str) -> None:

@@ -97,6 +97,7 @@ def _beside(path: Path) -> Iterator[Path]:
 def _documents(task: Task) -> pa.Table:
     """Return the documents of a task, a table of DRAFTS in one piece."""
     if task.lake is None:
+        assert task.bucket is not None
         return read_bucket(task.bucket).combine_chunks()
     with parquet.ParquetFile(task.lake) as file:
         given = [name for name in ("modified", "created") if name in file.schema_arrow.names]

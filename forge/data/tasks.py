@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,13 +39,35 @@ Piece = tuple[Path, int, int]
 
 
 @dataclass(frozen=True, slots=True)
+class Bucket:
+    """Where the documents of a bucket lie: in as many pieces as the pass before had tasks, and they are a product."""
+
+    folder: Path
+    places: npt.NDArray[np.int64]
+    """(n, 3): the number of a task, and where its piece begins and ends."""
+
+    def __iter__(self) -> Iterator[Piece]:
+        return ((texts_file(self.folder, number), begin, end) for number, begin, end in self.places.tolist())
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all pieces."""
+        return int((self.places[:, 2] - self.places[:, 1]).sum())
+
+
+def texts_file(folder: Path, number: int) -> Path:
+    """Return where a task writes the texts that are left."""
+    return folder / f"{number:06}.arrow"
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """What one worker does with one part of the documents."""
 
     number: int
     lake: Path | None
     """The lake, of which row group `number` is meant; None for a bucket of the pass before."""
-    bucket: tuple[Piece, ...]
+    bucket: Bucket | None
     edits: Path | None
     """What was decided of this bucket's documents."""
     lines: Path | None
@@ -68,7 +90,7 @@ class Task:
     @property
     def texts(self) -> Path:
         """Where the texts that are left are written."""
-        return self.out / f"{self.number:06}.arrow"
+        return texts_file(self.out, self.number)
 
     @property
     def shingles(self) -> Path:
@@ -118,13 +140,11 @@ def buckets_of(document_ids: pa.ChunkedArray, buckets: int) -> npt.NDArray[np.in
     return np.frombuffer(first, ">u4").astype(np.int64) * buckets >> 32
 
 
-def bucket_pieces(folder: Path, notes: Iterable[Notes], bucket: int) -> tuple[Piece, ...]:
+def bucket_in(folder: Path, notes: Iterable[Notes], number: int) -> Bucket:
     """Return where a bucket of the pass in `folder` lies."""
-    return tuple(
-        (folder / f"{one.number:06}.arrow", one.offsets[bucket], one.offsets[bucket + 1])
-        for one in notes
-        if one.offsets[bucket] < one.offsets[bucket + 1]
-    )
+    places = [(one.number, *one.offsets[number : number + 2]) for one in notes]
+    rows = np.array(places, np.int64).reshape(-1, 3)
+    return Bucket(folder, rows[rows[:, 1] < rows[:, 2]])
 
 
 def read_bucket(pieces: Iterable[Piece]) -> pa.Table:

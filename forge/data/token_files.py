@@ -29,7 +29,7 @@ def lay_out(
 ) -> None:
     """Write the tokens of `split` to `path`, its pieces where `packing` puts them, PAD between."""
     encoded = split.path
-    lengths = np.array(split.lengths, np.int64)
+    lengths = np.asarray(split.lengths)
     begins = (np.cumsum(lengths) - lengths)[order]
     flat = np.fromfile(encoded, dtype, 0) if not encoded.stat().st_size else np.memmap(encoded, dtype, "r")
     end = packing.sequences * packed_length + 1 if packed_length else int(packing.tokens.sum())

@@ -28,6 +28,8 @@ SCHEMA = pa.schema(
 )
 
 
+ROW_GROUP_ROWS = 1 << 20
+"""Pieces of documents that are written at once."""
 SET_ASIDE = pa.schema(
     [
         pa.field("document_id", pa.string(), nullable=False),
@@ -39,12 +41,12 @@ SET_ASIDE = pa.schema(
 
 
 def documents_table(encoded: Encoded, order: npt.NDArray[np.int64], packing: Packing, split: str) -> pa.Table:
-    """Return where each document of a split, or piece of one, is: rows of SCHEMA."""
+    """Return where each document of a split, or piece of one, is: rows of SCHEMA in one piece."""
     places = order[packing.document]
-    sizes = np.where(packing.offset == 0, np.array(encoded.bytes, np.int64)[places], 0)
+    sizes = np.where(packing.offset == 0, np.asarray(encoded.bytes)[places], 0)
     columns = [
-        pa.array(encoded.document_ids, pa.string()).take(pa.array(places)),
-        pa.array([split] * len(places), pa.string()),
+        pa.concat_arrays(encoded.document_ids.take(pa.array(places)).chunks or [pa.array([], pa.string())]),
+        pa.repeat(split, len(places)),
         *(pa.array(values, pa.int64()) for values in (packing.start, packing.tokens, sizes, packing.offset)),
     ]
     return pa.table(columns, schema=SCHEMA)
@@ -110,17 +112,15 @@ def tokens_summary(
     if aside := Counter(reason for encoded in splits.values() for _, _, reason, _ in encoded.set_aside):
         counts["set_aside"] = dict(aside.most_common())
     train, packing = splits["train"], packings["train"]
-    tokens: Counter[str] = Counter()
-    sizes: Counter[str] = Counter()
-    read: Counter[str] = Counter()
-    for source, predicted, size in zip(train.sources, train.predicted, train.bytes, strict=True):
-        tokens[source] += predicted
-        sizes[source] += size
-    for place in order.tolist():
-        read[train.sources[place]] += train.lengths[place]
+    numbers, lengths = np.asarray(train.source_numbers), np.asarray(train.lengths)
+    tokens, sizes = (_sums(numbers, np.asarray(column)) for column in (train.predicted, train.bytes))
+    read = _sums(numbers[order], lengths[order])
     counts["sources"] = {
-        source: {"bytes_per_token": sizes[source] / max(1, tokens[source]), "train_tokens": read[source]}
-        for source in sorted(tokens)
+        source: {
+            "bytes_per_token": sizes[number] / max(1, tokens[number]),
+            "train_tokens": read.get(number, 0),
+        }
+        for source, number in sorted(train.source_names.items())
     }
     if packed_length is not None:
         filled = int(packing.tokens.sum())
@@ -131,3 +131,8 @@ def tokens_summary(
             / max(1, len(order)),
         }
     return counts
+
+
+def _sums(numbers: npt.NDArray[np.int32], values: npt.NDArray[np.int64]) -> dict[int, int]:
+    """Return the sum of the values of each number; a float holds it up to 2^53."""
+    return {number: int(total) for number, total in enumerate(np.bincount(numbers, values).tolist())}

@@ -22,8 +22,16 @@ from forge.data.loading import SPLITS
 from forge.data.mixture import mixed
 from forge.data.packing import Packing, best_fit, concatenate
 from forge.data.segments import SourceRun, lay_out_segments
+from forge.data.spare_memory import give_back
 from forge.data.token_files import lay_out, separate_labels
-from forge.data.token_tables import SCHEMA, documents_table, tokens_facts, tokens_summary, write_set_aside
+from forge.data.token_tables import (
+    ROW_GROUP_ROWS,
+    SCHEMA,
+    documents_table,
+    tokens_facts,
+    tokens_summary,
+    write_set_aside,
+)
 from forge.data.workers import make_pool
 from forge.errors import StageError
 from forge.files import link_or_copy, work_folder
@@ -98,7 +106,7 @@ def build_tokens(
         runs: list[list[SourceRun]] = []
         if parameters["phases"] is not None:
             order, packing, runs = lay_out_segments(
-                train.sources, np.array(train.lengths, np.int64), parameters["phases"], packed_length
+                train.sources, np.asarray(train.lengths), parameters["phases"], packed_length
             )
         else:
             order = _order(train, parameters["source_weights"])
@@ -129,13 +137,16 @@ def build_tokens(
         for split, encoded in splits.items():
             if not (out / f"{split}.bin").exists():
                 link_or_copy(encoded.path, out / f"{split}.bin")
+    give_back()
     with parquet.ParquetWriter(out / "documents.parquet", SCHEMA, compression="zstd") as writer:
         for split, encoded in splits.items():
             places = order if split == "train" else all_of(encoded)
-            writer.write_table(documents_table(encoded, places, packings[split], split))
+            for some in packings[split].in_blocks(ROW_GROUP_ROWS):
+                writer.write_table(documents_table(encoded, places, some, split))
     if earlier is not None and not chat:
         orders = {"train": order, "held_out": all_of(splits["held_out"])}
-        remember(out, earlier.how, [_spans(splits[one], orders[one], packings[one]) for one in SPLITS])
+        most = sum(len(packing.document) for packing in packings.values())
+        remember(out, earlier.how, most, (_spans(splits[one], orders[one], packings[one]) for one in SPLITS))
     found = tokens_facts(splits, packed_length, encoder, dtype, chat, out)
     if runs:
         found["phases"] = [[asdict(run) for run in phase] for phase in runs]
@@ -145,23 +156,23 @@ def build_tokens(
 
 def _order(train: Encoded, weights: dict[str, float] | None) -> npt.NDArray[np.int64]:
     """Return which documents the training stream has, in order."""
-    lengths = np.array(train.lengths, np.int64)
+    lengths = np.asarray(train.lengths)
     return np.arange(len(lengths)) if weights is None else mixed(train.sources, lengths, weights)
 
 
 def _pack(train: Encoded, order: npt.NDArray[np.int64], packed_length: int | None) -> Packing:
-    lengths = np.array(train.lengths, np.int64)[order]
+    lengths = np.asarray(train.lengths)[order]
     return concatenate(lengths) if packed_length is None else best_fit(lengths, packed_length)
 
 
 def _spans(
     encoded: Encoded, order: npt.NDArray[np.int64], packing: Packing
-) -> tuple[bytes, npt.NDArray[np.int64]]:
-    """Return the digests of the documents that lie in one piece, and (2, n) where they begin and how long they are."""
+) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
+    """Return (n, 2), the digests of the documents in one piece, and (2, n) where they begin and how long they are."""
     places = order[packing.document]
-    whole = packing.tokens == np.array(encoded.lengths, np.int64)[places]
+    whole = packing.tokens == np.asarray(encoded.lengths)[places]
     digests = np.frombuffer(encoded.digests, np.uint64).reshape(-1, 2)[places[whole]]
-    return digests.tobytes(), np.stack([packing.start[whole], packing.tokens[whole]])
+    return digests, np.stack([packing.start[whole], packing.tokens[whole]])
 
 
 def _check_left(splits: dict[str, Encoded]) -> None:

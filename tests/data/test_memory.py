@@ -9,20 +9,26 @@ import string
 import subprocess
 import sys
 import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
-from forge.data import corpus, duplicates
+from forge.data import elements, encoded, outcomes, prefixes, sets, tables, tasks
+from forge.data.corpus import build_corpus
 from forge.data.corpus_tables import CORPUS
+from forge.data.known_tokens import Earlier
 from forge.data.lake import build_lake
 from forge.data.signatures import Known
+from forge.data.tokenizer import train_tokenizer
+from forge.data.tokens import build_tokens
 from forge.progress import SilentProgress
 from tests.data.builders import CORPUS as CURATE
 from tests.data.builders import LAKE
+from tests.factories import TOKENS, tokenizer_defaults
 
 CORPUS_BYTES = 128_000_000
 MEMORY_BYTES = 80_000_000
@@ -33,6 +39,8 @@ ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "RAYON_NUM_THREADS": "1",
 }
+POOLS: list[pa.MemoryPool] = []
+"""What Arrow was given meanwhile: what is still kept of it is given back to them."""
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux bounds private memory")
 
@@ -68,20 +76,24 @@ def test_a_folder_larger_than_memory_becomes_a_corpus(tmp_path: Path) -> None:
 def test_a_document_takes_some_bytes_and_no_object_for_each_thing_known_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of millions of documents what is known of each, before the last join, is most of what a corpus holds."""
-    held_bytes = 0
-    find = duplicates.families
-
-    def found(*given: Any) -> Any:
-        nonlocal held_bytes
-        held_bytes = tracemalloc.get_traced_memory()[0] + pa.total_allocated_bytes()
-        return find(*given)
-
-    monkeypatch.setattr(corpus, "families", found)
+    """What grows with their number is, of millions of documents, most of what the first process holds."""
+    for module, name, least in (
+        (sets, "BLOCK_ELEMENTS", 2_000),
+        (prefixes, "PART_POSTINGS", 2_000),
+        (prefixes, "COUNTER_BITS", (12, 12)),
+        (prefixes, "CELL_BITS", (12, 12)),
+        (elements, "PART_ENTRIES", 2_048),
+        (tables, "ROW_GROUP_ROWS", 500),
+        (tasks, "BUCKET_BYTES", 10_000),
+        (outcomes, "MERGED_BYTES", 50_000),
+        (encoded, "BLOCK_BYTES", 10_000),
+    ):
+        monkeypatch.setattr(module, name, least)
+    peaks: dict[tuple[int, str], int] = {}
     # The first time loads what all the others have.
-    for count in (500, 4_000):
+    for count in (500, 1_500, 4_500):
         place = tmp_path / str(count)
-        for name in ("in", "lake", "corpus"):
+        for name in ("in", "lake", "corpus", "tokens"):
             (place / name).mkdir(parents=True)
         for first in range(0, count, 500):
             texts = (
@@ -90,12 +102,34 @@ def test_a_document_takes_some_bytes_and_no_object_for_each_thing_known_of_it(
             (place / "in" / f"{first}.jsonl").write_text("".join(f'{{"text": "{text}"}}\n' for text in texts))
         build_lake([str(place / "in")], LAKE, place / "lake", SilentProgress(), 1)
         parameters = CURATE | {"curate": ["exact_duplicates", "near_duplicates"]}
-        tracemalloc.start()
-        corpus.build_corpus(
-            place / "lake", parameters, place / "corpus", SilentProgress(), 1, known=Known("so", None)
-        )
+        progress, known = SilentProgress(), Known("so", None)
+        with traced(peaks, count, "corpus"):
+            build_corpus(place / "lake", parameters, place / "corpus", progress, 1, known=known)
+        learnt = tokenizer_defaults() | {"vocab_size": 270}
+        train_tokenizer(place / "corpus", learnt, place, progress)
+        with traced(peaks, count, "tokens"):
+            build_tokens(
+                place / "corpus", place, TOKENS, place / "tokens", progress, 1, earlier=Earlier("so", None)
+            )
+    for stage in ("corpus", "tokens"):
+        grown_bytes = (peaks[4_500, stage] - peaks[1_500, stage]) / 3_000
+        assert 50 < grown_bytes < 250
+
+
+@contextmanager
+def traced(peaks: dict[tuple[int, str], int], count: int, stage: str) -> Iterator[None]:
+    """Note the most bytes that Python, NumPy and Arrow hold meanwhile, each at its own time."""
+    before = pa.default_memory_pool()
+    pool = pa.proxy_memory_pool(before)
+    POOLS.append(pool)
+    pa.set_memory_pool(pool)
+    tracemalloc.start()
+    try:
+        yield
+        peaks[count, stage] = tracemalloc.get_traced_memory()[1] + pool.max_memory()
+    finally:
         tracemalloc.stop()
-    assert 4_000 * 50 < held_bytes < 4_000 * 300
+        pa.set_memory_pool(before)
 
 
 def test_a_corpus_larger_than_memory_becomes_a_tokenizer_and_tokens(tmp_path: Path) -> None:

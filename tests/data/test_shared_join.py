@@ -43,7 +43,7 @@ def test_shares_find_what_one_process_finds(
     digests = np.frombuffer(b"".join(map(set_digest, sets)), np.uint64).reshape(-1, 2)
     (tmp_path / "flat").write_bytes(np.concatenate(sets).tobytes())
     counts = np.array([len(one) for one in sets], np.int64)
-    stored = Sets.in_files([], tmp_path / "flat", counts, digests)
+    stored = Sets.in_file(tmp_path / "flat", counts, digests)
 
     def joined(some: Sets, place: Place | None) -> Join:
         assert some.digests is not None

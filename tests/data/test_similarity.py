@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from forge.data import overlaps, postings, prefixes, similarity
 from forge.data import sets as sets_module
-from forge.data.sets import Sets
+from forge.data.sets import Sets, join_files
 from forge.data.similarity import similar_pairs
 
 Found = dict[tuple[int, int], float]
@@ -135,9 +135,10 @@ def test_sets_in_files_are_the_sets(tmp_path: Path) -> None:
     files = [tmp_path / "a", tmp_path / "b"]
     for path, some in zip(files, (sets[:11], sets[11:]), strict=True):
         np.concatenate(some).tofile(path)
-    stored = Sets.in_files(files, tmp_path / "whole", counts, digests)
+    join_files(files, tmp_path / "whole")
     # Killed in the middle, it is asked again: of what became of the files, or of some of them.
-    stored = Sets.in_files(files, tmp_path / "whole", counts, digests)
+    join_files(files, tmp_path / "whole")
+    stored = Sets.in_file(tmp_path / "whole", counts, digests)
     assert [one.tolist() for one in stored] == [one.tolist() for one in sets]
     stored.release()
     assert stored.take(np.array([3, 1])).gather(np.array([1, 0])).tolist() == [
@@ -164,7 +165,7 @@ def test_what_is_read_of_a_file_is_not_mapped_with_all_around_it(tmp_path: Path)
     count, size = 1_000, 400
     np.arange(count * size, dtype=np.uint64).tofile(tmp_path / "flat")
     digests = np.arange(2 * count, dtype=np.uint64).reshape(-1, 2)
-    stored = Sets.in_files([], tmp_path / "flat", np.full(count, size), digests)
+    stored = Sets.in_file(tmp_path / "flat", np.full(count, size), digests)
     places = np.arange(0, count, 7)[::-1]
     assert stored.gather(places).reshape(-1, size)[:, 0].tolist() == (places * size).tolist()
     assert stored[3].tolist() == list(range(3 * size, 4 * size))
@@ -175,7 +176,7 @@ def test_what_is_read_of_a_file_is_not_mapped_with_all_around_it(tmp_path: Path)
 def test_a_file_cut_short_is_an_error(tmp_path: Path) -> None:
     np.arange(10, dtype=np.uint64).tofile(tmp_path / "flat")
     digests = np.zeros((2, 2), np.uint64)
-    stored = Sets.in_files([], tmp_path / "flat", np.array([5, 5]), digests)
+    stored = Sets.in_file(tmp_path / "flat", np.array([5, 5]), digests)
     os.truncate(tmp_path / "flat", 72)
     with pytest.raises(OSError, match="shorter"):
         stored.gather(np.array([1]))
