@@ -6,14 +6,14 @@ What a few new sets cost grows with them and with what is like them, and not wit
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from forge.data.components import Components
 from forge.data.digests import Digests
-from forge.data.elements import HASH, Elements, Hits
+from forge.data.element_file import HASH
+from forge.data.elements import Elements, Hits
 from forge.data.overlaps import verified
 from forge.data.postings import BLOCK_SETS, CROWD
 from forge.data.prefixes import MOST_COUNTED, SLACK, prefix_lengths
@@ -106,8 +106,7 @@ class _Firsts:
         """Return sorted keys `probe * n + other` of at most so many sets of a segment for each element."""
         found = [np.empty(0, np.int64)]
         for one in self._hits:
-            few = replace(one, ends=np.minimum(one.ends, one.begins + most))
-            found += (keys for keys, _ in self._listed(few))
+            found += (keys for keys, _ in self._listed(one, most))
         return np.unique(np.concatenate(found))
 
     def candidates(self, together: Components | None) -> Ints:
@@ -128,9 +127,13 @@ class _Firsts:
         rest = sizes - prefix_lengths(sizes, self._threshold)
         return keys[shared + rest >= _needed(self._sets, probe, other, self._threshold)]
 
-    def _listed(self, hits: Hits) -> Iterator[tuple[Ints, Ints]]:
-        """Yield distinct keys of what one segment has, and how many first elements each shares."""
+    def _listed(self, hits: Hits, most: int | None = None) -> Iterator[tuple[Ints, Ints]]:
+        """Yield distinct keys of what one segment has, of an element at most so many, and how many first elements each
+        shares.
+        """
         begins, lengths = hits.begins[self._names], (hits.ends - hits.begins)[self._names]
+        if most is not None:
+            lengths = np.minimum(lengths, most)
         for start, end in chunks(lengths):
             some = lengths[start:end]
             probe = np.repeat(self._probes[start:end], some)
