@@ -56,7 +56,7 @@ def join(folder: Path, name: str, sets: Sets, earlier: str | None) -> tuple[Join
     assert sets.digests is not None
     near = joins.join("near_duplicates", sets, sets.digests, JACCARD, SilentProgress())
     between_s = time.process_time()
-    kept = sets.take(np.unique(near.components))
+    kept = sets.take(np.flatnonzero(near.components == np.arange(len(sets))))
     assert kept.digests is not None
     families = joins.join(
         "families", kept, kept.digests, FAMILIES_JACCARD, SilentProgress(), closest_wanted=False

@@ -17,7 +17,7 @@ from forge.data.elements import Elements, Hits
 from forge.data.overlaps import verified
 from forge.data.postings import BLOCK_SETS, CROWD
 from forge.data.prefixes import MOST_COUNTED, SLACK, prefix_lengths
-from forge.data.sets import Ints, Sets, chunks, stable_order, within
+from forge.data.sets import Ints, Sets, chunks, distinct, stable_order, within
 from forge.data.similarity import Pairs, rounds
 
 
@@ -107,7 +107,7 @@ class _Firsts:
         found = [np.empty(0, np.int64)]
         for one in self._hits:
             found += (keys for keys, _ in self._listed(one, most))
-        return np.unique(np.concatenate(found))
+        return distinct(np.concatenate(found))
 
     def candidates(self, together: Components | None) -> Ints:
         """Return the distinct keys `probe * n + other`, sorted, that no filter rules out.

@@ -24,7 +24,7 @@ from forge.data.nearest import Nearest
 from forge.data.overlaps import verified
 from forge.data.postings import BLOCK_SETS
 from forge.data.prefixes import SLACK
-from forge.data.sets import Ints, Sets, chunks, within
+from forge.data.sets import Ints, Sets, chunks, distinct, within
 from forge.data.similarity import rounds
 
 MORE_PROBES = 4
@@ -46,7 +46,7 @@ class Before:
         self._labels = np.full(len(sets), -1, np.int64)
         """What of an earlier component each set is of; -1 for a new one."""
         self._labels[mine] = earlier.components[here]
-        self._broken = np.unique(earlier.components[~here])
+        self._broken = distinct(earlier.components[~here])
         broken = np.zeros(len(places), np.bool_)
         broken[self._broken] = True
         whole = here & ~broken[earlier.components]

@@ -11,7 +11,7 @@ import numpy as np
 from forge.data import sets as stores
 from forge.data.index import BORDERS, ENTRIES, INDEX, PLACE
 from forge.data.prefixes import SLACK
-from forge.data.sets import Ints, chunks, within
+from forge.data.sets import Ints, chunks, distinct, within
 
 BLOCK_SETS = 64
 """Sets probed at once: one bit each of a 64-bit word."""
@@ -75,7 +75,7 @@ class Postings:
             walking = walking[at[walking] >= begins[walking]]
         rest = self._listed(probes[walking], places[walking], begins[walking], at[walking] + 1)
         ones, others = np.divmod(rest, len(self._sizes))
-        return np.unique(np.concatenate([*found, rest[roots(ones) != roots(others)]]))
+        return distinct(np.concatenate([*found, rest[roots(ones) != roots(others)]]))
 
     def _lead_on(self, probes: Ints, ends: Ints, roots: Callable[[Ints], Ints]) -> None:
         """Lead from the entries of probes past those before them that hang together with them."""
@@ -117,7 +117,7 @@ class Postings:
             needed = self._threshold / (1 + self._threshold) * (sizes[probe] + sizes[other]) - SLACK
             good = rest >= needed
             # Merged at once: near copies share most of their prefix, and would be found anew by each element.
-            found = np.unique(np.concatenate([found, probe[good] * count + other[good]]))
+            found = distinct(np.concatenate([found, probe[good] * count + other[good]]))
         self._release(int(lengths.sum()))
         return found
 

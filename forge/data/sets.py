@@ -141,6 +141,12 @@ def chunks(lengths: Ints, most: int | None = None) -> Iterator[tuple[int, int]]:
         one = end
 
 
+def distinct(values: Ints) -> Ints:
+    """Return the different ones of `values`, sorted: many times as fast as NumPy's `unique`, which hashes them."""
+    ordered = np.sort(values)
+    return ordered[np.r_[True, ordered[1:] != ordered[:-1]][: len(ordered)]]
+
+
 def stable_order(values: Ints) -> Ints:
     """Return what `argsort` does, of values that are not negative: sorting itself is many times as fast."""
     bits = max(len(values) - 1, 1).bit_length()
