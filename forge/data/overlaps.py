@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from forge.data.bit_counts import BitCounts
 from forge.data.prefixes import cells_of
 from forge.data.sets import Ints, Sets, chunks, stable_order
 from forge.data.word_codes import Uint64
@@ -13,6 +14,9 @@ MARK_BITS = 20
 """Most: the tables of a block stay in the processor's cache."""
 SPARSE_BITS = 3
 """A block's table has eight to sixteen cells an element."""
+
+MANY_PROBES = 4
+"""Of a block, that other sets are held against on average, from which on marks are counted for all of it at once."""
 
 
 def verified(ordered: Sets, keys: Ints, threshold: float) -> tuple[Ints, npt.NDArray[np.float64]]:
@@ -58,6 +62,9 @@ class Block:
             pairs = by_other[borders[one] : borders[end]]
             own = names[pairs] - one
             starts, counts = ends[own], ends[own + 1] - ends[own]
+            if int(counts.sum()) > MANY_PROBES * len(marks):
+                overlaps[pairs] = BitCounts(marks, np.diff(ends)).of(own, probes[pairs])
+                continue
             shifts = probes[pairs].astype(np.uint64)
             for begin, stop in chunks(counts):
                 some = counts[begin:stop]
