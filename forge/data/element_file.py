@@ -20,7 +20,7 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from forge.data.sets import Ints, Sets, chunks, stable_order
+from forge.data.sets import Ints, Sets, chunks, ranges, stable_order
 from forge.data.word_codes import Uint64
 
 Uint32 = npt.NDArray[np.uint32]
@@ -29,8 +29,8 @@ PART_ENTRIES = 1 << 21
 """About, sorted at once: so few that hardly two elements of a part share 32 bits of their hash."""
 HASH = np.uint64(0x9E3779B97F4A7C15)
 """Odd, so that different elements have different hashes."""
-RUN_BITS = 2
-"""Four to eight elements share an entry of the directory."""
+RUN_BITS = 1
+"""Two to four elements share an entry of the directory."""
 OWNER = np.uint64(0xFFFFFFFF)
 
 
@@ -132,17 +132,12 @@ def _spans(numbers: Uint32, part: Part, wanted: Uint32) -> tuple[Ints, Ints]:
     directory = (1 << part.directory_bits) + 1
     elements = numbers[directory : directory + part.elements]
     runs = (wanted.astype(np.int64) << part.directory_bits) >> 32
-    low, high = numbers[runs].astype(np.int64), numbers[runs + 1].astype(np.int64)
-    for _ in range(int((high - low).max(initial=0)).bit_length()):
-        middle = (low + high) >> 1
-        # Past the last element the ends follow: nothing is read there that counts.
-        before = (numbers[directory + middle] < wanted) & (low < high)
-        low = np.where(before, middle + 1, low)
-        high = np.where(before, high, middle)
+    low = numbers[runs].astype(np.int64)
+    lengths = numbers[runs + 1] - low
+    at, rows = ranges(low, lengths), np.repeat(np.arange(len(wanted)), lengths)
+    hits = np.flatnonzero(elements[at] == wanted[rows])
+    found, there = at[hits], rows[hits]
     ends = numbers[directory + part.elements : directory + 2 * part.elements]
-    there = np.flatnonzero(low < part.elements)
-    there = there[elements[low[there]] == wanted[there]]
-    found = low[there]
     begin, end = (np.zeros(len(wanted), np.int64) for _ in range(2))
     end[there] = ends[found]
     begin[there] = np.where(found > 0, ends[found - 1], 0)

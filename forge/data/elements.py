@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from forge.data.digests import Digests
-from forge.data.element_file import Found, Part, look_up, write_elements
+from forge.data.element_file import Found, Part, Uint32, look_up, write_elements
 from forge.data.sets import Ints, Sets
 from forge.data.word_codes import Uint64
 from forge.files import link_or_copy, replace_text
@@ -62,9 +62,9 @@ class Hits:
         """Of the entries of each element."""
         return self.found.ends
 
-    def owners(self, at: Ints) -> Ints:
-        """Return the places of the sets of some entries; -1 as above."""
-        return self.places[self.found.numbers[at]]
+    def numbers(self, at: Ints) -> Uint32:
+        """Return the numbers, in the segment, of the sets of some entries."""
+        return self.found.numbers[at]
 
 
 class Elements:

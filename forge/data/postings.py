@@ -11,7 +11,7 @@ import numpy as np
 from forge.data import sets as stores
 from forge.data.index import BORDERS, ENTRIES, INDEX, PLACE
 from forge.data.prefixes import SLACK
-from forge.data.sets import Ints, chunks, distinct, within
+from forge.data.sets import Ints, chunks, distinct, ranges
 
 BLOCK_SETS = 64
 """Sets probed at once: one bit each of a 64-bit word."""
@@ -50,7 +50,7 @@ class Postings:
         least = np.searchsorted(self._sizes, self._threshold * self._sizes[probes] - SLACK)
         starts = np.searchsorted(crowd, least)
         lengths = np.searchsorted(crowd, probes) - starts
-        others = crowd[np.repeat(starts, lengths) + within(lengths)]
+        others = crowd[ranges(starts, lengths)]
         return np.asarray(np.repeat(probes, lengths) * len(self._sizes) + others)
 
     def _crowd(self, probes: int, begins: Ints, ends: Ints) -> Ints | None:
@@ -71,7 +71,7 @@ class Postings:
         found = np.empty(0, np.int64)
         for one, end in chunks(lengths):
             some = lengths[one:end]
-            found = distinct(np.r_[found, self._owners(np.repeat(begins[one:end], some) + within(some))])
+            found = distinct(np.r_[found, self._owners(ranges(begins[one:end], some))])
         return found if len(found) * probes * OFTEN <= entries else None
 
     def crowded(self, first: int, last: int) -> bool:
@@ -140,7 +140,7 @@ class Postings:
         found = np.empty(0, np.int64)
         for one, end in chunks(lengths):
             rows = np.repeat(np.arange(one, end), lengths[one:end])
-            hits = begins[rows] + within(lengths[one:end])
+            hits = ranges(begins[one:end], lengths[one:end])
             probe = probes[rows]
             entries = self._index[hits]
             other, other_places = entries >> 32, entries & PLACE

@@ -29,7 +29,9 @@ def owners(index: Elements, sets: list[Uint64], wanted: Uint64) -> list[list[int
     found: list[list[int]] = [[] for _ in wanted]
     for hits in index.find(hashes[order], known(sets)):
         for element, begin, end in zip(order.tolist(), hits.begins, hits.ends, strict=True):
-            found[element] += [place for place in hits.owners(np.arange(begin, end)).tolist() if place >= 0]
+            found[element] += [
+                place for place in hits.places[hits.numbers(np.arange(begin, end))].tolist() if place >= 0
+            ]
     return [sorted(places) for places in found]
 
 
