@@ -16,10 +16,14 @@ from forge.data.digests import Digests
 from forge.data.element_file import HASH
 from forge.data.elements import Elements, Hits
 from forge.data.overlaps import verified
+from forge.data.parities import most_shared
 from forge.data.postings import BLOCK_SETS, CROWD, OFTEN
 from forge.data.prefixes import MOST_COUNTED, SLACK, prefix_lengths, sizes_alike
 from forge.data.sets import Ints, Sets, chunks, distinct, ranges, stable_order, within
 from forge.data.similarity import Pairs, rounds
+
+BOUNDED_PAIRS = 1 << 16
+"""Whose parities are looked at at once: 64 bytes for each set."""
 
 
 def similar_pairs_with(
@@ -93,6 +97,7 @@ class _Firsts:
         sizes = sets.counts[probes]
         elements, names = np.unique(sets.gather(probes) * HASH, return_inverse=True)
         self._hits = index.find(elements, digests)
+        self._parities = index.parities(digests)
         self._met = np.zeros(len(elements), np.int64)
         for one in self._hits:
             self._met += one.ends - one.begins
@@ -116,7 +121,7 @@ class _Firsts:
         found = [np.empty(0, np.int64)]
         for one in self._hits:
             found += (keys for keys, _ in self._listed(one, most=most))
-        return distinct(np.concatenate(found))
+        return self._bounded(distinct(np.concatenate(found)))
 
     def candidates(self, together: Components | None) -> Ints:
         """Return the distinct keys `probe * n + other`, sorted, that no filter rules out.
@@ -134,7 +139,18 @@ class _Firsts:
         # All that is shared of the first elements is known: the others bound what more can be.
         sizes = self._sets.counts[probe]
         rest = sizes - prefix_lengths(sizes, self._threshold)
-        return keys[shared + rest >= _needed(self._sets, probe, other, self._threshold)]
+        return self._bounded(keys[shared + rest >= _needed(self._sets, probe, other, self._threshold)])
+
+    def _bounded(self, keys: Ints) -> Ints:
+        """Return those keys of sets that may share as many elements as they must, by their parities."""
+        kept = [np.empty(0, np.int64)]
+        for first in range(0, len(keys), BOUNDED_PAIRS):
+            some = keys[first : first + BOUNDED_PAIRS]
+            probe, other = np.divmod(some, len(self._sets))
+            sizes = self._sets.counts[probe] + self._sets.counts[other]
+            most = most_shared(self._parities(probe), self._parities(other), sizes)
+            kept.append(some[most >= _needed(self._sets, probe, other, self._threshold)])
+        return np.concatenate(kept)
 
     def _listed(
         self, hits: Hits, together: Components | None = None, most: int | None = None

@@ -20,6 +20,7 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from forge.data.parities import parities_of
 from forge.data.sets import Ints, Sets, chunks, ranges, stable_order
 from forge.data.word_codes import Uint64
 
@@ -63,14 +64,19 @@ class Found:
     ends: Ints
 
 
-def write_elements(path: Path, sets: Sets) -> tuple[Part, ...]:
-    """Write the elements of sets, numbered as they come; return what the parts have."""
+def write_elements(path: Path, parities: Path, sets: Sets) -> tuple[Part, ...]:
+    """Write the elements of sets, numbered as they come, and their parities to a file of their own; return what the
+    parts have.
+    """
     total = int(sets.counts.sum())
     parts = 1 << max(0, (total - 1) // PART_ENTRIES).bit_length()
     waiting = [path.with_name(f".{path.name}.{part}") for part in range(parts)]
     files: list[BinaryIO] = [one.open("wb") for one in waiting]
+    parities.unlink(missing_ok=True)
     for first, last in chunks(sets.counts):
         hashes = sets.gather(np.arange(first, last)) * HASH
+        with parities.open("ab") as words:
+            parities_of(hashes, sets.counts[first:last]).tofile(words)
         entries = _kept(hashes, parts) << np.uint64(32)
         entries |= np.repeat(np.arange(first, last, dtype=np.uint64), sets.counts[first:last])
         numbers = _part_of(hashes, parts)

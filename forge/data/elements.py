@@ -2,6 +2,7 @@
 
     elements.json           the segments, oldest first: number, and what each part of its file has
     elements-<n>.u32        the elements of the sets of a segment (`forge.data.element_file`)
+    elements-<n>.parities.u64   (n, 8) uint64: a bound of what two sets share (`forge.data.parities`)
     elements-<n>.sets.npy   (n, 2) uint64: the hash that each set is known by
 
 New sets become a segment of their own beside those of the corpus before, whose files are linked. A segment that is not
@@ -12,6 +13,7 @@ until half of all are. What lies in which segment hangs on what came before; wha
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +21,7 @@ import numpy as np
 
 from forge.data.digests import Digests
 from forge.data.element_file import Found, Part, Uint32, look_up, write_elements
+from forge.data.parities import WORDS
 from forge.data.sets import Ints, Sets
 from forge.data.word_codes import Uint64
 from forge.files import link_or_copy, replace_text
@@ -114,7 +117,8 @@ class Elements:
         number = 1 + max((segment.number for segment in self.segments), default=-1)
         gone = [segment.number for segment in self.segments if segment not in kept]
         own = np.ascontiguousarray(keys[chosen])
-        parts = write_elements(_elements_file(self._folder, number), sets.take(chosen))
+        files = _elements_file(self._folder, number), _parities_file(self._folder, number)
+        parts = write_elements(*files, sets.take(chosen))
         with _sets_file(self._folder, number).open("wb") as file:
             np.save(file, own)
         self.segments = [*kept, Segment(number, parts, own)]
@@ -124,7 +128,7 @@ class Elements:
         ]
         replace_text(self._folder / LISTING, json.dumps(listing))
         for old in gone:
-            for path in (_elements_file(self._folder, old), _sets_file(self._folder, old)):
+            for path in _files(self._folder, old):
                 path.unlink(missing_ok=True)
 
     def find(self, hashes: Uint64, digests: Digests) -> list[Hits]:
@@ -139,11 +143,33 @@ class Elements:
             for segment, places in zip(self.segments, self._places(digests), strict=True)
         ]
 
+    def parities(self, digests: Digests) -> Callable[[Ints], Uint64]:
+        """Return what gives the parities, (n, WORDS), of sets at some places among those of `digests`, all of which are
+        in the index.
+        """
+        segments = []
+        for segment, places in zip(self.segments, self._places(digests), strict=True):
+            numbers = np.full(len(digests), -1, np.int64)
+            here = np.flatnonzero(places >= 0)
+            numbers[places[here]] = here
+            words = np.memmap(_parities_file(self._folder, segment.number), np.uint64, "r")
+            segments.append((numbers, np.asarray(words).reshape(-1, WORDS)))
+
+        def of(places: Ints) -> Uint64:
+            found = np.zeros((len(places), WORDS), np.uint64)
+            for numbers, words in segments:
+                own = numbers[places]
+                here = np.flatnonzero(own >= 0)
+                found[here] = words[own[here]]
+            return found
+
+        return of
+
 
 def files_of(folder: Path) -> list[Path]:
     """Return the files of the index in a folder, the listing last."""
     segments = _listed(folder) or []
-    files = [file(folder, segment.number) for segment in segments for file in (_elements_file, _sets_file)]
+    files = [path for segment in segments for path in _files(folder, segment.number)]
     return [*files, folder / LISTING] if segments else []
 
 
@@ -158,9 +184,19 @@ def _listed(folder: Path) -> list[Segment] | None:
             size_bytes = 4 * sum(part.length for part in parts)
             if _elements_file(folder, one["number"]).stat().st_size != size_bytes:
                 return None
+            if _parities_file(folder, one["number"]).stat().st_size != 8 * WORDS * len(digests):
+                return None
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return None
     return found
+
+
+def _files(folder: Path, number: int) -> tuple[Path, ...]:
+    return _elements_file(folder, number), _parities_file(folder, number), _sets_file(folder, number)
+
+
+def _parities_file(folder: Path, number: int) -> Path:
+    return folder / f"elements-{number}.parities.u64"
 
 
 def _elements_file(folder: Path, number: int) -> Path:

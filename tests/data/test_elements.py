@@ -84,8 +84,10 @@ def test_a_few_new_sets_are_written_beside_what_is_there(tmp_path: Path) -> None
     assert {path.name for path in (tmp_path / "three").iterdir()} == {
         LISTING,
         "elements-0.u32",
+        "elements-0.parities.u64",
         "elements-0.sets.npy",
         "elements-2.u32",
+        "elements-2.parities.u64",
         "elements-2.sets.npy",
     }
 
@@ -99,10 +101,12 @@ def test_what_is_gone_goes_from_the_index_when_it_is_most(tmp_path: Path) -> Non
     index = Elements(tmp_path / "two", tmp_path / "one")
     index.add(Sets.of(left), known(left))
     assert [one.entries for one in index.segments] == [191 * 20]
-    assert len(list((tmp_path / "one").iterdir())) == 3
+    assert len(list((tmp_path / "one").iterdir())) == 4
 
 
-@pytest.mark.parametrize("name", [LISTING, "elements-0.u32", "elements-0.sets.npy"])
+@pytest.mark.parametrize(
+    "name", [LISTING, "elements-0.u32", "elements-0.parities.u64", "elements-0.sets.npy"]
+)
 def test_a_damaged_index_is_made_anew(name: str, tmp_path: Path) -> None:
     sets = numbered(30)
     (tmp_path / "one").mkdir()
