@@ -1,9 +1,10 @@
 """What joins of near duplicates and of families cost beside those of an earlier corpus, in CPU seconds of one process.
 
-    python -m benchmarks.joins FOLDER [--every N]
+    python -m benchmarks.joins FOLDER [--every N] [--copies N]
 
 FOLDER is the one of `benchmarks.data`. Of its documents one in a hundred is new, or gone, or one is new and another one
-gone, as where files were changed. Each result is held against a whole pass, and must be the same.
+gone, as where files were changed. With --copies N the sets of each document are there N times, each copy with elements
+of its own. Last come 2,000 sets made of one form. Each result is held against a whole pass, and must be the same.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from forge.data.word_codes import word_codes
 from forge.progress import SilentProgress
 
 FAMILIES_JACCARD = 0.5
+FORM_SETS = 2_000
 NEW, GONE = 7, 9
 """Of a hundred documents, the one that is new and the one that is gone."""
 
@@ -47,6 +49,24 @@ def write_sets(path: Path, sets: list[npt.NDArray[np.uint64]]) -> Sets:
     return Sets.in_file(path, counts, digests)
 
 
+def copied(
+    sets: list[npt.NDArray[np.uint64]], numbers: Ints, copies: int
+) -> tuple[list[npt.NDArray[np.uint64]], Ints]:
+    """Return sets and their numbers several times over: another odd factor gives each copy elements of its own."""
+    factors = [np.uint64(2 * copy + 1) for copy in range(copies)]
+    return [np.sort(one * factor) for factor in factors for one in sets], np.tile(numbers, copies)
+
+
+def of_one_form(count: int) -> list[npt.NDArray[np.uint64]]:
+    """Return sets of nearly the same 260 elements: 4 in a hundred are missing, and ten are a set's own."""
+    source = np.random.default_rng(0)
+    form = source.integers(0, 2**63, 260, np.uint64)
+    return [
+        np.unique(np.r_[form[source.random(260) > 0.04], source.integers(0, 2**63, 10, np.uint64)])
+        for _ in range(count)
+    ]
+
+
 def join(folder: Path, name: str, sets: Sets, earlier: str | None) -> tuple[Join, Join]:
     """Join `sets` beside what is in `earlier`; print what it took."""
     out = folder / name.replace(" ", "-")
@@ -56,7 +76,7 @@ def join(folder: Path, name: str, sets: Sets, earlier: str | None) -> tuple[Join
     assert sets.digests is not None
     near = joins.join("near_duplicates", sets, sets.digests, JACCARD, SilentProgress())
     between_s = time.process_time()
-    kept = sets.take(np.unique(near.components))
+    kept = sets.take(np.flatnonzero(near.components == np.arange(len(sets))))
     assert kept.digests is not None
     families = joins.join(
         "families", kept, kept.digests, FAMILIES_JACCARD, SilentProgress(), closest_wanted=False
@@ -85,10 +105,12 @@ def main() -> None:
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--copies", type=int, default=1)
     given = parser.parse_args()
     fetch(given.folder / "documents")
     texts = list(_texts(sorted((given.folder / "documents").glob("*.jsonl"))))[:: given.every]
-    sets, numbers = distinct_sets(texts)
+    sets, numbers = copied(*distinct_sets(texts), given.copies)
+    form = of_one_form(FORM_SETS)
     chosen = {"all": numbers >= 0, "most": numbers % 100 != NEW, "left": numbers % 100 != GONE}
     with tempfile.TemporaryDirectory(prefix="forge-joins-") as place:
         folder = Path(place)
@@ -105,6 +127,11 @@ def main() -> None:
         left = join(folder, "without those that are gone", stored["left"], None)
         same(left, join(folder, "1 % gone", stored["left"], "from-nothing"))
         same(left, join(folder, "1 % changed", stored["left"], "without-the-new-ones"))
+        most = write_sets(folder / "most-of-one-form.u64", form[FORM_SETS // 100 :])
+        every = write_sets(folder / "of-one-form.u64", form)
+        join(folder, "of one form, without the new ones", most, None)
+        whole = join(folder, "of one form, from nothing", every, None)
+        same(whole, join(folder, "of one form, 1 % new", every, "of-one-form,-without-the-new-ones"))
 
 
 if __name__ == "__main__":

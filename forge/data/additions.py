@@ -5,20 +5,25 @@ What a few new sets cost grows with them and with what is like them, and not wit
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from forge.data.components import Components
 from forge.data.digests import Digests
-from forge.data.elements import HASH, Elements, Hits
+from forge.data.element_file import HASH
+from forge.data.elements import Elements, Hits
 from forge.data.overlaps import verified
-from forge.data.postings import BLOCK_SETS, CROWD
-from forge.data.prefixes import MOST_COUNTED, SLACK, prefix_lengths
-from forge.data.sets import Ints, Sets, chunks, stable_order, within
+from forge.data.parities import most_shared
+from forge.data.postings import BLOCK_SETS, CROWD, OFTEN
+from forge.data.prefixes import MOST_COUNTED, SLACK, prefix_lengths, sizes_alike
+from forge.data.sets import Ints, Sets, chunks, distinct, ranges, stable_order, within
 from forge.data.similarity import Pairs, rounds
+
+BOUNDED_PAIRS = 1 << 16
+"""Whose parities are looked at at once: 64 bytes for each set."""
 
 
 def similar_pairs_with(
@@ -45,28 +50,35 @@ def similar_pairs_with(
         firsts = _Firsts(sets, probes, chosen, threshold, index, digests)
         if together is not None and firsts.are_crowded():
             # Most hang together with one of the first few that share an element, and are then passed over.
-            yield from _compared(sets, probes, firsts.some(CROWD), numbers, together, threshold, 0)
+            yield from _compared(sets, 0, firsts.some(CROWD), numbers, together, threshold)
         keys = firsts.candidates(together)
-        yield from _compared(sets, probes, keys, numbers, together, threshold, 1)
+        yield from _compared(sets, len(probes), keys, numbers, together, threshold)
 
 
 def _compared(
     sets: Sets,
-    probes: Ints,
+    probes: int,
     keys: Ints,
     numbers: Ints,
     together: Components | None,
     threshold: float,
-    done: int,
 ) -> Iterator[Pairs]:
-    """Yield those of sorted candidate keys that are similar; each probe counts for `done`."""
-    for first in range(0, len(probes), BLOCK_SETS):
-        own = probes[first : first + BLOCK_SETS]
-        some = keys[slice(*np.searchsorted(keys, [own[0] * len(sets), (own[-1] + 1) * len(sets)]))]
-        for few, last in rounds(some, numbers, together):
+    """Yield those of sorted candidate keys that are similar; at the end all probes are done."""
+    for some, _ in rounds(keys, numbers, together):
+        for few in _by_probe(some, len(sets)):
             found, jaccards = verified(sets, few, threshold)
             ones, others = np.divmod(found, len(sets))
-            yield Pairs(ones, others, jaccards, len(own) * done if last else 0)
+            yield Pairs(ones, others, jaccards, 0)
+    none = np.empty(0, np.int64)
+    yield Pairs(none, none, np.empty(0), probes)
+
+
+def _by_probe(keys: Ints, count: int) -> Iterator[Ints]:
+    """Yield sorted keys `probe * count + other` in pieces of BLOCK_SETS probes."""
+    ones = keys // count
+    begins = np.flatnonzero(np.r_[True, ones[1:] != ones[:-1]][: len(ones)])[::BLOCK_SETS].tolist()
+    for begin, end in itertools.pairwise([*begins, len(keys)]):
+        yield keys[begin:end]
 
 
 class _Firsts:
@@ -85,6 +97,7 @@ class _Firsts:
         sizes = sets.counts[probes]
         elements, names = np.unique(sets.gather(probes) * HASH, return_inverse=True)
         self._hits = index.find(elements, digests)
+        self._parities = index.parities(digests)
         self._met = np.zeros(len(elements), np.int64)
         for one in self._hits:
             self._met += one.ends - one.begins
@@ -97,6 +110,7 @@ class _Firsts:
         """Of the first elements, ascending."""
         self._probes: Ints = probes[owners[first]][by_name]
         """Whose they are."""
+        self._least, self._most = sizes_alike(sets.counts[self._probes], threshold)
 
     def are_crowded(self) -> bool:
         """Return whether the elements are on average in so many sets that not all are to be listed."""
@@ -106,9 +120,8 @@ class _Firsts:
         """Return sorted keys `probe * n + other` of at most so many sets of a segment for each element."""
         found = [np.empty(0, np.int64)]
         for one in self._hits:
-            few = replace(one, ends=np.minimum(one.ends, one.begins + most))
-            found += (keys for keys, _ in self._listed(few))
-        return np.unique(np.concatenate(found))
+            found += (keys for keys, _ in self._listed(one, most=most))
+        return self._bounded(distinct(np.concatenate(found)))
 
     def candidates(self, together: Components | None) -> Ints:
         """Return the distinct keys `probe * n + other`, sorted, that no filter rules out.
@@ -126,15 +139,52 @@ class _Firsts:
         # All that is shared of the first elements is known: the others bound what more can be.
         sizes = self._sets.counts[probe]
         rest = sizes - prefix_lengths(sizes, self._threshold)
-        return keys[shared + rest >= _needed(self._sets, probe, other, self._threshold)]
+        return self._bounded(keys[shared + rest >= _needed(self._sets, probe, other, self._threshold)])
 
-    def _listed(self, hits: Hits) -> Iterator[tuple[Ints, Ints]]:
-        """Yield distinct keys of what one segment has, and how many first elements each shares."""
+    def _bounded(self, keys: Ints) -> Ints:
+        """Return those keys of sets that may share as many elements as they must, by their parities."""
+        kept = [np.empty(0, np.int64)]
+        for first in range(0, len(keys), BOUNDED_PAIRS):
+            some = keys[first : first + BOUNDED_PAIRS]
+            probe, other = np.divmod(some, len(self._sets))
+            sizes = self._sets.counts[probe] + self._sets.counts[other]
+            most = most_shared(self._parities(probe), self._parities(other), sizes)
+            kept.append(some[most >= _needed(self._sets, probe, other, self._threshold)])
+        return np.concatenate(kept)
+
+    def _listed(
+        self, hits: Hits, together: Components | None = None, most: int | None = None
+    ) -> Iterator[tuple[Ints, Ints]]:
+        """Yield distinct keys of what one segment has, and how many first elements each shares.
+
+        Args:
+            hits: of the segment.
+            together: what hangs together with its probe is left out.
+            most: sets of an element that are looked at.
+        """
         begins, lengths = hits.begins[self._names], (hits.ends - hits.begins)[self._names]
+        if most is not None:
+            lengths = np.minimum(lengths, most)
+        sizes = self._sizes_in(hits)
         for start, end in chunks(lengths):
             some = lengths[start:end]
-            probe = np.repeat(self._probes[start:end], some)
-            yield self._kept(probe, hits.owners(np.repeat(begins[start:end], some) + within(some)))
+            numbers = hits.numbers(ranges(begins[start:end], some))
+            size = sizes[numbers]
+            good = size >= np.repeat(self._least[start:end], some)
+            good &= size <= np.repeat(self._most[start:end], some)
+            kept = np.flatnonzero(good)
+            rows = start + np.searchsorted(np.cumsum(some), kept, side="right")
+            probe, other = self._probes[rows], hits.places[numbers[kept]]
+            if together is not None:
+                apart = together.apart(probe, other)
+                probe, other = probe[apart], other[apart]
+            yield self._kept(probe, other)
+
+    def _sizes_in(self, hits: Hits) -> Ints:
+        """Return the sizes of the sets of a segment; 0 of one that is not looked for."""
+        sizes = self._sets.counts[hits.places]
+        sizes[hits.places < 0] = 0
+        return sizes
 
     def _apart(self, hits: Hits, together: Components) -> Iterator[tuple[Ints, Ints]]:
         """Yield what `_listed` does, without what hangs together with its probe.
@@ -146,31 +196,34 @@ class _Firsts:
         names, firsts = np.unique(self._names, return_index=True)
         firsts = np.append(firsts, len(self._names))
         begins, lengths = hits.begins[names], (hits.ends - hits.begins)[names]
+        if int((lengths * np.diff(firsts)).sum()) <= OFTEN * int(lengths.sum()):
+            yield from self._listed(hits, together)
+            return
         for start, end in chunks(lengths):
             some = lengths[start:end]
-            places = hits.owners(np.repeat(begins[start:end], some) + within(some))
+            places = hits.places[hits.numbers(ranges(begins[start:end], some))]
             which = np.repeat(np.arange(start, end), some)[places >= 0]
             places = places[places >= 0]
             keys = which * count + together.roots(places)
             order = np.argsort(keys)
             keys, places = keys[order], places[order]
             rows = slice(firsts[start], firsts[end])
-            probes = self._probes[rows]
+            probes, least, most = self._probes[rows], self._least[rows], self._most[rows]
             own = np.repeat(np.arange(start, end), np.diff(firsts[start : end + 1])) * count
             same = own + together.roots(probes)
             for one, other in ((own, same), (same + 1, own + count)):
                 first, last = np.searchsorted(keys, one), np.searchsorted(keys, other)
                 for begin, stop in chunks(last - first):
                     few = (last - first)[begin:stop]
-                    probe = np.repeat(probes[begin:stop], few)
-                    yield self._kept(probe, places[np.repeat(first[begin:stop], few) + within(few)])
+                    found = places[ranges(first[begin:stop], few)]
+                    sizes = self._sets.counts[found]
+                    good = sizes >= np.repeat(least[begin:stop], few)
+                    good &= sizes <= np.repeat(most[begin:stop], few)
+                    yield self._kept(np.repeat(probes[begin:stop], few)[good], found[good])
 
     def _kept(self, probe: Ints, other: Ints) -> tuple[Ints, Ints]:
-        """Return the distinct keys of pairs that are alike enough in size, and how often each is there."""
-        sizes = self._sets.counts
-        needed = _needed(self._sets, probe, other, self._threshold)
-        good = (other >= 0) & (sizes[probe] >= needed) & (sizes[other] >= needed)
-        good &= ~self._is_chosen[other] | (other < probe)
+        """Return the distinct keys of pairs, and how often each is there; of two chosen sets the later is the probe."""
+        good = ~self._is_chosen[other] | (other < probe)
         return np.unique(probe[good] * len(self._sets) + other[good], return_counts=True)
 
 

@@ -44,9 +44,10 @@ class Digests:
         high = keys[order, 0]
         if (high[1:] == high[:-1]).any():
             order = np.lexsort((keys[:, 1], keys[:, 0]))
+            high = keys[order, 0]
         self.order: Ints = order
         """Their places, in the order of the hashes."""
-        self._sorted = keys[order]
+        self._high, self._low = high, keys[order, 1]
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -60,15 +61,22 @@ class Digests:
     def find(self, wanted: Uint64) -> Ints:
         """Return the place of each of `wanted`, (n, 2); -1 where it is not there."""
         found = np.full(len(wanted), -1, np.int64)
-        at = np.searchsorted(self._sorted[:, 0], wanted[:, 0])
+        if not len(self.order):
+            return found
+        high, low = wanted.T
+        at = np.searchsorted(self._high, high)
+        beyond = at == len(self.order)
+        at[beyond] = 0
+        same = self._high[at] == high
+        hit = same & (self._low[at] == low)
+        np.copyto(found, self.order[at], where=hit)
         # Of hashes that share their first half, which hardly any do, the one with the same second half.
-        left = np.flatnonzero(at < len(self._sorted))
+        left = np.flatnonzero(same & ~hit)
         while len(left):
-            here = self._sorted[at[left]]
-            left, here = left[same := here[:, 0] == wanted[left, 0]], here[same]
-            hit = here[:, 1] == wanted[left, 1]
-            found[left[hit]] = self.order[at[left[hit]]]
-            left = left[~hit]
             at[left] += 1
-            left = left[at[left] < len(self._sorted)]
+            left = left[at[left] < len(self.order)]
+            left = left[self._high[at[left]] == high[left]]
+            hits = self._low[at[left]] == low[left]
+            found[left[hits]] = self.order[at[left[hits]]]
+            left = left[~hits]
         return found

@@ -1,40 +1,34 @@
 """Which sets have an element: an index of all elements of some sets, kept from one corpus to the next.
 
-    elements.json           the segments, oldest first: number, sets, and where each part begins and the last ends
-    elements-<n>.u64        of each element of each set of a segment 32 bits of its hash << 32 | the number of the set,
-                            8 bytes; in as many parts as first bits of the hash tell apart, each sorted
+    elements.json           the segments, oldest first: number, and what each part of its file has
+    elements-<n>.u32        the elements of the sets of a segment (`forge.data.element_file`)
+    elements-<n>.parities.u64   (n, 8) uint64: a bound of what two sets share (`forge.data.parities`)
     elements-<n>.sets.npy   (n, 2) uint64: the hash that each set is known by
 
 New sets become a segment of their own beside those of the corpus before, whose files are linked. A segment that is not
 many times as large as a new one becomes part of it, so that there are few; a set that is gone stays in its segment
 until half of all are. What lies in which segment hangs on what came before; what is found does not.
-
-Two elements that share the bits that are kept are taken for one: whoever looks something up checks what was found.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 
 from forge.data.digests import Digests
-from forge.data.sets import Ints, Sets, chunks, stable_order
+from forge.data.element_file import Found, Part, Uint32, look_up, write_elements
+from forge.data.parities import WORDS
+from forge.data.sets import Ints, Sets
 from forge.data.word_codes import Uint64
 from forge.files import link_or_copy, replace_text
 
 LISTING = "elements.json"
-PART_ENTRIES = 1 << 21
-"""About, sorted at once: so few that hardly two elements of a part share 32 bits of their hash."""
 TIMES_LARGER = 4
 """Of a segment, what it has to be to stay beside a new one."""
-HASH = np.uint64(0x9E3779B97F4A7C15)
-"""Odd, so that different elements have different hashes."""
-SET = np.uint64(0xFFFFFFFF)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,31 +36,38 @@ class Segment:
     """Some sets and their elements."""
 
     number: int
-    borders: tuple[int, ...]
-    """Of the parts, 2^k of them."""
+    parts: tuple[Part, ...]
+    """Of its file, 2^k of them."""
     digests: Uint64
     """(n, 2), of each set."""
 
     @property
     def entries(self) -> int:
         """Elements of all sets."""
-        return self.borders[-1]
+        return sum(part.owners for part in self.parts)
 
 
 @dataclass(frozen=True, slots=True)
 class Hits:
     """Where some elements are in a segment."""
 
-    entries: Uint64
-    begins: Ints
-    """Of the entries of each element."""
-    ends: Ints
+    found: Found
     places: Ints
     """Of each set of the segment, among those that are looked for; -1 where it is not one of them."""
 
-    def owners(self, at: Ints) -> Ints:
-        """Return the places of the sets of some entries; -1 as above."""
-        return self.places[(self.entries[at] & SET).astype(np.int64)]
+    @property
+    def begins(self) -> Ints:
+        """Of the entries of each element."""
+        return self.found.begins
+
+    @property
+    def ends(self) -> Ints:
+        """Of the entries of each element."""
+        return self.found.ends
+
+    def numbers(self, at: Ints) -> Uint32:
+        """Return the numbers, in the segment, of the sets of some entries."""
+        return self.found.numbers[at]
 
 
 class Elements:
@@ -76,6 +77,7 @@ class Elements:
         """Open the index in `folder`; where it has none that is whole, start with that of `earlier`."""
         self._folder = folder
         self.segments: list[Segment] = []
+        self._placed: tuple[Digests, list[Ints]] | None = None
         if (folder / LISTING).exists() or earlier is None:
             self.segments = _listed(folder) or []
         elif (segments := _listed(earlier)) is not None:
@@ -86,7 +88,7 @@ class Elements:
     def add(self, sets: Sets, digests: Digests) -> None:
         """Make sure that all of some different sets that are not empty are in the index."""
         missing = sets.counts > 0
-        places = [digests.find(segment.digests) for segment in self.segments]
+        places = self._places(digests)
         for own in places:
             missing[own[own >= 0]] = False
         if not missing.any():
@@ -100,21 +102,33 @@ class Elements:
             missing[own[own >= 0]] = True
             kept.pop()
         # In the order of their hashes, in which they are looked up soonest.
-        self._replace(kept, sets, digests.keys, digests.order[missing[digests.order]])
+        chosen = digests.order[missing[digests.order]]
+        self._replace(kept, sets, digests.keys, chosen)
+        self._placed = digests, [*places[: len(kept)], chosen]
+
+    def _places(self, digests: Digests) -> list[Ints]:
+        """Return the places of the sets of each segment among some; -1 where a set is not one of them."""
+        if self._placed is None or self._placed[0] is not digests:
+            self._placed = digests, [digests.find(segment.digests) for segment in self.segments]
+        return self._placed[1]
 
     def _replace(self, kept: list[Segment], sets: Sets, keys: Uint64, chosen: Ints) -> None:
         """Put a segment of the sets at some places in the place of those that are not `kept`."""
         number = 1 + max((segment.number for segment in self.segments), default=-1)
         gone = [segment.number for segment in self.segments if segment not in kept]
         own = np.ascontiguousarray(keys[chosen])
-        borders = _write_entries(_entries_file(self._folder, number), sets.take(chosen))
+        files = _elements_file(self._folder, number), _parities_file(self._folder, number)
+        parts = write_elements(*files, sets.take(chosen))
         with _sets_file(self._folder, number).open("wb") as file:
             np.save(file, own)
-        self.segments = [*kept, Segment(number, borders, own)]
-        listing = [{"number": one.number, "borders": one.borders} for one in self.segments]
+        self.segments = [*kept, Segment(number, parts, own)]
+        listing = [
+            {"number": one.number, "parts": [(part.elements, part.owners) for part in one.parts]}
+            for one in self.segments
+        ]
         replace_text(self._folder / LISTING, json.dumps(listing))
         for old in gone:
-            for path in (_entries_file(self._folder, old), _sets_file(self._folder, old)):
+            for path in _files(self._folder, old):
                 path.unlink(missing_ok=True)
 
     def find(self, hashes: Uint64, digests: Digests) -> list[Hits]:
@@ -124,27 +138,38 @@ class Elements:
             hashes: of the elements, `element * HASH`, sorted.
             digests: of the sets that are looked for.
         """
-        found = []
-        for segment in self.segments:
-            entries = np.asarray(np.memmap(_entries_file(self._folder, segment.number), np.uint64, "r"))
-            begins, ends = (np.empty(len(hashes), np.int64) for _ in range(2))
-            parts = len(segment.borders) - 1
-            borders = np.searchsorted(_part_of(hashes, parts), np.arange(parts + 1)).tolist()
-            keys = _keys(hashes, parts)
-            for part in range(parts):
-                first, last = segment.borders[part : part + 2]
-                own = slice(borders[part], borders[part + 1])
-                begins[own], ends[own] = _spans(entries[first:last], keys[own])
-                begins[own] += first
-                ends[own] += first
-            found.append(Hits(entries, begins, ends, digests.find(segment.digests)))
-        return found
+        return [
+            Hits(look_up(_elements_file(self._folder, segment.number), segment.parts, hashes), places)
+            for segment, places in zip(self.segments, self._places(digests), strict=True)
+        ]
+
+    def parities(self, digests: Digests) -> Callable[[Ints], Uint64]:
+        """Return what gives the parities, (n, WORDS), of sets at some places among those of `digests`, all of which are
+        in the index.
+        """
+        segments = []
+        for segment, places in zip(self.segments, self._places(digests), strict=True):
+            numbers = np.full(len(digests), -1, np.int64)
+            here = np.flatnonzero(places >= 0)
+            numbers[places[here]] = here
+            words = np.memmap(_parities_file(self._folder, segment.number), np.uint64, "r")
+            segments.append((numbers, np.asarray(words).reshape(-1, WORDS)))
+
+        def of(places: Ints) -> Uint64:
+            found = np.zeros((len(places), WORDS), np.uint64)
+            for numbers, words in segments:
+                own = numbers[places]
+                here = np.flatnonzero(own >= 0)
+                found[here] = words[own[here]]
+            return found
+
+        return of
 
 
 def files_of(folder: Path) -> list[Path]:
     """Return the files of the index in a folder, the listing last."""
     segments = _listed(folder) or []
-    files = [file(folder, segment.number) for segment in segments for file in (_entries_file, _sets_file)]
+    files = [path for segment in segments for path in _files(folder, segment.number)]
     return [*files, folder / LISTING] if segments else []
 
 
@@ -154,72 +179,28 @@ def _listed(folder: Path) -> list[Segment] | None:
         found = []
         for one in json.loads((folder / LISTING).read_text(encoding="utf-8")):
             digests = np.load(_sets_file(folder, one["number"]))
-            found.append(Segment(int(one["number"]), tuple(map(int, one["borders"])), digests))
-            if _entries_file(folder, one["number"]).stat().st_size != 8 * found[-1].entries:
+            parts = tuple(Part(int(elements), int(owners)) for elements, owners in one["parts"])
+            found.append(Segment(int(one["number"]), parts, digests))
+            size_bytes = 4 * sum(part.length for part in parts)
+            if _elements_file(folder, one["number"]).stat().st_size != size_bytes:
+                return None
+            if _parities_file(folder, one["number"]).stat().st_size != 8 * WORDS * len(digests):
                 return None
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return None
     return found
 
 
-def _write_entries(path: Path, sets: Sets) -> tuple[int, ...]:
-    """Write the entries of sets, numbered as they come; return where each part begins, and where the last ends."""
-    total = int(sets.counts.sum())
-    parts = 1 << max(0, (total - 1) // PART_ENTRIES).bit_length()
-    waiting = [path.with_name(f".{path.name}.{part}") for part in range(parts)]
-    files: list[BinaryIO] = [one.open("wb") for one in waiting]
-    for first, last in chunks(sets.counts):
-        hashes = sets.gather(np.arange(first, last)) * HASH
-        owners = np.repeat(np.arange(first, last, dtype=np.uint64), sets.counts[first:last])
-        entries = _keys(hashes, parts) | owners
-        numbers = _part_of(hashes, parts)
-        order = stable_order(numbers) if parts > 1 else np.arange(len(hashes))
-        borders = np.searchsorted(numbers[order], np.arange(parts + 1)).tolist()
-        for part, file in enumerate(files):
-            entries[order[borders[part] : borders[part + 1]]].tofile(file)
-    borders = [0]
-    beside = path.with_name(f".{path.name}")
-    with beside.open("wb") as whole:
-        for one, file in zip(waiting, files, strict=True):
-            file.close()
-            own = np.fromfile(one, np.uint64)
-            own.sort()
-            own.tofile(whole)
-            borders.append(borders[-1] + len(own))
-            one.unlink()
-    beside.replace(path)
-    return tuple(borders)
+def _files(folder: Path, number: int) -> tuple[Path, ...]:
+    return _elements_file(folder, number), _parities_file(folder, number), _sets_file(folder, number)
 
 
-def _part_of(hashes: Uint64, parts: int) -> Ints:
-    """Return the part that each hash is in."""
-    bits = parts.bit_length() - 1
-    return (hashes >> np.uint64(64 - bits)).astype(np.int64) if bits else np.zeros(len(hashes), np.int64)
+def _parities_file(folder: Path, number: int) -> Path:
+    return folder / f"elements-{number}.parities.u64"
 
 
-def _spans(entries: Uint64, keys: Uint64) -> tuple[Ints, Ints]:
-    """Return where the entries of each of sorted keys begin and end."""
-    begins = np.searchsorted(entries, keys)
-    ends = begins.copy()
-    # Most elements are in one set or in two.
-    more = np.flatnonzero(begins < len(entries))
-    for _ in range(2):
-        more = more[(entries[ends[more]] & ~SET) == keys[more]]
-        ends[more] += 1
-        more = more[ends[more] < len(entries)]
-    more = more[(entries[ends[more]] & ~SET) == keys[more]]
-    ends[more] = np.searchsorted(entries, keys[more] | SET, side="right")
-    return begins, ends
-
-
-def _keys(hashes: Uint64, parts: int) -> Uint64:
-    """Return the bits of each hash that are kept in a part, where an entry has them."""
-    kept: npt.NDArray[np.uint64] = hashes << np.uint64(parts.bit_length() - 1)
-    return kept & ~SET
-
-
-def _entries_file(folder: Path, number: int) -> Path:
-    return folder / f"elements-{number}.u64"
+def _elements_file(folder: Path, number: int) -> Path:
+    return folder / f"elements-{number}.u32"
 
 
 def _sets_file(folder: Path, number: int) -> Path:

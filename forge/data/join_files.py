@@ -1,7 +1,7 @@
 """A join as a corpus keeps it.
 
-<name>.parquet     of each set that is not empty, in the order of their hashes: the first of those that it hangs
-                   together with, the one that is most like it, and their Jaccard
+<name>.arrow       of each set that is not empty, in the order of their hashes: the first of those that it hangs
+                   together with, the one that is most like it, and their Jaccard. Mapped, and so not compressed
 <name>.edges.npy   (2, n) int64: pairs that are similar, as many as hold all together that hang together. Which they
                    are hangs on how they were found
 """
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as parquet
+import pyarrow.ipc as ipc
 
 from forge.data.sets import Ints
 from forge.data.word_codes import Uint64
@@ -25,8 +25,8 @@ JOIN = pa.schema(
     [
         pa.field("set_high", pa.uint64(), nullable=False),
         pa.field("set_low", pa.uint64(), nullable=False),
-        pa.field("component", pa.int64(), nullable=False),
-        pa.field("closest", pa.int64(), nullable=False),
+        pa.field("component", pa.int32(), nullable=False),
+        pa.field("closest", pa.int32(), nullable=False),
         pa.field("jaccard", pa.float64(), nullable=False),
     ]
 )
@@ -53,7 +53,7 @@ class Join:
 
 def join_file(folder: Path, name: str) -> Path:
     """Return where a join lies."""
-    return folder / f"{name}.parquet"
+    return folder / f"{name}.arrow"
 
 
 def edges_file(path: Path) -> Path:
@@ -67,35 +67,38 @@ def write_join(path: Path, join: Join, order: Ints, counts: Ints, threshold: flo
     ranks = np.full(len(counts), -1, np.int64)
     ranks[order] = np.arange(len(order))
     # The name of a component is its first member in this order, wherever its sets were.
-    first = np.full(len(counts), len(order), np.int64)
-    np.minimum.at(first, join.components[order], ranks[order])
+    components = join.components[order]
+    first = np.empty(len(counts), np.int64)
+    first[components[::-1]] = np.arange(len(order))[::-1]
     columns: list[Any] = [
         join.digests[order, 0],
         join.digests[order, 1],
-        first[join.components[order]],
-        ranks[join.closest[order]],
+        first[components].astype(np.int32),
+        ranks[join.closest[order]].astype(np.int32),
         join.jaccards[order],
     ]
-    table = pa.table([pa.array(column) for column in columns], schema=JOIN)
-    table = table.replace_schema_metadata({THRESHOLD: repr(threshold)})
+    batch = pa.record_batch(
+        [pa.array(column) for column in columns], schema=JOIN.with_metadata({THRESHOLD: repr(threshold)})
+    )
     edges, beside = edges_file(path), path.with_name(f".{path.name}")
     with beside.open("wb") as file:
         np.save(file, ranks[join.edges])
     beside.replace(edges)
-    # Hashes are as long however they are written, and nothing looks at the numbers between.
-    parquet.write_table(table, beside, compression="zstd", use_dictionary=False)
+    with ipc.new_file(str(beside), batch.schema) as stored:
+        stored.write_batch(batch)
     beside.replace(path)
 
 
 def read_join(path: Path, threshold: float) -> Join | None:
     """Return what an earlier corpus knows of sets at this threshold; None where there is no such."""
     try:
-        with parquet.ParquetFile(path) as file:
-            if (file.schema_arrow.metadata or {}).get(THRESHOLD) != repr(threshold).encode():
+        with pa.memory_map(str(path)) as file, ipc.open_file(file) as stored:
+            if (stored.schema.metadata or {}).get(THRESHOLD) != repr(threshold).encode():
                 return None
-            table = file.read()
-        high, low, components, closest, jaccards = (table[name].to_numpy() for name in JOIN.names)
+            batch = stored.get_batch(0)
+        high, low, components, closest, jaccards = (batch[name].to_numpy() for name in JOIN.names)
         edges = np.load(edges_file(path))
     except (OSError, ValueError, KeyError, pa.ArrowException):
         return None
-    return Join(np.stack([high, low], axis=1), components, closest, jaccards, edges, 0)
+    digests = np.stack([high, low], axis=1)
+    return Join(digests, components.astype(np.int64), closest.astype(np.int64), jaccards, edges, 0)

@@ -23,8 +23,8 @@ from forge.data.join_files import Join
 from forge.data.nearest import Nearest
 from forge.data.overlaps import verified
 from forge.data.postings import BLOCK_SETS
-from forge.data.prefixes import SLACK
-from forge.data.sets import Ints, Sets, chunks, within
+from forge.data.prefixes import sizes_alike
+from forge.data.sets import Ints, Sets, chunks, distinct, ranges, within
 from forge.data.similarity import rounds
 
 MORE_PROBES = 4
@@ -46,7 +46,7 @@ class Before:
         self._labels = np.full(len(sets), -1, np.int64)
         """What of an earlier component each set is of; -1 for a new one."""
         self._labels[mine] = earlier.components[here]
-        self._broken = np.unique(earlier.components[~here])
+        self._broken = distinct(earlier.components[~here])
         broken = np.zeros(len(places), np.bool_)
         broken[self._broken] = True
         whole = here & ~broken[earlier.components]
@@ -118,8 +118,8 @@ class Before:
         sizes, labels = self._sets.counts, self._labels
         span = int(sizes.max()) + 1
         where = labels[by_size] * span + sizes[by_size]
-        least = np.ceil(self._threshold * sizes[probes] - SLACK).astype(np.int64)
-        most = np.minimum(np.floor(sizes[probes] / self._threshold + SLACK).astype(np.int64), span - 1)
+        least, most = sizes_alike(sizes[probes], self._threshold)
+        most = np.minimum(most, span - 1)
         begins = np.searchsorted(where, labels[probes] * span + least)
         lengths = np.searchsorted(where, labels[probes] * span + most, side="right") - begins
         for start, end in chunks(lengths):
@@ -127,5 +127,5 @@ class Before:
                 last = min(first + BLOCK_SETS, end)
                 some = lengths[first:last]
                 own = np.repeat(probes[first:last], some)
-                others = by_size[np.repeat(begins[first:last], some) + within(some)]
+                others = by_size[ranges(begins[first:last], some)]
                 yield np.sort(own[own != others] * len(self._sets) + others[own != others])

@@ -21,14 +21,16 @@ class Nearest:
     def note(self, one: Ints, two: Ints, jaccard: npt.NDArray[np.float64]) -> None:
         """Take into account that set one[i] has this Jaccard with two[i]; which says nothing of two[i]."""
         ranks, closest, jaccards = self._ranks, self.closest, self.jaccards
-        better = (jaccard > jaccards[one]) | ((jaccard == jaccards[one]) & (ranks[two] < ranks[closest[one]]))
-        one, two, jaccard = one[better], two[better], jaccard[better]
-        # Of several for one set, the last in this order is the one with the highest Jaccard, then the lowest rank.
-        order = np.lexsort((-ranks[two], jaccard, one))
-        one, two, jaccard = one[order], two[order], jaccard[order]
+        before = jaccards[one]
+        np.maximum.at(jaccards, one, jaccard)
+        best = np.flatnonzero(jaccard == jaccards[one])
+        best = best[(jaccard[best] > before[best]) | (ranks[two[best]] < ranks[closest[one[best]]])]
+        one, two = one[best], two[best]
+        # Of several for one set, the last in this order is the one with the lowest rank.
+        order = np.lexsort((-ranks[two], one))
+        one, two = one[order], two[order]
         last = np.flatnonzero(np.diff(one, append=-1))
         closest[one[last]] = two[last]
-        jaccards[one[last]] = jaccard[last]
 
     def note_pairs(self, one: Ints, two: Ints, jaccard: npt.NDArray[np.float64]) -> None:
         """Take pairs into account, for both ends of each."""

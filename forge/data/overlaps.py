@@ -5,14 +5,18 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from forge.data.bit_counts import BitCounts
 from forge.data.prefixes import cells_of
-from forge.data.sets import Ints, Sets, chunks, stable_order
+from forge.data.sets import Ints, Sets, chunks, ranges, stable_order
 from forge.data.word_codes import Uint64
 
 MARK_BITS = 20
 """Most: the tables of a block stay in the processor's cache."""
 SPARSE_BITS = 3
 """A block's table has eight to sixteen cells an element."""
+
+MANY_PROBES = 4
+"""Of a block, that other sets are held against on average, from which on marks are counted for all of it at once."""
 
 
 def verified(ordered: Sets, keys: Ints, threshold: float) -> tuple[Ints, npt.NDArray[np.float64]]:
@@ -58,13 +62,18 @@ class Block:
             pairs = by_other[borders[one] : borders[end]]
             own = names[pairs] - one
             starts, counts = ends[own], ends[own + 1] - ends[own]
+            if int(counts.sum()) > MANY_PROBES * len(marks):
+                overlaps[pairs] = BitCounts(marks, np.diff(ends)).of(own, probes[pairs])
+                continue
             shifts = probes[pairs].astype(np.uint64)
             for begin, stop in chunks(counts):
                 some = counts[begin:stop]
-                spread = np.repeat(starts[begin:stop] - np.cumsum(some) + some, some) + np.arange(some.sum())
-                shared = (marks[spread] >> np.repeat(shifts[begin:stop], some)) & np.uint64(1)
+                shared = marks[ranges(starts[begin:stop], some)]
+                shared >>= np.repeat(shifts[begin:stop], some)
+                shared &= np.uint64(1)
                 sums = np.zeros(len(shared) + 1, np.int64)
-                np.cumsum(shared, out=sums[1:])
+                # Of another type it would be copied, which takes ten times as long.
+                np.cumsum(shared.view(np.int64), out=sums[1:])
                 stops = np.cumsum(some)
                 overlaps[pairs[begin:stop]] = sums[stops] - sums[stops - some]
         return overlaps
@@ -74,7 +83,7 @@ class Block:
         elements = self._ordered.gather(places)
         cells = cells_of(elements, self._bits)
         marks = self._marks[cells]
-        hits = np.flatnonzero(marks)
+        hits = np.flatnonzero(marks != 0)
         elements, marks = elements[hits], marks[hits]
         others = np.flatnonzero(self._names[cells[hits]] != elements)
         marks[others] = self._mark_of_crowded(elements[others])

@@ -11,12 +11,14 @@ import numpy as np
 from forge.data import sets as stores
 from forge.data.index import BORDERS, ENTRIES, INDEX, PLACE
 from forge.data.prefixes import SLACK
-from forge.data.sets import Ints, chunks, within
+from forge.data.sets import Ints, chunks, distinct, ranges
 
 BLOCK_SETS = 64
 """Sets probed at once: one bit each of a 64-bit word."""
 CROWD = 16
 """Sets that have an element, on average over the first elements of some probes, from which on they are too many."""
+OFTEN = 4
+"""Times that a pair of sets would be found, on average over some probes, from which on it is not looked for."""
 MOST_STEPS = 24
 
 
@@ -41,7 +43,36 @@ class Postings:
     def candidates(self, first: int, last: int) -> Ints:
         """Return the distinct keys `probe * n + other`, other before probe, that no filter rules out, sorted."""
         probes, places, begins, ends = self._looked_up(first, last)
-        return self._listed(probes, places, begins, ends)
+        crowd = self._crowd(last - first, begins, ends)
+        if crowd is None:
+            return self._listed(probes, places, begins, ends)
+        probes = np.arange(first, last)
+        least = np.searchsorted(self._sizes, self._threshold * self._sizes[probes] - SLACK)
+        starts = np.searchsorted(crowd, least)
+        lengths = np.searchsorted(crowd, probes) - starts
+        others = crowd[ranges(starts, lengths)]
+        return np.asarray(np.repeat(probes, lengths) * len(self._sizes) + others)
+
+    def _crowd(self, probes: int, begins: Ints, ends: Ints) -> Ints | None:
+        """Return all sets that have an element of some probes, sorted; None where most would be of few of them.
+
+        Probes made of one form have the same elements, each of which the same thousands have, and nearly all pairs
+        would be listed once for each of the elements. To count what they share takes less.
+        """
+        entries = int((ends - begins).sum())
+        if entries < CROWD * len(begins):
+            return None
+        order = np.argsort(begins)
+        reach = np.maximum.accumulate(ends[order])
+        begins = np.maximum(begins[order], np.r_[0, reach[:-1]])
+        lengths = reach - begins
+        if int(lengths.sum()) * OFTEN > entries:
+            return None
+        found = np.empty(0, np.int64)
+        for one, end in chunks(lengths):
+            some = lengths[one:end]
+            found = distinct(np.r_[found, self._owners(ranges(begins[one:end], some))])
+        return found if len(found) * probes * OFTEN <= entries else None
 
     def crowded(self, first: int, last: int) -> bool:
         """Return whether the elements of these probes are on average in so many sets that not all are to be listed."""
@@ -75,7 +106,7 @@ class Postings:
             walking = walking[at[walking] >= begins[walking]]
         rest = self._listed(probes[walking], places[walking], begins[walking], at[walking] + 1)
         ones, others = np.divmod(rest, len(self._sizes))
-        return np.unique(np.concatenate([*found, rest[roots(ones) != roots(others)]]))
+        return distinct(np.concatenate([*found, rest[roots(ones) != roots(others)]]))
 
     def _lead_on(self, probes: Ints, ends: Ints, roots: Callable[[Ints], Ints]) -> None:
         """Lead from the entries of probes past those before them that hang together with them."""
@@ -109,15 +140,16 @@ class Postings:
         found = np.empty(0, np.int64)
         for one, end in chunks(lengths):
             rows = np.repeat(np.arange(one, end), lengths[one:end])
-            hits = begins[rows] + within(lengths[one:end])
+            hits = ranges(begins[one:end], lengths[one:end])
             probe = probes[rows]
-            other, other_places = np.divmod(self._index[hits], PLACE + 1)
+            entries = self._index[hits]
+            other, other_places = entries >> 32, entries & PLACE
             # The rest of either set after this element bounds what they can still share.
             rest = np.minimum(sizes[probe] - places[rows], sizes[other] - other_places)
             needed = self._threshold / (1 + self._threshold) * (sizes[probe] + sizes[other]) - SLACK
             good = rest >= needed
             # Merged at once: near copies share most of their prefix, and would be found anew by each element.
-            found = np.unique(np.concatenate([found, probe[good] * count + other[good]]))
+            found = distinct(np.concatenate([found, probe[good] * count + other[good]]))
         self._release(int(lengths.sum()))
         return found
 

@@ -188,6 +188,13 @@ def prefix_lengths(sizes: Ints, share: float) -> Ints:
     return lengths
 
 
+def sizes_alike(sizes: Ints, threshold: float) -> tuple[Ints, Ints]:
+    """Return the least and the most elements of a set that has a Jaccard of `threshold` with one of each size."""
+    least = np.ceil(threshold * sizes - SLACK).astype(np.int64)
+    most = np.floor(sizes / threshold + SLACK).astype(np.int64)
+    return least, most
+
+
 def cells_of(elements: Uint64, bits: int) -> Ints:
     """Return `bits` bits of a hash of each element."""
     return ((elements * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(64 - bits)).astype(np.int64)

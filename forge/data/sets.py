@@ -82,7 +82,7 @@ class Sets(Sequence[Uint64]):
         starts, counts = self.starts[places], self.counts[places]
         if self.path is not None:
             return read_elements(self.path, starts, counts)
-        return np.asarray(self.flat[np.repeat(starts, counts) + within(counts)])
+        return np.asarray(self.flat[ranges(starts, counts)])
 
     def release(self) -> None:
         """Give back the memory of what was read from a file; it is read again where it is asked for."""
@@ -129,9 +129,15 @@ def read_elements(path: Path, starts: Ints, counts: Ints, dtype: np.dtype[Any] =
 
 def within(lengths: Ints) -> Ints:
     """Return 0, 1, ... for each of runs of `lengths`, one after the other."""
+    return ranges(np.zeros(len(lengths), np.int64), lengths)
+
+
+def ranges(begins: Ints, lengths: Ints) -> Ints:
+    """Return `lengths` numbers from each of `begins` on, one range after the other."""
     ends = np.cumsum(lengths)
-    total = int(ends[-1]) if len(ends) else 0
-    return np.arange(total) - np.repeat(ends - lengths, lengths)
+    found: Ints = np.repeat(begins - ends + lengths, lengths)
+    found += np.arange(len(found))
+    return found
 
 
 def chunks(lengths: Ints, most: int | None = None) -> Iterator[tuple[int, int]]:
@@ -144,6 +150,13 @@ def chunks(lengths: Ints, most: int | None = None) -> Iterator[tuple[int, int]]:
         end = max(one + 1, int(np.searchsorted(ends, base + most, side="right")))
         yield one, end
         one = end
+
+
+def distinct(values: Ints) -> Ints:
+    """Return the different ones of `values`, sorted: many times as fast as NumPy's `unique`, which hashes them."""
+    ordered = np.sort(values)
+    kept: Ints = ordered[np.r_[True, ordered[1:] != ordered[:-1]][: len(ordered)]]
+    return kept
 
 
 def stable_order(values: Ints) -> Ints:

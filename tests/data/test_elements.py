@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forge.data import elements
+from forge.data import element_file
 from forge.data.digests import Digests
-from forge.data.elements import HASH, LISTING, Elements
+from forge.data.element_file import HASH
+from forge.data.elements import LISTING, Elements
 from forge.data.sets import Sets, set_digest
 from forge.data.word_codes import Uint64
 
@@ -28,7 +29,9 @@ def owners(index: Elements, sets: list[Uint64], wanted: Uint64) -> list[list[int
     found: list[list[int]] = [[] for _ in wanted]
     for hits in index.find(hashes[order], known(sets)):
         for element, begin, end in zip(order.tolist(), hits.begins, hits.ends, strict=True):
-            found[element] += [place for place in hits.owners(np.arange(begin, end)).tolist() if place >= 0]
+            found[element] += [
+                place for place in hits.places[hits.numbers(np.arange(begin, end))].tolist() if place >= 0
+            ]
     return [sorted(places) for places in found]
 
 
@@ -43,7 +46,7 @@ def test_all_sets_that_have_an_element_are_found(
 ) -> None:
     earlier = None
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(elements, "PART_ENTRIES", part_entries)
+        patch.setattr(element_file, "PART_ENTRIES", part_entries)
         for some in history:
             folder = tmp_path_factory.mktemp("index")
             sets = [np.sort(ELEMENTS[sorted(one)]) for one in some]
@@ -70,7 +73,7 @@ def test_a_few_new_sets_are_written_beside_what_is_there(tmp_path: Path) -> None
     second = Elements(tmp_path / "two", tmp_path / "one")
     second.add(Sets.of(more), known(more))
     assert [one.entries for one in second.segments] == [8_000, 80]
-    linked = [tmp_path / name / "elements-0.u64" for name in ("one", "two")]
+    linked = [tmp_path / name / "elements-0.u32" for name in ("one", "two")]
     assert linked[0].samefile(linked[1])
     # Two small ones become one; the large one stays as it is.
     yet_more = [*more[10:], *numbered(3, 2)]
@@ -80,9 +83,11 @@ def test_a_few_new_sets_are_written_beside_what_is_there(tmp_path: Path) -> None
     assert owners(third, yet_more, yet_more[-5][:2]) == [[len(yet_more) - 5]] * 2
     assert {path.name for path in (tmp_path / "three").iterdir()} == {
         LISTING,
-        "elements-0.u64",
+        "elements-0.u32",
+        "elements-0.parities.u64",
         "elements-0.sets.npy",
-        "elements-2.u64",
+        "elements-2.u32",
+        "elements-2.parities.u64",
         "elements-2.sets.npy",
     }
 
@@ -96,10 +101,12 @@ def test_what_is_gone_goes_from_the_index_when_it_is_most(tmp_path: Path) -> Non
     index = Elements(tmp_path / "two", tmp_path / "one")
     index.add(Sets.of(left), known(left))
     assert [one.entries for one in index.segments] == [191 * 20]
-    assert len(list((tmp_path / "one").iterdir())) == 3
+    assert len(list((tmp_path / "one").iterdir())) == 4
 
 
-@pytest.mark.parametrize("name", [LISTING, "elements-0.u64", "elements-0.sets.npy"])
+@pytest.mark.parametrize(
+    "name", [LISTING, "elements-0.u32", "elements-0.parities.u64", "elements-0.sets.npy"]
+)
 def test_a_damaged_index_is_made_anew(name: str, tmp_path: Path) -> None:
     sets = numbered(30)
     (tmp_path / "one").mkdir()

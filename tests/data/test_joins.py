@@ -166,5 +166,5 @@ def test_a_join_of_another_threshold_or_a_damaged_one_is_none(tmp_path: Path) ->
     edges_file(path).unlink()
     assert read_join(path, 0.6) is None
     edges_file(path).write_bytes(edges)
-    path.write_bytes(b"PAR1")
+    path.write_bytes(b"ARROW1")
     assert read_join(path, 0.6) is None

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from forge.data import overlaps, postings, prefixes, similarity
 from forge.data import sets as sets_module
-from forge.data.sets import Sets, join_files
+from forge.data.bit_counts import BitCounts
+from forge.data.sets import Ints, Sets, join_files
 from forge.data.similarity import similar_pairs
 
 Found = dict[tuple[int, int], float]
@@ -57,6 +58,55 @@ THRESHOLDS = st.sampled_from([0.05, 0.1, 0.3, 0.5, 0.6, 2 / 3, 0.7, 0.75, 0.8, 0
 )
 def test_the_join_finds_what_comparing_all_finds(sets: list[set[int]], threshold: float) -> None:
     assert by_join(sets, threshold) == by_force(sets, threshold)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    sets=st.lists(st.sets(st.integers(0, 25), max_size=14), max_size=40),
+    threshold=THRESHOLDS,
+    crowd=st.sampled_from([0, 1, 3]),
+    often=st.sampled_from([0, 1, 2]),
+    many_probes=st.sampled_from([0, 1, 2]),
+)
+def test_a_crowd_of_any_size_is_found_like_others(
+    sets: list[set[int]], threshold: float, crowd: int, often: int, many_probes: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(postings, "CROWD", crowd)
+        patch.setattr(postings, "OFTEN", often)
+        patch.setattr(overlaps, "MANY_PROBES", many_probes)
+        assert by_join(sets, threshold) == by_force(sets, threshold)
+
+
+def test_sets_of_one_form_are_held_against_each_other_without_listing_each_pair(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    listed = counted = 0
+    list_entries, of = postings.Postings._listed, BitCounts.of
+
+    def listing(self: postings.Postings, probes: Ints, places: Ints, begins: Ints, ends: Ints) -> Ints:
+        nonlocal listed
+        listed += int((ends - begins).sum())
+        return list_entries(self, probes, places, begins, ends)
+
+    def counting(self: BitCounts, rows: Ints, bits: Ints) -> Ints:
+        nonlocal counted
+        counted += len(rows)
+        return of(self, rows, bits)
+
+    monkeypatch.setattr(postings.Postings, "_listed", listing)
+    monkeypatch.setattr(BitCounts, "of", counting)
+    source = np.random.default_rng(7)
+    base = range(100)
+    sets = [
+        {one for one in base if source.random() > 0.04} | set(source.integers(1_000, 10**9, 4).tolist())
+        for _ in range(300)
+    ]
+    expected = by_force(sets, 0.8)
+    assert by_join(sets, 0.8) == expected
+    assert len(expected) > 0.9 * 300 * 299 / 2
+    assert counted > 0.7 * len(expected)
+    assert listed < 2 * len(expected)
 
 
 def near_copies(seed: int, families: int, copies: int, size: int) -> list[set[int]]:
