@@ -67,8 +67,9 @@ def run_task(task: Task) -> int:
     left = np.flatnonzero(stays)
     notes = Notes(task.number, task.noted, documents_in)
     notes.aside = table_of(_aside(documents, outcomes), SET_ASIDE)
-    outcomes = outcomes.filter(stays)
-    documents = _stepped(documents.filter(stays), outcomes, task)
+    if len(left) < len(documents):
+        outcomes, documents = outcomes.filter(stays), documents.filter(stays)
+    documents = _stepped(documents, outcomes, task)
     by_place = {new: edits[old] for new, old in enumerate(left.tolist()) if old in edits}
     notes.changes = table_of(_changes(documents, outcomes, by_place), CHANGED)
     sets: list[Shingled] = []
@@ -345,9 +346,11 @@ def _noted(documents: pa.Table, outcomes: pa.Table, sets: list[Shingled], task: 
 def _write_texts(task: Task, documents: pa.Table) -> list[int]:
     """Write the texts by bucket; return where each bucket begins, and where the last ends."""
     numbers = buckets_of(documents["document_id"], task.buckets)
-    order = np.argsort(numbers, kind="stable")
-    borders = np.searchsorted(numbers[order], np.arange(task.buckets + 1)).tolist()
-    documents = documents.take(pa.array(order)).combine_chunks()
+    if (numbers[1:] < numbers[:-1]).any():
+        order = np.argsort(numbers, kind="stable")
+        numbers, documents = numbers[order], documents.take(pa.array(order))
+    borders = np.searchsorted(numbers, np.arange(task.buckets + 1)).tolist()
+    documents = documents.combine_chunks()
     offsets = [0]
     with _beside(task.texts) as path, path.open("wb") as file:
         for begin, end in itertools.pairwise(borders):

@@ -5,11 +5,10 @@ Standard library only, but for Arrow itself: what shuts pandas out costs nothing
 
 from __future__ import annotations
 
-import importlib.abc
 import sys
 
 
-class _Shut(importlib.abc.MetaPathFinder):
+class _Shut:
     """Lets nobody find pandas."""
 
     def find_spec(self, name: str, path: object, target: object = None) -> None:
