@@ -104,7 +104,7 @@ def _page_counts(texts: pa.ChunkedArray) -> Ints:
     """Return how many pages each text has. Form feeds are looked for in all at once: most have none."""
     pages = np.ones(len(texts), np.int64)
     first = 0
-    for chunk in texts.chunks:
+    for chunk in texts.cast(pa.large_string()).chunks:
         _, offsets, content = chunk.buffers()
         borders = np.frombuffer(offsets, np.int64, len(chunk) + 1, 8 * chunk.offset)
         feeds = np.flatnonzero(np.frombuffer(content or b"", np.uint8) == FORM_FEED)

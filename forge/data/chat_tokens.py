@@ -13,9 +13,9 @@ from forge.data.chat_template import ChatEncoder, EncodedChat
 from forge.data.conversations import NoConversation
 from forge.data.loading import BEGINS, LEARNT, PREFERRED, REJECTED
 
-Note = tuple[int, int, int] | tuple[int, int, int, str] | tuple[str, str]
-"""Of a document: its tokens, those of them that stand for its text (its answers), the UTF-8 bytes of that, and what the
-text is known by, where it is no conversation; or why it is set aside: reason and detail."""
+Note = tuple[int, int, int] | tuple[str, str]
+"""Of a document: its tokens, those of them that stand for its text (its answers), and the UTF-8 bytes of that; or why it
+is set aside: reason and detail."""
 
 
 def labelled(dtype: np.dtype[Any]) -> np.dtype[Any]:

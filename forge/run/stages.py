@@ -127,7 +127,9 @@ def _tokenizer(place: Workplace, out: Path, progress: Progress) -> dict[str, Any
 
 
 def _tokens(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
-    _start_workers_ahead(place)
+    from forge.data.without_pandas import load_arrow
+
+    load_arrow()
     from forge.data.known_tokens import earlier_tokens, tokenizer_hash
     from forge.data.tokens import build_tokens
 
