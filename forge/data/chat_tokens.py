@@ -14,8 +14,8 @@ from forge.data.conversations import NoConversation
 from forge.data.loading import BEGINS, LEARNT, PREFERRED, REJECTED
 
 Note = tuple[int, int, int] | tuple[str, str]
-"""Of a document: its tokens, those of them that stand for its text (its answers), and the UTF-8 bytes of that; or why it
-is set aside: reason and detail."""
+"""Of a document: its tokens, those of them that stand for its text (its answers), and the UTF-8 bytes of that; or why
+it is set aside: reason and detail."""
 
 
 def labelled(dtype: np.dtype[Any]) -> np.dtype[Any]:
