@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from array import array
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from forge.data.chat_template import ChatEncoder
 from forge.data.chat_tokens import Note, encode_conversations, encode_preferences
 from forge.data.corpus_rows import CorpusBlock, block_texts, corpus_blocks
 from forge.data.encoding import Encoder, SpecialIds
@@ -20,6 +20,9 @@ from forge.data.journal import JournalledFile
 from forge.data.known_tokens import Tokens, known_tokens
 from forge.data.workers import map_in_order
 from forge.progress import Progress
+
+if TYPE_CHECKING:
+    from forge.data.chat_template import ChatEncoder
 
 BLOCK_BYTES = 2 * 1024 * 1024
 """Text that a worker encodes at once."""
@@ -114,16 +117,11 @@ def encode_stored(
         sizes: UTF-8 bytes of each text.
         digests: what each is known by.
     """
-    if how not in _LOADED:
-        _LOADED.clear()
-        chat = how.longest_tokens is not None
-        _LOADED[how] = ChatEncoder(how.tokenizer) if chat else Encoder(how.tokenizer, how.special)
-    encoder = _LOADED[how]
-    if isinstance(encoder, ChatEncoder):
-        assert how.longest_tokens is not None
+    if how.longest_tokens is not None:
         encode = encode_preferences if how.preferences else encode_conversations
         texts = block_texts(corpus, split, group, first, len(sizes))
-        return encode(encoder, texts, how.dtype, how.longest_tokens)
+        return encode(_chat_encoder(how), texts, how.dtype, how.longest_tokens)
+    encoder = _encoder(how)
     found: list[Tokens | None] = [None] * len(sizes)
     if how.known is not None:
         found = known_tokens(how.known, how.dtype).find(np.frombuffer(digests, np.uint64).reshape(-1, 2))
@@ -137,7 +135,16 @@ def encode_stored(
     return np.concatenate(pieces).tobytes(), notes
 
 
-_LOADED: dict[How, Encoder | ChatEncoder] = {}
+@functools.lru_cache(maxsize=1)
+def _encoder(how: How) -> Encoder:
+    return Encoder(how.tokenizer, how.special)
+
+
+@functools.lru_cache(maxsize=1)
+def _chat_encoder(how: How) -> ChatEncoder:
+    # Templates are loaded where there are conversations.
+
+    return ChatEncoder(how.tokenizer)
 
 
 def all_of(encoded: Encoded) -> npt.NDArray[np.int64]:
