@@ -143,8 +143,9 @@ def _encoder(how: How) -> Encoder:
 @functools.lru_cache(maxsize=1)
 def _chat_encoder(how: How) -> ChatEncoder:
     # Templates are loaded where there are conversations.
+    from forge.data import chat_template
 
-    return ChatEncoder(how.tokenizer)
+    return chat_template.ChatEncoder(how.tokenizer)
 
 
 def all_of(encoded: Encoded) -> npt.NDArray[np.int64]:
