@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as compute
 import pyarrow.parquet as parquet
 
+from forge.data.columns import Ints, digest_keys
+from forge.data.word_codes import Uint64
 from forge.errors import StageError
 
 BATCH_ROWS = 512
@@ -55,29 +57,51 @@ class CorpusBlock:
     """Place of the first among those of the split in the row group."""
     document_ids: list[str]
     sources: list[str]
-    bytes: int
+    sizes: list[int]
+    """UTF-8 bytes of each text."""
+    digests: bytes
+    """What the texts are known by, 16 bytes each."""
+
+    @property
+    def bytes(self) -> int:
+        """UTF-8 bytes of the texts."""
+        return sum(self.sizes)
 
 
 def corpus_blocks(corpus: Path, split: str, block_bytes: int) -> Iterator[CorpusBlock]:
     """Yield the documents of `split` in the order they are stored, about `block_bytes` at a time. Raises as above."""
     with _open(corpus) as file:
         for group in range(file.num_row_groups):
-            table = file.read_row_group(group, columns=["document_id", "source", "split", "bytes"])
+            names = ["document_id", "source", "split", "bytes", "digest"]
+            table = file.read_row_group(group, columns=names)
             table = table.filter(compute.equal(table["split"], split))
-            ids, sources = table["document_id"].to_pylist(), table["source"].to_pylist()
-            ends = np.cumsum(table["bytes"].to_numpy())
+            ids, sources, sizes = (table[name].to_pylist() for name in ("document_id", "source", "bytes"))
+            digests = digest_keys(table["digest"]).tobytes()
+            ends = np.cumsum(sizes)
             first, before = 0, 0
             while first < len(ids):
                 last = min(int(np.searchsorted(ends, before + block_bytes)) + 1, len(ids))
-                size_bytes = int(ends[last - 1]) - before
-                yield CorpusBlock(split, group, first, ids[first:last], sources[first:last], size_bytes)
-                first, before = last, before + size_bytes
+                own = slice(first, last)
+                yield CorpusBlock(
+                    split, group, first, ids[own], sources[own], sizes[own], digests[16 * first : 16 * last]
+                )
+                first, before = last, int(ends[last - 1])
 
 
-def block_texts(corpus: Path, split: str, group: int, first: int, count: int) -> list[str]:
-    """Return the texts of a block; the texts of its row group stay in this process until others are asked for."""
+def block_texts(
+    corpus: Path, split: str, group: int, first: int, count: int, places: Ints | None = None
+) -> list[str]:
+    """Return the texts of a block, or those at some places in it, which ascend.
+
+    The texts of its row group stay in this process until others are asked for.
+    """
+    if places is not None and not len(places):
+        return []
     written_ns = (corpus / "corpus.parquet").stat().st_mtime_ns
-    texts: list[str] = _group_texts(corpus, written_ns, split, group).slice(first, count).to_pylist()
+    own = _group_texts(corpus, written_ns, split, group).slice(first, count)
+    texts: list[str] = (
+        own if places is None or len(places) == count else own.take(pa.array(places))
+    ).to_pylist()
     return texts
 
 
@@ -93,6 +117,13 @@ def split_bytes(corpus: Path, split: str) -> int:
     with _open(corpus) as file:
         table = file.read(columns=["split", "bytes"])
     return compute.sum(table.filter(compute.equal(table["split"], split))["bytes"]).as_py() or 0
+
+
+def all_digests(corpus: Path) -> tuple[Uint64, Ints]:
+    """Return what all texts are known by, (n, 2), and their UTF-8 bytes. Raises as `corpus_rows`."""
+    with _open(corpus) as file:
+        table = file.read(columns=["digest", "bytes"])
+    return digest_keys(table["digest"]), np.asarray(table["bytes"])
 
 
 def _open(corpus: Path) -> parquet.ParquetFile:

@@ -11,10 +11,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as compute
 
+from forge.data.columns import DIGEST
 from forge.data.roster import Roster
 from forge.data.sets import Ints
 from forge.data.tables import ROW_GROUP_ROWS, RowGroups
-from forge.data.tasks import Bucket, read_bucket
+from forge.data.tasks import Bucket, read_bucket, with_digests
 
 CORPUS = pa.schema(
     [
@@ -26,6 +27,7 @@ CORPUS = pa.schema(
         pa.field("words", pa.int64(), nullable=False),
         pa.field("group", pa.string(), nullable=False),
         pa.field("split", pa.string(), nullable=False),
+        pa.field("digest", DIGEST, nullable=False),
     ]
 )
 
@@ -61,6 +63,7 @@ def write_corpus(
                 "bytes": compute.binary_length(table["text"]).cast(pa.int64()),
                 "words": pa.array(words[place:end], pa.int64()),
                 "group": ids.take(pa.array(heads[place:end])),
+                "digest": with_digests(table)["digest"],
                 "split": pa.array(np.where(held_out[place:end], "held_out", "train"), pa.string()),
             }
             writer.write(pa.table([columns[name] for name in CORPUS.names], schema=CORPUS), ROW_GROUP_ROWS)

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 from array import array
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from forge.data.chat_template import ChatEncoder
 from forge.data.chat_tokens import Note, encode_conversations, encode_preferences
 from forge.data.corpus_rows import CorpusBlock, block_texts, corpus_blocks
 from forge.data.encoding import Encoder, SpecialIds
 from forge.data.journal import JournalledFile
-from forge.data.known_tokens import known_tokens, text_digest
+from forge.data.known_tokens import Tokens, known_tokens
 from forge.data.workers import map_in_order
 from forge.progress import Progress
+
+if TYPE_CHECKING:
+    from forge.data.chat_template import ChatEncoder
 
 BLOCK_BYTES = 2 * 1024 * 1024
 """Text that a worker encodes at once."""
@@ -56,19 +59,21 @@ class Encoded:
 
     def add(self, block: CorpusBlock, notes: list[Note]) -> int:
         """Add documents and what was noted of each; return the bytes of their text."""
-        ids = []
-        for document_id, source, note in zip(block.document_ids, block.sources, notes, strict=True):
-            if isinstance(note[0], str):
-                self.set_aside.append((document_id, block.split, note[0], str(note[1])))
-                continue
-            tokens, predicted, size = (int(number) for number in note[:3])
-            self.digests += bytes.fromhex("".join(map(str, note[3:])))
-            self.lengths.append(tokens)
-            self.predicted.append(predicted)
-            self.bytes.append(size)
-            ids.append(document_id)
-            self.source_numbers.append(self.source_names.setdefault(source, len(self.source_names)))
-        self._ids.append(pa.array(ids, pa.string()))
+        left = list(range(len(notes)))
+        if any(isinstance(note[0], str) for note in notes):
+            left = [place for place in left if not isinstance(notes[place][0], str)]
+            gone = sorted({*range(len(notes))}.difference(left))
+            self.set_aside += [
+                (block.document_ids[place], block.split, str(notes[place][0]), str(notes[place][1]))
+                for place in gone
+            ]
+        for column, number in ((self.lengths, 0), (self.predicted, 1), (self.bytes, 2)):
+            column.extend(int(notes[place][number]) for place in left)
+        self._ids.append(pa.array([block.document_ids[place] for place in left], pa.string()))
+        self.source_numbers.extend(
+            self.source_names.setdefault(block.sources[place], len(self.source_names)) for place in left
+        )
+        self.digests += b"".join(block.digests[16 * place : 16 * place + 16] for place in left)
         return block.bytes
 
 
@@ -103,7 +108,8 @@ def encode_split(
             progress.resume(encoded.add(block, notes))
 
         def place(block: CorpusBlock) -> tuple[Any, ...]:
-            return how, corpus.resolve(), block.split, block.group, block.first, len(block.document_ids)
+            where = corpus.resolve(), block.split, block.group, block.first
+            return how, *where, array("q", block.sizes), block.digests
 
         done: Iterator[tuple[CorpusBlock, tuple[bytes, list[Note]]]]
         if pool is None:
@@ -117,45 +123,44 @@ def encode_split(
 
 
 def encode_stored(
-    how: How, corpus: Path, split: str, group: int, first: int, count: int
+    how: How, corpus: Path, split: str, group: int, first: int, sizes: array[int], digests: bytes
 ) -> tuple[bytes, list[Note]]:
-    """Return what `encode_block` does of the texts of a block; in a worker, which reads them itself."""
-    return encode_block(how, block_texts(corpus, split, group, first, count))
+    """Return the tokens of the texts of a block and a note of each; in a worker, which reads them and keeps the
+    tokenizer loaded.
 
-
-def encode_block(how: How, texts: list[str]) -> tuple[bytes, list[Note]]:
-    """Return the tokens of `texts` and a note of each; in a worker, which keeps the tokenizer loaded."""
-    if how not in _LOADED:
-        _LOADED.clear()
-        chat = how.longest_tokens is not None
-        _LOADED[how] = ChatEncoder(how.tokenizer) if chat else Encoder(how.tokenizer, how.special)
-    encoder = _LOADED[how]
-    if isinstance(encoder, ChatEncoder):
-        assert how.longest_tokens is not None
+    Args:
+        sizes: UTF-8 bytes of each text.
+        digests: what each is known by.
+    """
+    if how.longest_tokens is not None:
         encode = encode_preferences if how.preferences else encode_conversations
-        return encode(encoder, texts, how.dtype, how.longest_tokens)
-    return _with_borders(encoder, texts, how)
-
-
-_LOADED: dict[How, Encoder | ChatEncoder] = {}
-
-
-def _with_borders(encoder: Encoder, texts: list[str], how: How) -> tuple[bytes, list[Note]]:
-    bos, eos = (np.array([one], np.uint32) for one in (encoder.special.bos, encoder.special.eos))
-    contents = [text.encode() for text in texts]
-    digests = list(map(text_digest, contents))
-    found: list[npt.NDArray[Any] | None] = [None] * len(texts)
+        texts = block_texts(corpus, split, group, first, len(sizes))
+        return encode(_chat_encoder(how), texts, how.dtype, how.longest_tokens)
+    encoder = _encoder(how)
+    found: list[Tokens | None] = [None] * len(sizes)
     if how.known is not None:
-        found = known_tokens(how.known, how.dtype).find(digests)
-    new = iter(encoder.encode([text for text, one in zip(texts, found, strict=True) if one is None]))
-    pieces = [
-        np.concatenate([bos, next(new), eos]).astype(how.dtype) if one is None else one for one in found
-    ]
-    notes: list[Note] = [
-        (len(piece), len(piece) - 2, len(content), digest.hex())
-        for piece, content, digest in zip(pieces, contents, digests, strict=True)
-    ]
+        found = known_tokens(how.known, how.dtype).find(np.frombuffer(digests, np.uint64).reshape(-1, 2))
+    new = np.array([place for place, one in enumerate(found) if one is None], np.int64)
+    for place, ids in zip(
+        new.tolist(), encoder.encode(block_texts(corpus, split, group, first, len(sizes), new)), strict=True
+    ):
+        found[place] = np.concatenate([[how.special.bos], ids, [how.special.eos]]).astype(how.dtype)
+    pieces = [one for one in found if one is not None]
+    notes: list[Note] = [(len(one), len(one) - 2, size) for one, size in zip(pieces, sizes, strict=True)]
     return np.concatenate(pieces).tobytes(), notes
+
+
+@functools.lru_cache(maxsize=1)
+def _encoder(how: How) -> Encoder:
+    return Encoder(how.tokenizer, how.special)
+
+
+@functools.lru_cache(maxsize=1)
+def _chat_encoder(how: How) -> ChatEncoder:
+    # Templates are loaded where there are conversations.
+    from forge.data import chat_template
+
+    return chat_template.ChatEncoder(how.tokenizer)
 
 
 def all_of(encoded: Encoded) -> npt.NDArray[np.int64]:

@@ -27,7 +27,7 @@ class EnginePool:
         self._parameters, self._folder, self._keep, self._limits = dict(parameters), folder, keep, limits
 
     def read(self, batches: Iterable[Batch]) -> Iterator[Read]:
-        """Yield what was read of each batch; its rows must be taken before the next. A batch may be empty.
+        """Yield what was read of each batch; its rows must be taken before the next.
 
         Raises:
             OSError: the rows cannot be written.
@@ -39,12 +39,7 @@ class EnginePool:
 
         for batch, found in map_in_order(self._executor, read_on_worker, batches, order):
             pack = self._folder / f"{pack_name(batch)}.pack"
-            yield Read(
-                batch,
-                pack_units(pack) if batch.files else [],
-                pack_rows(pack) if batch.files else (),
-                found,
-            )
+            yield Read(batch, pack_units(pack), pack_rows(pack), found)
             if not self._keep:
                 pack.unlink(missing_ok=True)
 

@@ -7,12 +7,12 @@ import hashlib
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from forge.data.listing import SourceFile
+from forge.data.listing import PROBLEMS, Listing, SourceFile
 from forge.data.remote import is_address
 from forge.data.sources import fetched, list_files
 from forge.progress import Progress, SilentProgress
@@ -40,27 +40,47 @@ class SourceFingerprint:
     """Over the sorted relative paths and each file's SHA-256, or its problem when it is not read."""
 
 
-def fingerprint(source: str, cache: Path | None, progress: Progress | None = None) -> SourceFingerprint:
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a source held when it was listed and each of its files was as its hash is remembered."""
+
+    listing: bytes
+    """`Listing.digest`."""
+    fingerprint: SourceFingerprint
+
+
+def fingerprint(
+    source: str, cache: Path | None, progress: Progress | None = None, seen: Seen | None = None
+) -> SourceFingerprint:
     """Return how many files and bytes `source` holds and a SHA-256 of it all.
 
     `cache`, a SQLite file of hashes by path, size and time of change, spares reading what has not changed; a
-    damaged one is made anew. A file elsewhere (`s3://...`) is known by its size and time of
-    change where its store tells them, for to hash it would be to fetch it.
+    damaged one is made anew. Where nothing changed by these since it was `seen`, it is what it was. A file elsewhere
+    (`s3://...`) is known by its size and time of change where its store tells them, for to hash it would be to fetch
+    it.
 
     Raises:
         StageError: the source is not there.
     """
     shown = progress or SilentProgress()
     listing = list_files(source)
+    if seen is not None and listing.digest() == seen.listing:
+        return seen.fingerprint
     shown.start(listing.bytes, "bytes")
     digest = hashlib.sha256()
     now_ns = time.time_ns()
     with remembered(cache) as hashes:
         for file in listing:
             content = file.problem or _identity(file, hashes, now_ns)
-            digest.update(f"{file.relative}\0{content}\n".encode())
+            digest.update(contents_digest([file.relative], [content]))
             shown.advance(file.bytes)
     return SourceFingerprint(len(listing), listing.bytes, digest.hexdigest())
+
+
+def contents_digest(paths: Iterable[str], contents: Iterable[str]) -> bytes:
+    """Return what some files of a source add to what its SHA-256 is over."""
+    lines = (f"{path}\0{content}\n" for path, content in zip(paths, contents, strict=True))
+    return "".join(lines).encode()
 
 
 def _identity(file: SourceFile, hashes: Hashes, now_ns: int) -> str:
@@ -101,26 +121,33 @@ class Hashes:
 
     def get(self, file: SourceFile) -> str | None:
         """Return what is remembered of a file as it is now, or None."""
-        if self._database is None:
-            return None
-        path = os.fsencode(file.location)
-        try:
-            if not self._first <= path < self._last:
-                self._read_ahead(self._database, path)
-        except sqlite3.Error:
-            return None
-        size_bytes, mtime_ns, sha256 = self._ahead.get(path, (-1, 0, ""))
-        if (size_bytes, mtime_ns) != (file.bytes, file.mtime_ns):
-            return None
-        return sha256 if isinstance(sha256, str) and len(sha256) == 64 else None
+        (found,) = self.find([file.location], [file.bytes], [file.mtime_ns])
+        return found
 
-    def _read_ahead(self, database: sqlite3.Connection, path: bytes) -> None:
+    def find(
+        self, locations: Iterable[str], sizes: Iterable[int], times: Iterable[int]
+    ) -> Iterator[str | None]:
+        """Yield what is remembered of files that are now of these bytes and times (ns), or None."""
+        for location, size_bytes, mtime_ns in zip(locations, sizes, times, strict=True):
+            path = os.fsencode(location)
+            if not self._first <= path < self._last:
+                self._read_ahead(path)
+            found = self._ahead.get(path)
+            known = found is not None and found[0] == size_bytes and found[1] == mtime_ns
+            yield found[2] if found is not None and known and _is_hash(found[2]) else None
+
+    def _read_ahead(self, path: bytes) -> None:
+        if self._database is None:
+            return
         # A path before the last one is out of order, and says nothing of the next.
         count = AHEAD_FILES if path >= self._last else 1
-        rows = database.execute(
-            "SELECT path, bytes, mtime_ns, sha256 FROM hashes WHERE path >= ? ORDER BY path LIMIT ?",
-            (path, count),
-        ).fetchall()
+        try:
+            rows = self._database.execute(
+                "SELECT path, bytes, mtime_ns, sha256 FROM hashes WHERE path >= ? ORDER BY path LIMIT ?",
+                (path, count),
+            ).fetchall()
+        except sqlite3.Error:
+            return
         self._ahead = {row[0]: row[1:] for row in rows}
         self._first, self._last = path, rows[-1][0] + b"\0" if len(rows) == count else PAST_ALL_PATHS
 
@@ -141,6 +168,23 @@ class Hashes:
                 self._database.commit()
         except sqlite3.Error:
             self._database = None
+
+
+def _is_hash(value: object) -> bool:
+    return isinstance(value, str) and len(value) == 64
+
+
+def known_contents(listing: Listing, hashes: Hashes, first: int, last: int) -> list[tuple[str, str | None]]:
+    """Return path below the source, and problem or remembered hash, of the entries from `first` to before `last`."""
+    paths = list(listing.paths(first, last))
+    problems = listing.problems[first:last]
+    found = hashes.find(
+        (location for _, location in paths), listing.sizes[first:last], listing.times[first:last]
+    )
+    return [
+        (relative, PROBLEMS[problem] or known)
+        for (relative, _), problem, known in zip(paths, problems, found, strict=True)
+    ]
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from forge.data.columns import Ints
 from forge.data.loading import SPLITS
 from forge.data.sets import read_elements
 from forge.data.word_codes import Uint64
@@ -75,11 +76,6 @@ def _is_whole(folder: Path) -> bool:
     return True
 
 
-def text_digest(content: bytes) -> bytes:
-    """Return what a text of these UTF-8 bytes is known by, 16 bytes."""
-    return hashlib.blake2b(content, digest_size=16).digest()
-
-
 class KnownTokens:
     """The tokens of the texts that an artifact has."""
 
@@ -87,18 +83,24 @@ class KnownTokens:
         self._folder, self._dtype = folder, dtype
         self._index: Uint64 = np.load(folder / TEXTS, mmap_mode="r")
 
-    def find(self, digests: Sequence[bytes]) -> list[Tokens | None]:
-        """Return the tokens of each of some texts, BOS and EOS included; None where they are not known."""
-        wanted = np.frombuffer(b"".join(digests), np.uint64).reshape(-1, 2)
-        found: list[Tokens | None] = [None] * len(digests)
+    def places(self, wanted: Uint64) -> Ints:
+        """Return where in the index each of some texts is, known by (n, 2); -1 where its tokens are not known."""
         if not self._index.shape[1]:
-            return found
+            return np.full(len(wanted), -1, np.int64)
         # Two texts that share 64 bits of a hash: the second of them is encoded again.
         places = np.minimum(np.searchsorted(self._index[0], wanted[:, 0]), self._index.shape[1] - 1)
         there = (self._index[0, places] == wanted[:, 0]) & (self._index[1, places] == wanted[:, 1])
-        split_of, starts, counts = self._index[2:, places].astype(np.int64)
+        return np.where(there, places, -1)
+
+    def find(self, wanted: Uint64) -> list[Tokens | None]:
+        """Return the tokens of each of some texts, BOS and EOS included; None where they are not known."""
+        found: list[Tokens | None] = [None] * len(wanted)
+        places = self.places(wanted)
+        there = np.flatnonzero(places >= 0)
+        split_of, starts, counts = np.zeros((3, len(wanted)), np.int64)
+        split_of[there], starts[there], counts[there] = self._index[2:, places[there]].astype(np.int64)
         for number, split in enumerate(SPLITS):
-            mine = np.flatnonzero(there & (split_of == number))
+            mine = there[split_of[there] == number]
             flat = read_elements(self._folder / f"{split}.bin", starts[mine], counts[mine], self._dtype)
             ends = np.cumsum(counts[mine])
             for place, begin, end in zip(

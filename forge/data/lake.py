@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from forge.data.batches import Batch, BatchFile, UnitCounts, in_batches, read_batch
+from forge.data.batches import Batch, UnitCounts, read_batch
 from forge.data.engine import LOCAL, Engine
 from forge.data.engine_pool import EnginePool
 from forge.data.fork_server import core_count
-from forge.data.formats.slack import KINDS, USERS, is_slack_file
-from forge.data.lake_tables import Key, LakeTables, left_of
-from forge.data.listing import Listing
+from forge.data.lake_files import Step, bytes_of, columns_of, look_into, unread
+from forge.data.lake_tables import LakeTables, Rows
 from forge.data.ocr import CPU_LIMIT_S, WALL_LIMIT_S, check_ocr
 from forge.data.pool import Limits, Pool, Read
 from forge.data.reading import NeedsWorker
-from forge.data.readings import Reading, Readings, units_of
+from forge.data.readings import Known, Readings
 from forge.data.sources import list_files
 from forge.data.spare_memory import give_back
 from forge.data.workers import make_pool
@@ -77,30 +76,40 @@ def build_lake(
     listings = [list_files(source) for source in sources]
     total_bytes = sum(listing.bytes for listing in listings)
     progress.start(total_bytes, "bytes")
-    waiting: deque[tuple[Batch, list[Key], list[Reading | None]]] = deque()
-
-    def left() -> Iterator[Batch]:
-        for batch in _batches(sources, listings):
-            keys: list[Key] = readings.identify(batch) if readings else [None] * len(units_of(batch))
-            known: list[Reading | None] = readings.find(keys) if readings else [None] * len(keys)
-            waiting.append((batch, keys, known))
-            yield left_of(batch, known)
-
+    own_sources = [
+        look_into(source, listing, listings[:place], readings)
+        for place, (source, listing) in enumerate(zip(sources, listings, strict=True))
+    ]
+    left_bytes = sum(own.left_bytes for own in own_sources)
+    script: deque[Step] = deque()
     found_files = 0
     with (
         work_folder(work, out) as parts,
         LakeTables(out, readings) as tables,
         _pool(workers, parameters, parts, work is not None, limits or Limits(), engine) as pool,
     ):
-        for read in _read(left(), total_bytes, parameters, pool):
-            batch, keys, known = waiting.popleft()
-            tables.add(read.units, read.tables, keys, known)
-            new_bytes = _bytes(read.batch)
-            if len(batch.files) > len(read.batch.files):
-                progress.resume(_bytes(batch) - new_bytes)
-            if read.batch.files:
-                (progress.resume if read.found else progress.advance)(new_bytes)
-            found_files += len(batch.files) - len(read.batch.files)
+
+        def copy() -> int:
+            """Copy what comes before the next file that is read; return its files."""
+            files = 0
+            while script and isinstance(known := script[0], Known):
+                tables.copy(known)
+                progress.resume(known.bytes)
+                files += known.entries
+                script.popleft()
+            return files
+
+        for read in _read(unread(own_sources, readings, script), left_bytes, parameters, pool):
+            rows, units = Rows(read.tables), deque(read.units)
+            while units:
+                found_files += copy()
+                some: list[tuple[bytes, bool]] = []
+                while len(some) < len(units) and script and not isinstance(step := script[0], Known):
+                    some.append(step)
+                    script.popleft()
+                tables.read([units.popleft() for _ in some], rows, *columns_of(some))
+            (progress.resume if read.found else progress.advance)(bytes_of(read.batch))
+        found_files += copy()
     if tables.documents == 0:
         raise StageError(_nothing_read(sources, tables, parameters.get("records", "text")))
     if readings is not None:
@@ -118,43 +127,6 @@ def build_lake(
         "bytes": tables.bytes,
         "set_aside": dict(sorted(tables.set_aside.items())),
     }
-
-
-def _bytes(batch: Batch) -> int:
-    return sum(entry.file.bytes for entry in batch.files if not entry.file.problem)
-
-
-def _batches(sources: Sequence[str], listings: Sequence[Listing]) -> Iterator[Batch]:
-    for place, (source, listing) in enumerate(zip(sources, listings, strict=True)):
-        before = listings[:place]
-        exports: dict[str, list[BatchFile]] = {root: [] for root in _export_roots(listing)}
-        entries = (BatchFile(file, sum(file.relative in other for other in before)) for file in listing)
-        yield from in_batches(source, _without_exports(entries, exports))
-        for root, files in exports.items():
-            yield Batch(source, tuple(files), root)
-
-
-def _export_roots(listing: Listing) -> list[str]:
-    """Return the folders that are unpacked Slack exports, sorted."""
-    found = set()
-    for file in chain.from_iterable(listing.named(name) for name in USERS):
-        root = file.relative.rpartition("/")[0]
-        root += "/" if root else ""
-        if not file.problem and any(root + name in listing for name in KINDS):
-            found.add(root)
-    return sorted(found)
-
-
-def _without_exports(
-    entries: Iterable[BatchFile], exports: dict[str, list[BatchFile]]
-) -> Iterator[BatchFile]:
-    """Yield what belongs to no export; put the rest where it belongs."""
-    for entry in entries:
-        own = next((root for root in exports if is_slack_file(entry.file.relative, root)), None)
-        if own is None:
-            yield entry
-        else:
-            exports[own].append(entry)
 
 
 @contextmanager
@@ -181,9 +153,6 @@ def _read(
     """Yield what was read of each batch: read here while all is small and safe, by the pool from there on."""
     if total_bytes <= SMALL_BYTES:
         for batch in batches:
-            if not batch.files:
-                yield Read(batch, [], (), True)
-                continue
             units: list[UnitCounts] = []
             try:
                 tables = list(

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from forge.data.batches import Batch, UnitCounts
-from forge.data.readings import Reading, Readings
+from forge.data.batches import UnitCounts
+from forge.data.columns import Ints
+from forge.data.readings import COUNTED, Flags, Known, Readings
 from forge.data.rows import DOCUMENTS, SET_ASIDE
 from forge.data.tables import TableWriter
-
-Key = bytes | None
+from forge.data.word_codes import Uint64
 
 
 class LakeTables:
@@ -28,7 +29,6 @@ class LakeTables:
         self.set_aside: Counter[str] = Counter()
         self._out, self._readings = out, readings
         self._stack = ExitStack()
-        self._noted_documents = self._noted_set_aside = 0
 
     def __enter__(self) -> Self:
         self._lake = self._stack.enter_context(TableWriter(self._out / "lake.parquet", DOCUMENTS))
@@ -38,44 +38,38 @@ class LakeTables:
     def __exit__(self, *error: object) -> None:
         self._stack.__exit__(*error)  # type: ignore[arg-type]
 
-    def add(
-        self,
-        units: Sequence[UnitCounts],
-        tables: Iterable[pa.Table],
-        keys: Sequence[Key],
-        known: Sequence[Reading | None],
-    ) -> None:
-        """Add the files of a batch.
+    def read(self, units: Sequence[UnitCounts], rows: Rows, keys: Uint64, named: Flags) -> None:
+        """Add files that were read now.
 
         Args:
-            units: what was counted of those that were read now.
-            tables: their rows, in tables of `batches.ROWS`.
-            keys: the identities of all files.
-            known: where an earlier lake has the rows of a file; None where it was read now.
+            units: what was counted of each.
+            rows: theirs come next in these.
+            keys: (n, 2), their identities.
+            named: which of them have one.
         """
-        rows, fresh = _Rows(tables), iter(units)
-        for run in _runs(known):
-            if run[0] is None:
-                counts = [next(fresh) for _ in run]
-                for table in rows.take(sum(unit.documents + unit.set_aside for unit in counts)):
-                    is_document = pc.is_null(table["reason"])
-                    self._add_documents(table.filter(is_document).select(DOCUMENTS.names).cast(DOCUMENTS))
-                    self._add_aside(
-                        table.filter(pc.invert(is_document)).select(SET_ASIDE.names).cast(SET_ASIDE)
-                    )
-            else:
-                readings = [reading for reading in run if reading is not None]
-                counts = [reading.counts for reading in readings]
-                lake = readings[0].lake
-                documents, aside = readings[0].first_document, readings[0].first_set_aside
-                for table in lake.documents(documents, sum(unit.documents for unit in counts)):
-                    self._add_documents(table.cast(DOCUMENTS))
-                for table in lake.set_aside(aside, sum(unit.set_aside for unit in counts)):
-                    self._add_aside(table.cast(SET_ASIDE))
-            for unit in counts:
-                self.files += unit.files
-                self.files_with_documents += unit.files_with_documents
-        self._note(keys, _counts(units, known))
+        for table in rows.documents(sum(unit.documents for unit in units)):
+            self._add_documents(table)
+        for table in rows.set_aside(sum(unit.set_aside for unit in units)):
+            self._add_aside(table)
+        counts = np.array([[getattr(unit, name) for name in COUNTED] for unit in units], np.int64)
+        settled = np.array([unit.is_settled for unit in units], np.bool_)
+        self._count(keys, counts, named & settled)
+
+    def copy(self, known: Known) -> None:
+        """Add files whose rows an earlier lake has."""
+        documents, set_aside = known.counts[:, :2].sum(axis=0).tolist()
+        for table in known.lake.documents(known.first_document, documents):
+            self._add_documents(table)
+        for table in known.lake.set_aside(known.first_set_aside, set_aside):
+            self._add_aside(table)
+        self._count(known.keys, known.counts, None)
+
+    def _count(self, keys: Uint64, counts: Ints, named: Flags | None) -> None:
+        files, files_with_documents = counts[:, 2:].sum(axis=0).tolist()
+        self.files += files
+        self.files_with_documents += files_with_documents
+        if self._readings is not None:
+            self._readings.note(keys, counts, named)
 
     def _add_documents(self, table: pa.Table) -> None:
         self._lake.extend(table)
@@ -86,62 +80,38 @@ class LakeTables:
         self._aside.extend(table)
         self.set_aside.update(table["reason"].to_pylist())
 
-    def _note(self, keys: Sequence[Key], counts: Iterable[UnitCounts]) -> None:
-        if self._readings is None:
-            return
-        for key, unit in zip(keys, counts, strict=True):
-            self._readings.note(key, unit, self._noted_documents, self._noted_set_aside)
-            self._noted_documents += unit.documents
-            self._noted_set_aside += unit.set_aside
 
-
-def left_of(batch: Batch, known: Sequence[Reading | None]) -> Batch:
-    """Return what of a batch has to be read."""
-    if batch.export_root is not None:
-        return batch if known[0] is None else Batch(batch.source, (), batch.export_root)
-    left = (entry for entry, reading in zip(batch.files, known, strict=True) if reading is None)
-    return Batch(batch.source, tuple(left))
-
-
-def _counts(units: Sequence[UnitCounts], known: Sequence[Reading | None]) -> Iterator[UnitCounts]:
-    fresh = iter(units)
-    for reading in known:
-        yield next(fresh) if reading is None else reading.counts
-
-
-def _runs(known: Sequence[Reading | None]) -> Iterator[list[Reading | None]]:
-    """Yield runs of files that were read now, or whose rows follow each other in one earlier lake."""
-    run: list[Reading | None] = []
-    for reading in known:
-        if run and not _follows(run[-1], reading):
-            yield run
-            run = []
-        run.append(reading)
-    if run:
-        yield run
-
-
-def _follows(one: Reading | None, two: Reading | None) -> bool:
-    if one is None or two is None:
-        return one is two
-    return (
-        one.lake is two.lake
-        and one.first_document + one.counts.documents == two.first_document
-        and one.first_set_aside + one.counts.set_aside == two.first_set_aside
-    )
-
-
-class _Rows:
-    """Tables, taken a number of rows at a time."""
+class Rows:
+    """Rows of `batches.ROWS`, taken a number at a time: documents and what was set aside each in their order."""
 
     def __init__(self, tables: Iterable[pa.Table]) -> None:
         self._tables = iter(tables)
-        self._rest: pa.Table | None = None
+        self._waiting: tuple[deque[pa.Table], deque[pa.Table]] = deque(), deque()
 
-    def take(self, count: int) -> Iterator[pa.Table]:
+    def documents(self, count: int) -> Iterator[pa.Table]:
+        """Yield the next `count` rows of DOCUMENTS."""
+        return self._take(0, count)
+
+    def set_aside(self, count: int) -> Iterator[pa.Table]:
+        """Yield the next `count` rows of SET_ASIDE."""
+        return self._take(1, count)
+
+    def _take(self, kind: int, count: int) -> Iterator[pa.Table]:
+        waiting = self._waiting[kind]
         while count:
-            table = next(self._tables) if self._rest is None else self._rest
+            while not waiting:
+                self._split(next(self._tables))
+            table = waiting.popleft()
             part = table.slice(0, count)
-            self._rest = table.slice(count) if table.num_rows > count else None
+            if part.num_rows < table.num_rows:
+                waiting.appendleft(table.slice(count))
             count -= part.num_rows
             yield part
+
+    def _split(self, table: pa.Table) -> None:
+        is_document = pc.is_null(table["reason"])
+        masks = is_document, pc.invert(is_document)
+        for waiting, schema, mask in zip(self._waiting, (DOCUMENTS, SET_ASIDE), masks, strict=True):
+            found = table.filter(mask).select(schema.names).cast(schema)
+            if found.num_rows:
+                waiting.append(found)

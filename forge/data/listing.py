@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import bisect
+import hashlib
 import os
 import stat
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 PROBLEMS = ("", "link", "hidden", "not a file", "unreadable")
@@ -45,9 +47,12 @@ class Listing:
         self._names = bytearray()
         self._ends = array("Q")
         self._folder_numbers = array("L" if array("L").itemsize == 4 else "I")
-        self._sizes = array("Q")
-        self._times = array("q")
-        self._problems = bytearray()
+        self.sizes = array("Q")
+        """Bytes of each entry."""
+        self.times = array("q")
+        """When each was changed last, in ns."""
+        self.problems = bytearray()
+        """Place in PROBLEMS of why each is not read; 0 where it is."""
         self._details: dict[int, str] = {}
         self._real_names: dict[int, str] = {}
 
@@ -71,15 +76,27 @@ class Listing:
         self._names += name.encode()
         self._ends.append(len(self._names))
         self._folder_numbers.append(folder)
-        self._sizes.append(size_bytes)
-        self._times.append(mtime_ns)
-        self._problems.append(PROBLEMS.index(problem))
+        self.sizes.append(size_bytes)
+        self.times.append(mtime_ns)
+        self.problems.append(PROBLEMS.index(problem))
         if detail:
             self._details[place] = detail
         if real_name:
             self._real_names[place] = real_name
         if not problem:
             self.bytes += size_bytes
+
+    def extend(self, folder: int, names: Sequence[str], sizes: Sequence[int], times: Sequence[int]) -> None:
+        """Add files of one folder that are read, in the order of their names."""
+        encoded = [name.encode() for name in names]
+        start = len(self._names)
+        self._names += b"".join(encoded)
+        self._ends.extend(list(accumulate(map(len, encoded), initial=start))[1:])
+        self._folder_numbers.extend([folder] * len(names))
+        self.sizes.extend(sizes)
+        self.times.extend(times)
+        self.problems.extend(bytes(len(names)))
+        self.bytes += sum(sizes)
 
     def __len__(self) -> int:
         return len(self._ends)
@@ -90,15 +107,37 @@ class Listing:
     def __getitem__(self, place: int) -> SourceFile:
         shown, real = self._folders[self._folder_numbers[place]]
         name = self._name(place)
-        problem = self._problems[place]
+        problem = self.problems[place]
         return SourceFile(
             shown + name,
             self._root + real + self._real_names.get(place, name),
-            self._sizes[place],
-            self._times[place],
+            self.sizes[place],
+            self.times[place],
             PROBLEMS[problem],
             self._details.get(place, DETAILS[problem]),
         )
+
+    def paths(self, first: int, last: int) -> Iterator[tuple[str, str]]:
+        """Yield `relative` and `location` of the entries from `first` to before `last`."""
+        begin = self._ends[first - 1] if first else 0
+        names, ends = self._names, self._ends[first:last]
+        number, shown, real = -1, "", ""
+        for place, (folder, end) in enumerate(
+            zip(self._folder_numbers[first:last], ends, strict=True), first
+        ):
+            if folder != number:
+                number, (shown, inner) = folder, self._folders[folder]
+                real = self._root + inner
+            name = names[begin:end].decode()
+            begin = end
+            yield shown + name, real + self._real_names.get(place, name)
+
+    def digest(self) -> bytes:
+        """Return a hash of all entries."""
+        digest = hashlib.sha256(repr((self._root, self._folders, self._details, self._real_names)).encode())
+        for column in (self._names, self._ends, self._folder_numbers, self.sizes, self.times, self.problems):
+            digest.update(column)
+        return digest.digest()
 
     def __contains__(self, relative: str) -> bool:
         low, high = 0, len(self)
@@ -140,14 +179,12 @@ def list_folder(root: Path) -> Listing:
     waiting = [_opened(listing, "", "", base)]
     while waiting:
         number, shown, real, names, odd = waiting[-1]
-        for name in names:
-            real_name = odd.get(name, name.removesuffix("/"))
-            if name.endswith("/"):
-                waiting.append(_opened(listing, shown + name, f"{real}{real_name}/", base))
-                break
-            _add(listing, number, base + real, name, real_name)
-        else:
+        deeper = _add_files(listing, number, base + real, names, odd)
+        if deeper is None:
             waiting.pop()
+        else:
+            real_name = odd.get(deeper, deeper.removesuffix("/"))
+            waiting.append(_opened(listing, shown + deeper, f"{real}{real_name}/", base))
     return listing
 
 
@@ -197,6 +234,36 @@ def _apart(names: list[str], odd_names: list[tuple[str, str]]) -> dict[str, str]
         taken.add(name)
         odd[name] = real
     return odd
+
+
+def _add_files(
+    listing: Listing, folder: int, base: str, names: Iterator[str], odd: dict[str, str]
+) -> str | None:
+    """Add entries up to the next folder to descend into; return its name, or None at the end."""
+    deeper = None
+    plain: list[str] = []
+    sizes: list[int] = []
+    times: list[int] = []
+    for name in names:
+        if name.endswith("/"):
+            deeper = name
+            break
+        if name[0] != "." and name not in odd:
+            try:
+                facts = os.lstat(base + name)
+            except OSError:
+                pass  # said below
+            else:
+                if stat.S_ISREG(facts.st_mode):
+                    plain.append(name)
+                    sizes.append(facts.st_size)
+                    times.append(facts.st_mtime_ns)
+                    continue
+        listing.extend(folder, plain, sizes, times)
+        plain, sizes, times = [], [], []
+        _add(listing, folder, base, name, odd.get(name, name))
+    listing.extend(folder, plain, sizes, times)
+    return deeper
 
 
 def _add(listing: Listing, folder: int, base: str, name: str, real_name: str) -> None:

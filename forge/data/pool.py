@@ -159,7 +159,7 @@ class Pool:
         self._selector.close()
 
     def read(self, batches: Iterable[Batch]) -> Iterator[Read]:
-        """Yield what was read of each batch; its rows must be taken before the next. A batch may be empty.
+        """Yield what was read of each batch; its rows must be taken before the next.
 
         Raises:
             OSError: the rows cannot be written.
@@ -170,7 +170,7 @@ class Pool:
         while True:
             while len(order) < AHEAD * self._size and (batch := next(coming, None)) is not None:
                 job = _Job(batch, self._folder / f"{pack_name(batch)}.pack")
-                job.units = find_pack(job.pack) if batch.files else []
+                job.units = find_pack(job.pack)
                 job.found = job.units is not None
                 if not job.found:
                     to_do.append(job)
@@ -180,7 +180,7 @@ class Pool:
             self._employ(to_do)
             if (units := order[0].units) is not None:
                 job = order.popleft()
-                yield Read(job.batch, units, pack_rows(job.pack) if job.batch.files else (), job.found)
+                yield Read(job.batch, units, pack_rows(job.pack), job.found)
                 if not self._keep:
                     job.pack.unlink(missing_ok=True)
                 continue

@@ -12,5 +12,6 @@ signal.signal(signal.SIGINT, signal.SIG_IGN)
 shut_out_pandas()
 for _module in ("forge.data.task_work", "forge.data.shared_join", "forge.data.tokens"):
     importlib.import_module(_module)
+importlib.import_module("ftfy")
 # The tables of all characters.
 list(importlib.import_module("forge.data.word_codes").word_codes(["\u00e4"]))

@@ -14,13 +14,21 @@ import pyarrow.parquet as parquet
 
 ROW_GROUP_ROWS = 4_096
 ROW_GROUP_TEXT_BYTES = 32 * 1024 * 1024
+ALL_DIFFERENT = frozenset({"document_id", "text", "sha256", "digest"})
+"""Columns whose values hardly ever repeat: a dictionary of them is made for nothing."""
 
 
 class RowGroups:
     """Writes tables to one Parquet file, each in a thread while the next one is made; a context manager."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
-        self._writer = parquet.ParquetWriter(path, schema, compression="zstd")
+        self._writer = parquet.ParquetWriter(
+            path,
+            schema,
+            compression="zstd",
+            use_dictionary=[name for name in schema.names if name not in ALL_DIFFERENT],
+            write_statistics=[name for name in schema.names if name != "text"],
+        )
         self._beside = ThreadPoolExecutor(max_workers=1)
         self._writing: Future[None] | None = None
 

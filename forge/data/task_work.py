@@ -24,7 +24,7 @@ import pyarrow.parquet as parquet
 from forge.data import boilerplate, paragraphs
 from forge.data.columns import DIGEST, digest_column, digest_keys, digests_of_hex
 from forge.data.document_steps import DOCUMENT_STEPS, fill_words
-from forge.data.draft import Change, Draft, Finding, text_digest
+from forge.data.draft import Change, Draft, Finding
 from forge.data.duplicates import levelled
 from forge.data.notes import Notes, noted_schema, write_notes
 from forge.data.outcomes import (
@@ -40,7 +40,7 @@ from forge.data.sets import set_digest
 from forge.data.shingles import shingle_sets
 from forge.data.signatures import signatures_of
 from forge.data.statements import read_stated
-from forge.data.tasks import DRAFTS, Task, buckets_of, read_bucket, read_edits, read_lines
+from forge.data.tasks import DRAFTS, Task, buckets_of, read_bucket, read_edits, read_lines, with_digests
 from forge.data.word_codes import Uint64, WordCodes, word_codes
 
 Ints = npt.NDArray[np.int64]
@@ -57,7 +57,7 @@ def run_task(task: Task) -> int:
     documents_in = len(documents)
     documents, edits = _edited(documents, task)
     if task.key is not None or "shingles" in task.notes:
-        documents = _with_digests(documents)
+        documents = with_digests(documents)
     shingler = _Shingler(task)
     outcomes, made = _outcomes(documents, task, shingler)
     if task.key is not None:
@@ -67,8 +67,9 @@ def run_task(task: Task) -> int:
     left = np.flatnonzero(stays)
     notes = Notes(task.number, task.noted, documents_in)
     notes.aside = table_of(_aside(documents, outcomes), SET_ASIDE)
-    outcomes = outcomes.filter(stays)
-    documents = _stepped(documents.filter(stays), outcomes, task)
+    if len(left) < len(documents):
+        outcomes, documents = outcomes.filter(stays), documents.filter(stays)
+    documents = _stepped(documents, outcomes, task)
     by_place = {new: edits[old] for new, old in enumerate(left.tolist()) if old in edits}
     notes.changes = table_of(_changes(documents, outcomes, by_place), CHANGED)
     sets: list[Shingled] = []
@@ -166,17 +167,6 @@ def _rewritten(documents: pa.Table, places: Sequence[int], texts: Sequence[str])
         whole = pc.replace_with_mask(_whole(documents[name]), pa.array(mask), pa.array(values, kind))
         documents = documents.set_column(column, DRAFTS.field(name), whole)
     return documents
-
-
-def _with_digests(documents: pa.Table) -> pa.Table:
-    """Find out what those texts are known by of which it is not known yet."""
-    column = documents["digest"]
-    if not column.null_count:
-        return documents
-    missing = column.is_null()
-    found = [text_digest(text) for text in documents["text"].filter(missing).to_pylist()]
-    whole = pc.replace_with_mask(_whole(column), _whole(missing), pa.array(found, DIGEST))
-    return documents.set_column(DRAFTS.get_field_index("digest"), DRAFTS.field("digest"), whole)
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:
@@ -309,7 +299,7 @@ def _stepped(documents: pa.Table, outcomes: pa.Table, task: Task) -> pa.Table:
     changed = outcomes["changed"].is_valid()
     places = np.flatnonzero(changed).tolist()
     documents = _rewritten(documents, places, outcomes["changed"].filter(changed))
-    return _with_digests(documents) if "shingles" in task.notes else documents
+    return with_digests(documents) if "shingles" in task.notes else documents
 
 
 def _changes(
@@ -346,9 +336,11 @@ def _noted(documents: pa.Table, outcomes: pa.Table, sets: list[Shingled], task: 
 def _write_texts(task: Task, documents: pa.Table) -> list[int]:
     """Write the texts by bucket; return where each bucket begins, and where the last ends."""
     numbers = buckets_of(documents["document_id"], task.buckets)
-    order = np.argsort(numbers, kind="stable")
-    borders = np.searchsorted(numbers[order], np.arange(task.buckets + 1)).tolist()
-    documents = documents.take(pa.array(order)).combine_chunks()
+    if (numbers[1:] < numbers[:-1]).any():
+        order = np.argsort(numbers, kind="stable")
+        numbers, documents = numbers[order], documents.take(pa.array(order))
+    borders = np.searchsorted(numbers, np.arange(task.buckets + 1)).tolist()
+    documents = documents.combine_chunks()
     offsets = [0]
     with _beside(task.texts) as path, path.open("wb") as file:
         for begin, end in itertools.pairwise(borders):

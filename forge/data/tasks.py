@@ -15,6 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.ipc as ipc
 
 from forge.data import boilerplate
+from forge.data.columns import DIGEST
+from forge.data.draft import text_digest
 from forge.data.notes import Notes
 
 BUCKET_BYTES = 8 * 1024 * 1024
@@ -154,7 +156,23 @@ def read_bucket(pieces: Iterable[Piece]) -> pa.Table:
         with path.open("rb") as file:
             file.seek(begin)
             batches.extend(ipc.open_stream(file.read(end - begin)))
-    return pa.Table.from_batches(batches, DRAFTS).sort_by("document_id")
+    documents = pa.Table.from_batches(batches, DRAFTS)
+    ids = documents["document_id"]
+    # What one task of a later pass wrote of a bucket is in order: to move texts takes longer than to look.
+    if pc.all(pc.less_equal(ids.slice(0, max(len(ids) - 1, 0)), ids.slice(1))).as_py() is not False:
+        return documents
+    return documents.sort_by("document_id")
+
+
+def with_digests(documents: pa.Table) -> pa.Table:
+    """Find out what those texts are known by of which it is not known yet."""
+    column = documents["digest"]
+    if not column.null_count:
+        return documents
+    missing = column.is_null()
+    found = [text_digest(text) for text in documents["text"].filter(missing).to_pylist()]
+    whole = pc.replace_with_mask(column.combine_chunks(), missing.combine_chunks(), pa.array(found, DIGEST))
+    return documents.set_column(DRAFTS.get_field_index("digest"), DRAFTS.field("digest"), whole)
 
 
 def write_edits(folder: Path, buckets: int, edits: Edits) -> None:

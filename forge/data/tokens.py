@@ -13,11 +13,11 @@ import numpy.typing as npt
 import pyarrow.parquet as parquet
 
 from forge.data.chat_tokens import labelled
-from forge.data.corpus_rows import split_bytes
+from forge.data.corpus_rows import all_digests
 from forge.data.encoded import Encoded, How, all_of, encode_split
 from forge.data.encoding import Encoder
 from forge.data.engine import LOCAL, Engine
-from forge.data.known_tokens import Earlier, remember
+from forge.data.known_tokens import Earlier, known_tokens, remember
 from forge.data.loading import SPLITS
 from forge.data.mixture import mixed
 from forge.data.packing import Packing, best_fit, concatenate
@@ -91,11 +91,14 @@ def build_tokens(
         encoder.special,
         None if chat or earlier is None or earlier.tokens is None else earlier.tokens.resolve(),
     )
-    total_bytes = sum(split_bytes(corpus, split) for split in SPLITS)
+    digests, sizes = all_digests(corpus)
+    total_bytes = left_bytes = int(sizes.sum())
+    if how.known is not None:
+        left_bytes = int(sizes[known_tokens(how.known, how.dtype).places(digests) < 0].sum())
     progress.start(total_bytes, "bytes")
     packed_length = parameters["sequence_length"] if parameters["packing"] == "best_fit" else None
     with work_folder(work, out) as parts:
-        with make_pool(workers, total_bytes, engine) as pool:
+        with make_pool(workers, left_bytes, engine) as pool:
             splits = {
                 split: encode_split(pool, how, corpus, split, parts / f"{split}.bin", progress)
                 for split in SPLITS

@@ -65,6 +65,7 @@ def _lake(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
     )
     load_ahead(total_bytes)
     with remembered(place.source_hashes) as hashes:
+        readings = Readings(earlier_lakes(list(out.parent.glob("lake-*")), how), hashes, how)
         summary = build_lake(
             [source.path for source in sources],
             parameters,
@@ -72,10 +73,11 @@ def _lake(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
             progress,
             work=out / WORK_FOLDER,
             engine=place.engine,
-            readings=Readings(earlier_lakes(list(out.parent.glob("lake-*")), how), hashes, how),
+            readings=readings,
         )
     for source in sources:
-        if fingerprint(source.path, place.source_hashes, progress).sha256 != source.sha256:
+        now = fingerprint(source.path, place.source_hashes, progress, readings.seen.get(source.path))
+        if now.sha256 != source.sha256:
             raise StageError(
                 f"lake: {source.path}: is not what it was when the plan was compiled: give the same command again"
             )
@@ -101,12 +103,17 @@ def _corpus(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
 
 
 def _start_workers_ahead(place: Workplace) -> int:
-    """Have what workers are forked from start up while this process imports and reads; return the sources' bytes."""
+    """Have what workers are forked from start up while this process imports and reads; return the sources' bytes.
+
+    It takes Arrow and not pandas.
+    """
     from forge.data.fork_server import start_ahead
+    from forge.data.without_pandas import load_arrow
 
     total_bytes = sum(source.bytes for source in place.plan.sources)
     if place.engine.name == "local":
         start_ahead(total_bytes)
+    load_arrow()
     return total_bytes
 
 
@@ -120,6 +127,9 @@ def _tokenizer(place: Workplace, out: Path, progress: Progress) -> dict[str, Any
 
 
 def _tokens(place: Workplace, out: Path, progress: Progress) -> dict[str, Any]:
+    from forge.data.without_pandas import load_arrow
+
+    load_arrow()
     from forge.data.known_tokens import earlier_tokens, tokenizer_hash
     from forge.data.tokens import build_tokens
 

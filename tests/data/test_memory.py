@@ -20,6 +20,7 @@ import pytest
 from forge.data import elements, encoded, outcomes, prefixes, sets, tables, tasks
 from forge.data.corpus import build_corpus
 from forge.data.corpus_tables import CORPUS
+from forge.data.draft import text_digest
 from forge.data.known_tokens import Earlier
 from forge.data.lake import build_lake
 from forge.data.signatures import Known
@@ -150,6 +151,7 @@ def test_a_corpus_larger_than_memory_becomes_a_tokenizer_and_tokens(tmp_path: Pa
                 "words": [len(text.split()) for text in texts],
                 "group": ids,
                 "split": ["held_out" if group % 16 == 0 else "train"] * rows,
+                "digest": [text_digest(text) for text in texts],
             }
             writer.write_table(pa.table(columns, schema=CORPUS))
     size_bytes = made_in_little_memory("tokens", tmp_path, tmp_path / "out", memory_bytes)

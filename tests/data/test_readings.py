@@ -174,3 +174,30 @@ def test_what_another_try_may_read_is_tried_again(
     assert make(folder, tmp_path / "two", [tmp_path / "one"])["set_aside"] == {}
     assert read == ["b.txt"]
     assert [row["text"] for row in rows(tmp_path / "two" / "lake.parquet")] == ["here", "shut"]
+
+
+def test_a_source_is_what_it_was_while_each_file_is(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "in", mixed())
+    age(folder)
+    cache = tmp_path / "hashes"
+    before = fingerprint(str(folder), cache)
+    (tmp_path / "one").mkdir()
+    with remembered(cache) as hashes:
+        readings = Readings([], hashes, "so")
+        build_lake([str(folder)], LAKE, tmp_path / "one", SilentProgress(), readings=readings)
+    seen = readings.seen[str(folder)]
+    assert seen.fingerprint == before == fingerprint(str(folder), cache, seen=seen)
+    (folder / "005.txt").write_text("changed")
+    assert fingerprint(str(folder), cache, seen=seen) == fingerprint(str(folder), None) != before
+
+
+def test_nothing_is_said_of_a_source_whose_hashes_are_not_all_remembered(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "in", prose_files(range(3)))
+    age(folder)
+    fingerprint(str(folder), tmp_path / "hashes")
+    (folder / "001.txt").write_text("changed since")
+    (tmp_path / "one").mkdir()
+    with remembered(tmp_path / "hashes") as hashes:
+        readings = Readings([], hashes, "so")
+        build_lake([str(folder)], LAKE, tmp_path / "one", SilentProgress(), readings=readings)
+    assert readings.seen == {}

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forge.data.repair import FIXES, repair
+from forge.data.repair import fixes, repair
 
 
 @pytest.mark.parametrize(
@@ -46,4 +46,4 @@ def test_what_a_machine_broke_is_mended(broken: str, mended: str) -> None:
     )
 )
 def test_the_quick_way_for_plain_lines_changes_nothing(text: str) -> None:
-    assert repair(text) == ftfy.fix_text(text, FIXES)
+    assert repair(text) == ftfy.fix_text(text, fixes())

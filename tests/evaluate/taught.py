@@ -13,6 +13,7 @@ import torch
 import transformers
 
 from forge.data.corpus_tables import CORPUS
+from forge.data.draft import text_digest
 from forge.data.encoding import Encoder
 from forge.data.tokens import build_tokens
 from forge.evaluate.evaluate import evaluate_model
@@ -62,6 +63,7 @@ def write_corpus(folder: Path, train: list[str], held_out: list[str]) -> None:
             "words": len(text.split()),
             "group": f"{split}{place}",
             "split": split,
+            "digest": text_digest(text),
         }
         for split, texts in (("train", train), ("held_out", held_out))
         for place, text in enumerate(texts)

@@ -13,6 +13,7 @@ import torch
 import transformers
 
 from forge.data.corpus_tables import CORPUS
+from forge.data.draft import text_digest
 from forge.data.loading import LEARNT, TokenShard
 from forge.data.token_tables import SCHEMA
 from forge.evaluate.regurgitation import (
@@ -66,7 +67,14 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (tokens / "train.bin").write_bytes(stream.tobytes())
     (tokens / "tokens.json").write_text(json.dumps({"dtype": "uint16", "train_tokens": len(stream)}))
     parquet.write_table(pa.Table.from_pylist(rows, SCHEMA), tokens / "documents.parquet")
-    other = {"source": "docs", "path": "a.txt", "text": "x", "bytes": 1, "words": 1}
+    other = {
+        "source": "docs",
+        "path": "a.txt",
+        "text": "x",
+        "bytes": 1,
+        "words": 1,
+        "digest": text_digest("x"),
+    }
     documents = [
         {"document_id": name, "group": ids[1] if place == 2 else name, "split": "train", **other}
         for place, name in enumerate(ids)

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 
 from forge.data.corpus_tables import CORPUS
+from forge.data.draft import text_digest
 from forge.data.records import SET_ASIDE as CORPUS_SET_ASIDE
 from forge.data.rows import DOCUMENTS
 from forge.data.rows import SET_ASIDE as LAKE_SET_ASIDE
@@ -217,6 +218,7 @@ def write_corpus(out: Path) -> None:
             "words": 5,
             "group": name,
             "split": split,
+            "digest": text_digest("words"),
         }
         for name, split in (("kept", "held_out"), ("trained", "train"))
     ]
