@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
-from forge.data import elements, encoded, outcomes, prefixes, sets, tables, tasks
+from forge.data import element_file, encoded, outcomes, prefixes, sets, tables, tasks
 from forge.data.corpus import build_corpus
 from forge.data.corpus_tables import CORPUS
 from forge.data.draft import text_digest
@@ -83,7 +83,7 @@ def test_a_document_takes_some_bytes_and_no_object_for_each_thing_known_of_it(
         (prefixes, "PART_POSTINGS", 2_000),
         (prefixes, "COUNTER_BITS", (12, 12)),
         (prefixes, "CELL_BITS", (12, 12)),
-        (elements, "PART_ENTRIES", 2_048),
+        (element_file, "PART_ENTRIES", 2_048),
         (tables, "ROW_GROUP_ROWS", 500),
         (tasks, "BUCKET_BYTES", 10_000),
         (outcomes, "MERGED_BYTES", 50_000),
