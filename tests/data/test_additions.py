@@ -73,6 +73,25 @@ def test_pairs_with_new_sets_come_in_small_blocks_too(
     assert with_new(tmp_path / "two", sets, new, 0.6) == expected
 
 
+def test_sets_that_share_first_elements_and_too_little_are_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared = 0
+    verify = overlaps.verified
+
+    def verified(sets: Sets, keys: Ints, threshold: float) -> tuple[Ints, npt.NDArray[np.float64]]:
+        nonlocal compared
+        compared += len(keys)
+        return verify(sets, keys, threshold)
+
+    monkeypatch.setattr(additions, "verified", verified)
+    source = np.random.default_rng(3)
+    shared = source.integers(0, 2**62, 100).tolist()
+    sets = [{*shared, *source.integers(0, 2**62, 100).tolist()} for _ in range(30)]
+    assert with_new(tmp_path, sets, {0, 1}, 0.6) == {}
+    assert compared == 0
+
+
 def test_of_thousands_made_of_one_form_a_few_are_compared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
