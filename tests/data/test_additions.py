@@ -86,9 +86,11 @@ def test_sets_that_share_first_elements_and_too_little_are_not_read(
 
     monkeypatch.setattr(additions, "verified", verified)
     source = np.random.default_rng(3)
-    shared = source.integers(0, 2**62, 100).tolist()
-    sets = [{*shared, *source.integers(0, 2**62, 100).tolist()} for _ in range(30)]
-    assert with_new(tmp_path, sets, {0, 1}, 0.6) == {}
+    rare, one, other = source.integers(0, 2**62, (3, 100)).tolist()
+    # What the first two share is in no other set, and the rest of each is in ten.
+    sets = [{*rare, *one}, {*rare, *other}]
+    sets += [{*frequent, *source.integers(0, 2**62, 120).tolist()} for frequent in [one, other] * 10]
+    assert with_new(tmp_path, sets, {0}, 0.6) == {}
     assert compared == 0
 
 
