@@ -169,12 +169,9 @@ class _Firsts:
         for start, end in chunks(lengths):
             some = lengths[start:end]
             numbers = hits.numbers(ranges(begins[start:end], some))
-            size = sizes[numbers]
-            good = size >= np.repeat(self._least[start:end], some)
-            good &= size <= np.repeat(self._most[start:end], some)
-            kept = np.flatnonzero(good)
-            rows = start + np.searchsorted(np.cumsum(some), kept, side="right")
-            probe, other = self._probes[rows], hits.places[numbers[kept]]
+            rows, size = np.repeat(np.arange(start, end), some), sizes[numbers]
+            kept = np.flatnonzero((size >= self._least[rows]) & (size <= self._most[rows]))
+            probe, other = self._probes[rows[kept]], hits.places[numbers[kept]]
             if together is not None:
                 apart = together.apart(probe, other)
                 probe, other = probe[apart], other[apart]

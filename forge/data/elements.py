@@ -78,6 +78,7 @@ class Elements:
         self._folder = folder
         self.segments: list[Segment] = []
         self._placed: tuple[Digests, list[Ints]] | None = None
+        self._looked_up: tuple[Uint64, list[Found]] = np.empty(0, np.uint64), []
         if (folder / LISTING).exists() or earlier is None:
             self.segments = _listed(folder) or []
         elif (segments := _listed(earlier)) is not None:
@@ -105,6 +106,7 @@ class Elements:
         chosen = digests.order[missing[digests.order]]
         self._replace(kept, sets, digests.keys, chosen)
         self._placed = digests, [*places[: len(kept)], chosen]
+        self._looked_up = np.empty(0, np.uint64), []
 
     def _places(self, digests: Digests) -> list[Ints]:
         """Return the places of the sets of each segment among some; -1 where a set is not one of them."""
@@ -138,10 +140,22 @@ class Elements:
             hashes: of the elements, `element * HASH`, sorted.
             digests: of the sets that are looked for.
         """
-        return [
-            Hits(look_up(_elements_file(self._folder, segment.number), segment.parts, hashes), places)
-            for segment, places in zip(self.segments, self._places(digests), strict=True)
-        ]
+        found = self._found_before(hashes)
+        if found is None:
+            found = [
+                look_up(_elements_file(self._folder, segment.number), segment.parts, hashes)
+                for segment in self.segments
+            ]
+            self._looked_up = hashes, found
+        return [Hits(one, places) for one, places in zip(found, self._places(digests), strict=True)]
+
+    def _found_before(self, hashes: Uint64) -> list[Found] | None:
+        """Return where elements are, if they were all looked up last time: joins are of some of the same sets."""
+        known, found = self._looked_up
+        places = np.searchsorted(known, hashes)
+        if not len(known) or places.max(initial=0) == len(known) or (known[places] != hashes).any():
+            return None
+        return [Found(one.numbers, one.begins[places], one.ends[places]) for one in found]
 
     def parities(self, digests: Digests) -> Callable[[Ints], Uint64]:
         """Return what gives the parities, (n, WORDS), of sets at some places among those of `digests`, all of which are

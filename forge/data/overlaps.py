@@ -40,7 +40,8 @@ class Block:
         bits = np.repeat(np.uint64(1) << np.arange(len(block), dtype=np.uint64), ordered.counts[block])
         self._bits = min(max(len(elements).bit_length() + SPARSE_BITS, 1), MARK_BITS)
         cells = cells_of(elements, self._bits)
-        self._names = np.zeros(1 << self._bits, np.uint64)
+        # Where there is no mark nobody looks at the name.
+        self._names = np.empty(1 << self._bits, np.uint64)
         self._names[cells] = elements
         self._marks = np.zeros(1 << self._bits, np.uint64)
         # Of several elements that fall on one cell the last has it, and the others are looked up in a sorted list.

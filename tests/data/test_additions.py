@@ -73,6 +73,27 @@ def test_pairs_with_new_sets_come_in_small_blocks_too(
     assert with_new(tmp_path / "two", sets, new, 0.6) == expected
 
 
+def test_sets_that_share_first_elements_and_too_little_are_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared = 0
+    verify = overlaps.verified
+
+    def verified(sets: Sets, keys: Ints, threshold: float) -> tuple[Ints, npt.NDArray[np.float64]]:
+        nonlocal compared
+        compared += len(keys)
+        return verify(sets, keys, threshold)
+
+    monkeypatch.setattr(additions, "verified", verified)
+    source = np.random.default_rng(3)
+    rare, one, other = source.integers(0, 2**62, (3, 100)).tolist()
+    # What the first two share is in no other set, and the rest of each is in ten.
+    sets = [{*rare, *one}, {*rare, *other}]
+    sets += [{*frequent, *source.integers(0, 2**62, 120).tolist()} for frequent in [one, other] * 10]
+    assert with_new(tmp_path, sets, {0}, 0.6) == {}
+    assert compared == 0
+
+
 def test_of_thousands_made_of_one_form_a_few_are_compared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

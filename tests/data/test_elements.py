@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forge.data import element_file
+from forge.data import element_file, elements
 from forge.data.digests import Digests
 from forge.data.element_file import HASH
 from forge.data.elements import LISTING, Elements
@@ -56,6 +56,32 @@ def test_all_sets_that_have_an_element_are_found(
             assert owners(index, sets, ELEMENTS) == expected
             assert owners(Elements(folder), sets, ELEMENTS) == expected
             earlier = folder
+
+
+def test_what_was_looked_up_before_is_found_again_until_sets_are_added(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_up = 0
+    look_up = element_file.look_up
+
+    def looking_up(path: Path, parts: tuple[element_file.Part, ...], hashes: Uint64) -> element_file.Found:
+        nonlocal looked_up
+        looked_up += len(hashes)
+        return look_up(path, parts, hashes)
+
+    monkeypatch.setattr(elements, "look_up", looking_up)
+    sets = numbered(40)
+    index = Elements(tmp_path)
+    index.add(Sets.of(sets), known(sets))
+    wanted = np.concatenate(sets[3:7])
+    expected = [[place] for place in range(3, 7) for _ in range(20)]
+    for step in (1, 1, 3):
+        assert owners(index, sets, wanted[::step]) == expected[::step]
+    assert looked_up == len(wanted)
+    assert owners(index, sets, np.r_[wanted, sets[8]])[-1] == [8]
+    more = [*sets, sets[3][:10]]
+    index.add(Sets.of(more), known(more))
+    assert owners(index, more, sets[3][:1]) == [[3, 40]]
 
 
 def numbered(count: int, first: int = 0, size: int = 20) -> list[Uint64]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forge.data import joined_before, joins, overlaps
+from forge.data import additions, joined_before, joins, overlaps
 from forge.data.digests import Digests
 from forge.data.join_files import Join, edges_file, join_file, read_join
 from forge.data.joins import Joins, join_sets
@@ -62,6 +62,7 @@ CHANGES = st.lists(st.tuples(st.sets(st.integers(0, 23), max_size=6), st.randoms
     threshold=st.sampled_from([0.3, 0.5, 0.8]),
     closest_wanted=st.booleans(),
     probes_at_once=st.sampled_from([1, 64]),
+    often=st.sampled_from([0, 4]),
 )
 def test_whatever_came_and_went_a_join_is_that_of_a_whole_pass(
     tmp_path_factory: pytest.TempPathFactory,
@@ -70,6 +71,7 @@ def test_whatever_came_and_went_a_join_is_that_of_a_whole_pass(
     threshold: float,
     closest_wanted: bool,
     probes_at_once: int,
+    often: int,
 ) -> None:
     """Each change is of some sets: those that are there go, and those that are not come, in another order."""
     place = tmp_path_factory.mktemp("joins")
@@ -78,6 +80,8 @@ def test_whatever_came_and_went_a_join_is_that_of_a_whole_pass(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(joins, "MOST_NEW", 1.0)
         patch.setattr(joined_before, "BLOCK_SETS", probes_at_once)
+        patch.setattr(additions, "BLOCK_SETS", probes_at_once)
+        patch.setattr(additions, "OFTEN", often)
         for number, (some, chance) in enumerate(changes):
             there ^= {one for one in some if one < len(all_sets)}
             order = sorted(there)
