@@ -217,7 +217,7 @@ def test_each_step_accounts_for_what_it_took_and_changed(tmp_path: Path) -> None
 
 
 def test_what_says_that_it_is_over_goes(tmp_path: Path) -> None:
-    files = {
+    files: dict[str, str | bytes] = {
         "old.md": f"This page is no longer maintained.\n\n{prose(1)}",
         "ended.md": f"This offer is valid until 31 December 2024.\n\n{prose(2)}",
         "mail.eml": f"From: a@b\nSubject: x\n\nThis page is no longer maintained.\n\n{prose(3)}",
