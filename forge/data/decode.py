@@ -64,7 +64,7 @@ def decode(content: bytes, declared: str | None = None) -> tuple[str, str]:
         return _strict(content, declared), declared
     guess = _guess(content)
     if guess is None:
-        raise DecodeError("undecodable", fault)
+        raise DecodeError("undecodable", f"{fault}, and no other encoding fits: save it as UTF-8")
     return _strict(content, guess), guess
 
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
+from datetime import date
 from typing import Any
 
+from forge.data.audit.stale import stale_signals
 from forge.data.decontamination import contaminated, evaluation_shingles
 from forge.data.draft import Change, Draft, Finding
 from forge.data.language import other_language
 from forge.data.quality import findings
 from forge.data.redaction import redact, redact_kinds
 from forge.data.repair import repair
+from forge.data.statements import read_stated
+from forge.data.versions import is_talk
 from forge.data.word_codes import Uint64, word_codes
 
 Step = Callable[[list[Draft], dict[str, Any]], Iterator[Finding | None]]
@@ -53,6 +57,19 @@ def _age(drafts: list[Draft], parameters: dict[str, Any]) -> Iterator[Finding | 
         yield Finding("too old", detail, float(draft.date[:4])) if old else None
 
 
+def _stale(drafts: list[Draft], parameters: dict[str, Any]) -> Iterator[Finding | None]:
+    day = date.fromisoformat(parameters["stale_on"]) if parameters["stale_on"] else date.min
+    for draft in drafts:
+        yield None if is_talk(draft.mime) else _over(draft, day)
+
+
+def _over(draft: Draft, day: date) -> Finding | None:
+    """Return what a document says of itself that makes it stale on a day, as the audit finds it."""
+    for signal in stale_signals(draft.text, draft.title, read_stated(draft.text), day):
+        return Finding(signal.reason, signal.passage, float((day - signal.day).days) if signal.day else 1.0)
+    return None
+
+
 def _redact(drafts: list[Draft], parameters: dict[str, Any]) -> Iterator[Finding | None]:
     kinds = redact_kinds(parameters)
     for draft in drafts:
@@ -80,6 +97,7 @@ DOCUMENT_STEPS: dict[str, Step] = {
     "quality": _quality,
     "languages": _languages,
     "age": _age,
+    "stale": _stale,
     "redact": _redact,
     "decontaminate": _decontaminate,
 }

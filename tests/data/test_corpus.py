@@ -216,6 +216,22 @@ def test_each_step_accounts_for_what_it_took_and_changed(tmp_path: Path) -> None
     assert kept["text"] == f"{prose(2000)} <AWS_KEY_1>"
 
 
+def test_what_says_that_it_is_over_goes(tmp_path: Path) -> None:
+    files: dict[str, str | bytes] = {
+        "old.md": f"This page is no longer maintained.\n\n{prose(1)}",
+        "ended.md": f"This offer is valid until 31 December 2024.\n\n{prose(2)}",
+        "mail.eml": f"From: a@b\nSubject: x\n\nThis page is no longer maintained.\n\n{prose(3)}",
+    }
+    for number, (day, gone) in enumerate(((None, {"old.md"}), ("2026-06-30", {"old.md", "ended.md"}))):
+        out, _ = make_corpus(
+            prose_files(range(10, 15)) | files, tmp_path / str(number), curate=["stale"], stale_on=day
+        )
+        aside = {row["path"]: row for row in rows(out / "set_aside.parquet")}
+        assert aside.keys() == gone
+        assert aside["old.md"]["reason"] == "says that it is superseded"
+    assert aside["ended.md"]["score"] == 546
+
+
 def test_a_step_that_is_not_named_is_not_done(tmp_path: Path) -> None:
     out, summary = make_corpus(mixed(), tmp_path, curate=[])
     assert summary["set_aside"] == {}

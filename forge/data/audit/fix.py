@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from forge.data.audit.stale import DEAD_LINK, OLDER_VERSION
+
 FIX_MARK = "# From the audit of "
 
 
@@ -31,6 +33,10 @@ def fix_spec(report: Mapping[str, Any], file: Path) -> str:
     if report["versions"]:
         older = sum(len(family["members"]) - 1 for family in report["versions"])
         steps.append(("superseded", f"{older} older versions in {len(report['versions'])} families"))
+    # Behind the versions: of a family whose newest is over no older one may stay.
+    if alone := _stale_alone(report):
+        steps.append(("stale", f"{len(alone)} documents that say they are over"))
+        settings["stale_on"] = report["as_of"]
     if duplicates["near"]:
         near = [one["documents"] for one in duplicates["near"]]
         steps.append(("near_duplicates", f"{_extra(near)} near copies"))
@@ -76,7 +82,7 @@ def _yaml(values: Mapping[str, Any]) -> list[str]:
 
 
 def _by_hand(report: Mapping[str, Any]) -> list[str]:
-    """Return comments on what no step can settle: which side of a conflict is right, what is over alone."""
+    """Return comments on what no step can settle: which side of a conflict is right, where a link should lead."""
     lines = []
     if report["conflicts"]:
         lines.append(
@@ -87,14 +93,19 @@ def _by_hand(report: Mapping[str, Any]) -> list[str]:
             f"{_side(one['second'])}"
             for one in report["conflicts"]
         ]
-    families = {member["id"] for family in report["versions"] for member in family["members"]}
-    alone = [one for one in report["stale"] if one["document"]["id"] not in families]
-    if alone:
-        lines.append(
-            f"# {len(alone)} stale documents that no newer version replaces: move them out of data.path, or mend them."
-        )
-        lines += [f"#   {_one_line(one['document']['path'])}: {one['reasons'][0]['reason']}" for one in alone]
+    dead = [one for one in report["stale"] if {reason["reason"] for reason in one["reasons"]} == {DEAD_LINK}]
+    if dead:
+        lines.append(f"# {len(dead)} documents link to what is gone, and stay: mend them.")
+        lines += [f"#   {_one_line(one['document']['path'])}" for one in dead]
     return lines
+
+
+def _stale_alone(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the stale documents that say so of themselves."""
+    others = {DEAD_LINK, OLDER_VERSION}
+    return [
+        one for one in report["stale"] if any(reason["reason"] not in others for reason in one["reasons"])
+    ]
 
 
 def _side(claim: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ import pytest
 from benchmarks.messy_folder import make_folder
 from forge.data.audit.audit import audit
 from forge.data.audit.fix import fix_spec, use_command
+from forge.data.audit.stale import DEAD_LINK, OLDER_VERSION
 from forge.data.corpus import build_corpus
 from forge.data.lake import build_lake
 from forge.data.sensitive import find_values
@@ -101,6 +102,18 @@ def test_of_a_family_the_newest_is_left(fixed: Fixed) -> None:
             for copy in copies.get(one, {one})
         }  # fmt: skip
     assert {one for one, step in fixed.aside.items() if step == "superseded"} <= allowed
+
+
+def test_what_says_that_it_is_over_is_gone(fixed: Fixed) -> None:
+    found = {
+        one["document"]["id"]
+        for one in fixed.report["stale"]
+        if any(reason["reason"] not in (DEAD_LINK, OLDER_VERSION) for reason in one["reasons"])
+    }
+    dropped = {one for one, step in fixed.aside.items() if step == "stale"}
+    assert dropped
+    assert dropped <= found
+    assert found.isdisjoint(fixed.kept)
 
 
 def test_no_value_that_was_found_is_left(fixed: Fixed) -> None:
