@@ -27,9 +27,11 @@ class Packing:
 
     def in_blocks(self, pieces: int) -> Iterator[Packing]:
         """Yield so many pieces at a time; none is one block."""
-        columns = self.document, self.offset, self.start, self.tokens
         for first in range(0, max(1, len(self.document)), pieces):
-            yield Packing(*(column[first : first + pieces] for column in columns), self.sequences)
+            some = slice(first, first + pieces)
+            yield Packing(
+                self.document[some], self.offset[some], self.start[some], self.tokens[some], self.sequences
+            )
 
 
 def best_fit(lengths: Ints, capacity: int) -> Packing:
