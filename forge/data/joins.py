@@ -126,6 +126,11 @@ def _joined(digests: Digests, components: Components, nearest: Nearest, compared
     )
 
 
+def _add(index: Elements, store: Sets, known: Digests) -> None:
+    index.add(store, known)
+    give_back()
+
+
 class Joins:
     """The joins of one corpus in the making: each starts from an earlier corpus's, and is written down."""
 
@@ -162,7 +167,7 @@ class Joins:
         joined = None
         # Sorting lets other threads run: the index is made while elements are counted.
         with ThreadPoolExecutor(max_workers=1) as beside:
-            indexed = None if index is None else beside.submit(index.add, store, known)
+            indexed = None if index is None else beside.submit(_add, index, store, known)
             if earlier is not None and index is not None and indexed is not None:
                 indexed.result()
                 joined = join_beside(earlier, index, store, known, threshold, progress, closest_wanted)
