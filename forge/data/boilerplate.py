@@ -6,6 +6,7 @@ left alone: in legal text much is said again on purpose.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 from collections import Counter
@@ -156,6 +157,8 @@ def _edges(lines: list[str]) -> set[int]:
     return places
 
 
+@functools.lru_cache(maxsize=4_096)
 def _hash(line: str) -> bytes:
+    # What is boilerplate is asked for again and again.
     levelled = DIGITS.sub("0", " ".join(line.split()))
     return hashlib.blake2b(levelled.encode(), digest_size=8).digest()

@@ -57,7 +57,9 @@ def write_corpus(
             if end == place:
                 continue
             kept = ids.slice(place, end - place)
-            table = table.filter(compute.is_in(table["document_id"], kept.combine_chunks())).combine_chunks()
+            if len(kept) < len(table):
+                table = table.filter(compute.is_in(table["document_id"], kept.combine_chunks()))
+            table = table.combine_chunks()
             columns = {
                 **{name: table[name] for name in ("document_id", "source", "path", "text")},
                 "bytes": compute.binary_length(table["text"]).cast(pa.int64()),
