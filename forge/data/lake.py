@@ -27,7 +27,7 @@ from forge.files import work_folder
 from forge.progress import Progress
 
 SMALL_BYTES = 4 * 1024 * 1024
-"""Sources of fewer bytes are read in this process, but for risky formats: others take longer to start."""
+"""Fewer bytes that are new are read in this process, but for risky formats: others take longer to start."""
 
 RECORD_FILES = ".jsonl .ndjson .json .parquet .arrow, each record with"
 TEXT_FILES = (
@@ -148,10 +148,10 @@ def _pool(
 
 
 def _read(
-    batches: Iterator[Batch], total_bytes: int, parameters: dict[str, Any], pool: Pool | EnginePool
+    batches: Iterator[Batch], left_bytes: int, parameters: dict[str, Any], pool: Pool | EnginePool
 ) -> Iterator[Read]:
     """Yield what was read of each batch: read here while all is small and safe, by the pool from there on."""
-    if total_bytes <= SMALL_BYTES:
+    if left_bytes <= SMALL_BYTES:
         for batch in batches:
             units: list[UnitCounts] = []
             try:

@@ -201,3 +201,15 @@ def test_nothing_is_said_of_a_source_whose_hashes_are_not_all_remembered(tmp_pat
         readings = Readings([], hashes, "so")
         build_lake([str(folder)], LAKE, tmp_path / "one", SilentProgress(), readings=readings)
     assert readings.seen == {}
+
+
+def test_few_new_files_are_read_by_this_process(
+    tmp_path: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_folder(tmp_path / "in", prose_files(range(40)))
+    monkeypatch.setattr(lake, "SMALL_BYTES", 1_000)
+    make(folder, tmp_path / "one", [])
+    assert read == []
+    write_folder(folder, {"new.txt": "a new one"})
+    make(folder, tmp_path / "two", [tmp_path / "one"])
+    assert read == ["new.txt"]
