@@ -13,7 +13,7 @@ import forge
 
 PACKAGE = Path(forge.__file__).parent
 
-ANYWHERE = {"errors", "files", "locks", "progress", "resources"}
+ANYWHERE = {"errors", "files", "locks", "progress", "quiet", "resources"}
 """Single files every room may use."""
 
 DOORS: dict[str, set[str]] = {

@@ -15,6 +15,7 @@ from forge.engine.lora import merged, write_adapter
 from forge.engine.model import build_config
 from forge.plan.layout import stored_precision
 from forge.plan.types import Plan
+from forge.quiet import quiet_transformers
 
 ADAPTER_FOLDER = "adapter"
 
@@ -76,5 +77,5 @@ def write_transformers_folder(weights: dict[str, torch.Tensor], plan: Plan, out:
         raise RuntimeError(
             f"gathered weights do not fit the model: missing {missing}, unexpected {unexpected}"
         )
-    transformers.utils.logging.disable_progress_bar()
+    quiet_transformers()
     shell.save_pretrained(out, max_shard_size=_SHARD_SIZE)

@@ -32,6 +32,7 @@ from forge.evaluate.tasks import run_tasks
 from forge.evaluate.texts import held_out_sources
 from forge.plan.types import Plan
 from forge.progress import Progress
+from forge.quiet import quiet_transformers
 
 FEW_DOCUMENTS = 10
 """Below that a figure on held-out text says as much about the documents as about the model."""
@@ -131,7 +132,7 @@ def evaluate_model(
 
 def load_model(train: Path, device: str) -> Any:
     """Return the model that a training left, to be measured. Raises StageError where there is none to load."""
-    transformers.utils.logging.disable_progress_bar()
+    quiet_transformers()
     try:
         model = transformers.AutoModelForCausalLM.from_pretrained(train, local_files_only=True, dtype="auto")
     except OSError as error:

@@ -13,6 +13,7 @@ from typing import Any
 from forge.errors import StageError
 from forge.evaluate.replies import greedy_replies
 from forge.progress import Progress
+from forge.quiet import quiet_transformers
 
 INSTRUCTION = (
     "Answer the question with the bare answer, in as few words as possible, without a sentence around it. "
@@ -85,7 +86,7 @@ def ask_folder(
     import transformers
 
     progress.start(len(prompts), "questions")
-    transformers.utils.logging.disable_progress_bar()
+    quiet_transformers()
     try:
         tokenizer: Any = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
         network: Any = transformers.AutoModelForCausalLM.from_pretrained(

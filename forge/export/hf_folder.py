@@ -12,6 +12,7 @@ import transformers
 
 from forge.export.expressible import read_chat_template
 from forge.plan.types import ModelPlan
+from forge.quiet import quiet_transformers
 
 TORCH_DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
@@ -33,7 +34,7 @@ def write_hf_folder(model: ModelPlan, dtype: str, train: Path, tokenizer: Path, 
         folder: does not exist yet.
     """
     folder.mkdir()
-    transformers.utils.logging.disable_progress_bar()
+    quiet_transformers()
     network = transformers.AutoModelForCausalLM.from_pretrained(
         train, local_files_only=True, dtype=TORCH_DTYPES[dtype]
     )

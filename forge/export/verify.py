@@ -23,6 +23,7 @@ from forge.export.mismatch import Mismatch
 from forge.export.probe_sequences import probe_sequences
 from forge.export.proof import main_of
 from forge.export.reference import checkpoint_dtype, checkpoint_tensors, reference_model
+from forge.quiet import quiet_transformers
 
 DEVIATION_BOUND = 0.1
 """Most a cast may move the logits: mean absolute difference over the standard deviation of the logits. Rounding to
@@ -40,7 +41,7 @@ def verify(train: Path, tokenizer: Path, hf: Path) -> dict[str, Any]:
     Raises:
         Mismatch: the first thing that differs.
     """
-    transformers.utils.logging.disable_progress_bar()
+    quiet_transformers()
     trained_tokenizer = Tokenizer.from_file(str(tokenizer / "tokenizer.json"))
     config_keys = compare_configs(train, hf, trained_tokenizer)
     exported_tokenizer = transformers.AutoTokenizer.from_pretrained(hf, local_files_only=True)

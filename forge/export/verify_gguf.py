@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 from tokenizers import Tokenizer
 
 from forge.export.checksums import read_checksums
@@ -33,6 +32,7 @@ from forge.export.mismatch import Mismatch
 from forge.export.probe_sequences import SEQUENCE_LIMIT_TOKENS, probe_sequences
 from forge.export.proof import main_of
 from forge.export.reference import checkpoint_tensors, reference_model
+from forge.quiet import quiet_transformers
 
 SEED = 20_253
 RANDOM_STRINGS = 3_000
@@ -66,7 +66,7 @@ def verify_gguf(train: Path, tokenizer: Path, tokens: Path, f32: Path, folder: P
     Raises:
         Mismatch: the first thing that differs.
     """
-    transformers.utils.logging.disable_progress_bar()
+    quiet_transformers()
     config = json.loads((train / "config.json").read_text(encoding="utf-8"))
     for path in sorted({f32, *folder.glob("*.gguf")}):
         _check_bytes(path)
