@@ -116,8 +116,9 @@ def _types(node: dict[str, Any]) -> Iterator[str]:
             yield f"{kind}{_bounds(node)}"
         elif kind == "array":
             inner = node.get("items", {})
-            kinds = [f"`{value}`" for value in inner.get("enum", ())] or [inner.get("type", "value")]
-            yield f"list of {' '.join(kinds)}"
+            of = inner.get("type", "value")
+            values = [f"`{value}`" for value in inner.get("enum", ())]
+            yield f"list of {' '.join(values or ([of] if isinstance(of, str) else of))}"
         else:
             yield {"object": "mapping", "boolean": "`true` `false`"}.get(kind) or str(kind)
 

@@ -207,9 +207,9 @@ def _paragraphs(table: _Table) -> None:
 
 
 def _cap(table: _Table) -> None:
-    """Keep of each source what `source_cap_bytes` has room for; ids are hashes, so that is a fair sample."""
-    cap = table.parameters["source_cap_bytes"]
-    if cap is None:
+    """Keep of each source what its cap has room for; ids are hashes, so that is a fair sample."""
+    caps = table.parameters["source_cap_bytes"]
+    if caps is None:
         raise StageError("data.source_cap_bytes: is null and data.curate has `cap`: give bytes")
     sizes = table.sizes()
     used: defaultdict[str, int] = defaultdict(int)
@@ -217,7 +217,8 @@ def _cap(table: _Table) -> None:
     for place, (source, size) in enumerate(
         zip(table.pick("source").to_pylist(), sizes.tolist(), strict=True)
     ):
-        if used[source] + size > cap:
+        cap = caps.get(source) if isinstance(caps, dict) else caps
+        if cap is not None and used[source] + size > cap:
             details.append(f"its source has {used[source]} bytes without it, source_cap_bytes is {cap}")
             gone.append(place)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from typing import Any
@@ -20,6 +21,9 @@ from forge.data.word_codes import Uint64, word_codes
 
 Step = Callable[[list[Draft], dict[str, Any]], Iterator[Finding | None]]
 """(documents, parameters) -> for each why it is set aside, or None. A step may change a document's text."""
+
+
+DAYS_A_YEAR = 365.25
 
 
 def fill_words(drafts: Sequence[Draft]) -> None:
@@ -49,12 +53,28 @@ def _languages(drafts: list[Draft], parameters: dict[str, Any]) -> Iterator[Find
 
 
 def _age(drafts: list[Draft], parameters: dict[str, Any]) -> Iterator[Finding | None]:
-    oldest = parameters["not_before"]
+    oldest, half_life_years = parameters["not_before"], parameters["age_half_life_years"]
     for draft in drafts:
         # ISO 8601 dates compare as text. A document without a date stays.
-        old = bool(oldest and draft.date and draft.date[: len(oldest)] < oldest)
-        detail = f"last changed {draft.date}, not_before is {oldest}"
-        yield Finding("too old", detail, float(draft.date[:4])) if old else None
+        if oldest and draft.date and draft.date[: len(oldest)] < oldest:
+            detail = f"last changed {draft.date}, not_before is {oldest}"
+            yield Finding("too old", detail, float(draft.date[:4]))
+        else:
+            yield None if half_life_years is None else _thinned(draft, half_life_years, parameters["age_on"])
+
+
+def _thinned(draft: Draft, half_life_years: float, age_on: str) -> Finding | None:
+    """Return why a document is not among those of its age that are kept; which ones are hangs on nothing else."""
+    if not draft.date:
+        return None
+    changed = date.fromisoformat(draft.date[: len("2024-01-05")])
+    years = (date.fromisoformat(age_on) - changed).days / DAYS_A_YEAR
+    weight: float = 0.5 ** (max(0.0, years) / half_life_years)
+    # Not the id itself: rows are in its order, and `cap` keeps the first.
+    digest = hashlib.blake2b(draft.document_id.encode(), digest_size=8, person=b"age").digest()
+    if int.from_bytes(digest) < weight * 2**64:
+        return None
+    return Finding("thinned by age", f"last changed {draft.date}: {weight:.2%} of its age are kept", weight)
 
 
 def _stale(drafts: list[Draft], parameters: dict[str, Any]) -> Iterator[Finding | None]:

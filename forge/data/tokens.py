@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow.parquet as parquet
 
 from forge.data.chat_tokens import labelled
-from forge.data.corpus_rows import all_digests
+from forge.data.corpus_rows import all_digests, split_bytes
 from forge.data.encoded import Encoded, How, all_of, encode_split
 from forge.data.encoding import Encoder
 from forge.data.engine import LOCAL, Engine
@@ -91,10 +91,8 @@ def build_tokens(
         encoder.special,
         None if chat or earlier is None or earlier.tokens is None else earlier.tokens.resolve(),
     )
-    digests, sizes = all_digests(corpus)
-    total_bytes = left_bytes = int(sizes.sum())
-    if how.known is not None:
-        left_bytes = int(sizes[known_tokens(how.known, how.dtype).places(digests) < 0].sum())
+    total_bytes = sum(split_bytes(corpus, split) for split in SPLITS)
+    left_bytes = total_bytes if how.known is None else _new_bytes(corpus, how)
     progress.start(total_bytes, "bytes")
     packed_length = parameters["sequence_length"] if parameters["packing"] == "best_fit" else None
     with work_folder(work, out) as parts:
@@ -155,6 +153,13 @@ def build_tokens(
         found["phases"] = [[asdict(run) for run in phase] for phase in runs]
     (out / "tokens.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     return found | tokens_summary(splits, packings, order, packed_length)
+
+
+def _new_bytes(corpus: Path, how: How) -> int:
+    """Return the bytes of the texts whose tokens are not known."""
+    assert how.known is not None
+    digests, sizes = all_digests(corpus)
+    return int(sizes[known_tokens(how.known, how.dtype).places(digests) < 0].sum())
 
 
 def _order(train: Encoded, weights: dict[str, float] | None) -> npt.NDArray[np.int64]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from forge.errors import SpecError
 from forge.plan.types import PhasePlan, SourcePlan
+
+T = TypeVar("T")
 
 
 def plan_phases(
@@ -70,8 +72,25 @@ def source_weights(
     """
     if weights is None or not sources:
         return None
-    if len(weights) != len(sources):
+    return _by_source(key, "weights", list(map(float, weights)), sources)
+
+
+def source_caps(
+    key: str, caps: int | list[int | None] | None, sources: tuple[SourcePlan, ...]
+) -> int | dict[str, int | None] | None:
+    """Return the most bytes of every source; or of each by its path, where they were given one by one.
+
+    Raises:
+        SpecError: at `key`: they are not as many.
+    """
+    if not isinstance(caps, list):
+        return caps
+    return _by_source(key, "caps", caps, sources) if sources else None
+
+
+def _by_source(key: str, what: str, values: list[T], sources: tuple[SourcePlan, ...]) -> dict[str, T]:
+    if len(values) != len(sources):
         raise SpecError(
-            f"{key}: {len(weights)} weights for {len(sources)} sources of data.path: give one for each"
+            f"{key}: {len(values)} {what} for {len(sources)} sources of data.path: give one for each"
         )
-    return {source.path: float(weight) for source, weight in zip(sources, weights, strict=True)}
+    return {source.path: value for source, value in zip(sources, values, strict=True)}

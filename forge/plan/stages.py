@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from forge.plan.phases import source_weights
+from forge.plan.phases import source_caps, source_weights
 from forge.plan.types import LayoutPlan, ModelPlan, SchedulePlan, SourcePlan, StagePlan, Task, content_hash
 from forge.resources import PACKAGE_DIR
 
@@ -89,6 +89,7 @@ def plan_stages(
         },
         "corpus": {
             **{key: value for key, value in data.items() if key not in NOT_OF_CORPUS},
+            "source_cap_bytes": source_caps("data.source_cap_bytes", data["source_cap_bytes"], sources),
             "evaluation_sha256": [_sha256(path) for path in data["evaluation_files"] or []],
             "seed": spec["seed"],
         },

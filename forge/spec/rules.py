@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
+from forge.spec.data_rules import age_counted, cap_given, real_day
 from forge.spec.problems import Problem, problem_at
 from forge.spec.schema import SpecSchema
 from forge.spec.types import KeyPath, Origin, Origins, dotted, origin_of
@@ -277,6 +278,10 @@ _RULES = (
     _Rule(("model.hidden_size", "model.attention_heads", "model.head_dim"), _heads),
     _Rule(("model.kv_heads", "model.attention_heads"), _kv_heads),
     _Rule(("model.experts_per_token", "model.experts"), _experts),
+    _Rule(("data.stale_on",), real_day),
+    _Rule(("data.age_on",), real_day),
+    _Rule(("data.age_half_life_years", "data.age_on", "data.curate"), age_counted),
+    _Rule(("data.source_cap_bytes", "data.curate"), cap_given),
     _Rule(("data.held_out_group_jaccard", "data.near_duplicate_jaccard"), _held_out),
     _Rule(("engine.zero_stage", "train.precision"), _first_step),
     _Rule(("train.optimizer_states", "train.precision"), _narrow_states),

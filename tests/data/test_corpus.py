@@ -1,4 +1,7 @@
 import itertools
+import os
+from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +10,14 @@ import pytest
 
 from forge.data import tasks
 from forge.data.corpus import build_corpus
+from forge.data.lake import build_lake
 from forge.data.shingles import Shingler
 from forge.data.words import split_words
 from forge.errors import StageError
 from forge.progress import SilentProgress
-from tests.data.builders import CORPUS, make_corpus, make_lake, prose, prose_files, rows, write_folder
+from tests.data.builders import CORPUS, LAKE, make_corpus, make_lake, prose, prose_files, rows, write_folder
+
+SOURCES = {"one": range(20), "two": range(20, 40), "three": range(40, 60)}
 
 
 def mixed() -> dict[str, str | bytes]:
@@ -236,6 +242,53 @@ def test_a_step_that_is_not_named_is_not_done(tmp_path: Path) -> None:
     out, summary = make_corpus(mixed(), tmp_path, curate=[])
     assert summary["set_aside"] == {}
     assert len(rows(out / "corpus.parquet")) == summary["documents_in"]
+
+
+def test_of_old_documents_fewer_are_kept_the_older_they_are(tmp_path: Path) -> None:
+    """Two hundred of each of three ages; half of those a half-life old, a quarter of those twice as old."""
+    source = write_folder(tmp_path / "source", prose_files(range(600), 20))
+    ages_years = {path.name: int(path.stem) % 3 for path in source.iterdir()}
+    for path in source.iterdir():
+        changed = datetime(2026 - 3 * ages_years[path.name], 6, 30, tzinfo=UTC).timestamp()
+        os.utime(path, (changed, changed))
+    make_lake(source, tmp_path / "lake")
+    parameters = CORPUS | {"curate": ["age"], "age_half_life_years": 3, "age_on": "2026-06-30"}
+    kept: list[Counter[int]] = []
+    for number, steps in enumerate((["age"], ["age", "exact_duplicates"])):
+        out = tmp_path / str(number)
+        out.mkdir()
+        build_corpus(tmp_path / "lake", parameters | {"curate": steps}, out, SilentProgress())
+        kept.append(Counter(ages_years[row["path"]] for row in rows(out / "corpus.parquet")))
+        aside = rows(out / "set_aside.parquet")
+        assert sum(kept[-1].values()) + len(aside) == 600
+        assert {(row["step"], row["reason"]) for row in aside} == {("age", "thinned by age")}
+        assert {round(row["score"], 2) for row in aside} == {0.5, 0.25}
+    assert kept[0] == kept[1]
+    # Three standard deviations of as many throws.
+    assert kept[0][0] == 200
+    assert 79 <= kept[0][1] <= 121
+    assert 32 <= kept[0][2] <= 68
+
+
+def test_each_source_has_a_cap_of_its_own(tmp_path: Path) -> None:
+    places = [write_folder(tmp_path / name, prose_files(seeds, 30)) for name, seeds in SOURCES.items()]
+    (tmp_path / "lake").mkdir()
+    build_lake([str(place) for place in places], LAKE, tmp_path / "lake", SilentProgress())
+    caps = {str(places[0]): 600, str(places[1]): None, str(places[2]): 1_500}
+    (tmp_path / "corpus").mkdir()
+    build_corpus(
+        tmp_path / "lake",
+        CORPUS | {"curate": ["cap"], "source_cap_bytes": caps},
+        tmp_path / "corpus",
+        SilentProgress(),
+    )
+    sizes: Counter[str] = Counter()
+    for row in rows(tmp_path / "corpus" / "corpus.parquet"):
+        sizes[row["source"]] += row["bytes"]
+    whole = sum(path.stat().st_size for path in places[1].iterdir())
+    assert 300 < sizes[str(places[0])] <= 600
+    assert sizes[str(places[1])] == whole
+    assert 1_200 < sizes[str(places[2])] <= 1_500
 
 
 def test_boilerplate_versions_paragraphs_and_caps(tmp_path: Path) -> None:

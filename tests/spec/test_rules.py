@@ -18,6 +18,8 @@ from tests.spec.workspace import Workspace
         ["model.kv_heads=3"],
         ["model=mixtral_8x1b", "model.experts_per_token=8"],
         ["data.held_out_group_jaccard=0.8"],
+        ["data.curate=[age]", "data.age_half_life_years=2", "data.age_on='2028-02-29'"],
+        ["data.curate=[cap]", "data.source_cap_bytes=[1000,null]"],
         ["engine.zero_stage=0", "train.precision=fp32"],
         ["engine.zero_stage=0", "train.precision=auto"],
         ["engine.zero_stage=1", "train.precision=bf16"],
@@ -186,3 +188,19 @@ def test_gates_go_with_what_they_bound(workspace: Workspace) -> None:
 def test_a_sweep_is_ranked_by_what_is_measured(overrides: list[str], says: str) -> None:
     with pytest.raises(SpecError, match=says):
         compose_spec(overrides)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (["data.stale_on='2026-02-30'"], "2026-02-30 is no day of the calendar"),
+        (["data.curate=[age]", "data.age_half_life_years=2"], "counts ages, and to no day"),
+        (["data.curate=[]", "data.age_half_life_years=2", "data.age_on='2026-01-01'"], "lacks: add it"),
+        (["data.curate=[age]", "data.age_half_life_years=0"], "age_half_life_years"),
+        (["data.curate=[cap]"], "data.source_cap_bytes is null and data.curate has the step `cap`"),
+        (["data.curate=[cap]", "data.source_cap_bytes=[5,-1]"], "source_cap_bytes"),
+    ],
+)
+def test_a_step_of_curation_has_what_it_needs(workspace: Workspace, overrides: list[str], says: str) -> None:
+    (line,) = workspace.complaints(*overrides)
+    assert says in line
