@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from forge.data.sets import Ints
@@ -44,10 +46,20 @@ class Digests:
         high = keys[order, 0]
         if (high[1:] == high[:-1]).any():
             order = np.lexsort((keys[:, 1], keys[:, 0]))
-            high = keys[order, 0]
         self.order: Ints = order
         """Their places, in the order of the hashes."""
-        self._high, self._low = high, keys[order, 1]
+
+    # Made when something is looked up: a first join looks up nothing.
+
+    @functools.cached_property
+    def _high(self) -> Uint64:
+        high: Uint64 = self.keys[self.order, 0]
+        return high
+
+    @functools.cached_property
+    def _low(self) -> Uint64:
+        low: Uint64 = self.keys[self.order, 1]
+        return low
 
     def __len__(self) -> int:
         return len(self.keys)

@@ -123,7 +123,7 @@ class Elements:
         parts = write_elements(*files, sets.take(chosen))
         with _sets_file(self._folder, number).open("wb") as file:
             np.save(file, own)
-        self.segments = [*kept, Segment(number, parts, own)]
+        self.segments = [*kept, Segment(number, parts, _digests_in(self._folder, number))]
         listing = [
             {"number": one.number, "parts": [(part.elements, part.owners) for part in one.parts]}
             for one in self.segments
@@ -192,7 +192,7 @@ def _listed(folder: Path) -> list[Segment] | None:
     try:
         found = []
         for one in json.loads((folder / LISTING).read_text(encoding="utf-8")):
-            digests = np.load(_sets_file(folder, one["number"]))
+            digests = _digests_in(folder, one["number"])
             parts = tuple(Part(int(elements), int(owners)) for elements, owners in one["parts"])
             found.append(Segment(int(one["number"]), parts, digests))
             size_bytes = 4 * sum(part.length for part in parts)
@@ -203,6 +203,10 @@ def _listed(folder: Path) -> list[Segment] | None:
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return None
     return found
+
+
+def _digests_in(folder: Path, number: int) -> Uint64:
+    return np.asarray(np.load(_sets_file(folder, number), mmap_mode="r"))
 
 
 def _files(folder: Path, number: int) -> tuple[Path, ...]:

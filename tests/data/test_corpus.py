@@ -1,7 +1,6 @@
 import itertools
-import os
+import json
 from collections import Counter
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -246,19 +245,19 @@ def test_a_step_that_is_not_named_is_not_done(tmp_path: Path) -> None:
 
 def test_of_old_documents_fewer_are_kept_the_older_they_are(tmp_path: Path) -> None:
     """Two hundred of each of three ages; half of those a half-life old, a quarter of those twice as old."""
-    source = write_folder(tmp_path / "source", prose_files(range(600), 20))
-    ages_years = {path.name: int(path.stem) % 3 for path in source.iterdir()}
-    for path in source.iterdir():
-        changed = datetime(2026 - 3 * ages_years[path.name], 6, 30, tzinfo=UTC).timestamp()
-        os.utime(path, (changed, changed))
-    make_lake(source, tmp_path / "lake")
+    half_lives = {prose(number, 20): number % 3 for number in range(600)}
+    lines = (
+        json.dumps({"text": text, "updated": f"{2026 - 3 * age}-06-30"}) for text, age in half_lives.items()
+    )
+    make_lake(write_folder(tmp_path / "source", {"notes.jsonl": "\n".join(lines)}), tmp_path / "lake")
     parameters = CORPUS | {"curate": ["age"], "age_half_life_years": 3, "age_on": "2026-06-30"}
     kept: list[Counter[int]] = []
     for number, steps in enumerate((["age"], ["age", "exact_duplicates"])):
         out = tmp_path / str(number)
         out.mkdir()
         build_corpus(tmp_path / "lake", parameters | {"curate": steps}, out, SilentProgress())
-        kept.append(Counter(ages_years[row["path"]] for row in rows(out / "corpus.parquet")))
+        left = rows(out / "corpus.parquet")
+        kept.append(Counter(half_lives[row["text"]] for row in left))
         aside = rows(out / "set_aside.parquet")
         assert sum(kept[-1].values()) + len(aside) == 600
         assert {(row["step"], row["reason"]) for row in aside} == {("age", "thinned by age")}

@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import resource
 import string
 import subprocess
 import sys
-import tracemalloc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
-from forge.data import element_file, encoded, outcomes, prefixes, sets, tables, tasks
-from forge.data.corpus import build_corpus
 from forge.data.corpus_tables import CORPUS
 from forge.data.draft import text_digest
-from forge.data.known_tokens import Earlier
-from forge.data.lake import build_lake
-from forge.data.signatures import Known
-from forge.data.tokenizer import train_tokenizer
-from forge.data.tokens import build_tokens
-from forge.progress import SilentProgress
-from tests.data.builders import CORPUS as CURATE
-from tests.data.builders import LAKE
-from tests.factories import TOKENS, tokenizer_defaults
 
 CORPUS_BYTES = 128_000_000
 MEMORY_BYTES = 80_000_000
@@ -40,8 +27,6 @@ ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "RAYON_NUM_THREADS": "1",
 }
-POOLS: list[pa.MemoryPool] = []
-"""What Arrow was given meanwhile: what is still kept of it is given back to them."""
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux bounds private memory")
 
@@ -74,63 +59,18 @@ def test_a_folder_larger_than_memory_becomes_a_corpus(tmp_path: Path) -> None:
     assert size_bytes > 1.3 * MEMORY_BYTES
 
 
-def test_a_document_takes_some_bytes_and_no_object_for_each_thing_known_of_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_document_takes_some_bytes_and_no_object_for_each_thing_known_of_it(tmp_path: Path) -> None:
     """What grows with their number is, of millions of documents, most of what the first process holds."""
-    for module, name, least in (
-        (sets, "BLOCK_ELEMENTS", 2_000),
-        (prefixes, "PART_POSTINGS", 2_000),
-        (prefixes, "COUNTER_BITS", (12, 12)),
-        (prefixes, "CELL_BITS", (12, 12)),
-        (element_file, "PART_ENTRIES", 2_048),
-        (tables, "ROW_GROUP_ROWS", 500),
-        (tasks, "BUCKET_BYTES", 10_000),
-        (outcomes, "MERGED_BYTES", 50_000),
-        (encoded, "BLOCK_BYTES", 10_000),
-    ):
-        monkeypatch.setattr(module, name, least)
-    peaks: dict[tuple[int, str], int] = {}
-    # The first time loads what all the others have.
-    for count in (500, 1_500, 4_500):
-        place = tmp_path / str(count)
-        for name in ("in", "lake", "corpus", "tokens"):
-            (place / name).mkdir(parents=True)
-        for first in range(0, count, 500):
-            texts = (
-                f"number {number} of many: w{number * 7 % 1_009}" for number in range(first, first + 500)
-            )
-            (place / "in" / f"{first}.jsonl").write_text("".join(f'{{"text": "{text}"}}\n' for text in texts))
-        build_lake([str(place / "in")], LAKE, place / "lake", SilentProgress(), 1)
-        parameters = CURATE | {"curate": ["exact_duplicates", "near_duplicates"]}
-        progress, known = SilentProgress(), Known("so", None)
-        with traced(peaks, count, "corpus"):
-            build_corpus(place / "lake", parameters, place / "corpus", progress, 1, known=known)
-        learnt = tokenizer_defaults() | {"vocab_size": 270}
-        train_tokenizer(place / "corpus", learnt, place, progress)
-        with traced(peaks, count, "tokens"):
-            build_tokens(
-                place / "corpus", place, TOKENS, place / "tokens", progress, 1, earlier=Earlier("so", None)
-            )
-    for stage in ("corpus", "tokens"):
-        grown_bytes = (peaks[4_500, stage] - peaks[1_500, stage]) / 3_000
-        assert 50 < grown_bytes < 250
-
-
-@contextmanager
-def traced(peaks: dict[tuple[int, str], int], count: int, stage: str) -> Iterator[None]:
-    """Note the most bytes that Python, NumPy and Arrow hold meanwhile, each at its own time."""
-    before = pa.default_memory_pool()
-    pool = pa.proxy_memory_pool(before)
-    POOLS.append(pool)
-    pa.set_memory_pool(pool)
-    tracemalloc.start()
-    try:
-        yield
-        peaks[count, stage] = tracemalloc.get_traced_memory()[1] + pool.max_memory()
-    finally:
-        tracemalloc.stop()
-        pa.set_memory_pool(before)
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.data.memory_growth_child", str(tmp_path)],
+        env=os.environ | ENVIRONMENT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2_000:]
+    grown_bytes = json.loads(done.stdout)
+    for moment, most in {"last join": 130, "corpus": 260, "tokens": 260}.items():
+        assert 50 < grown_bytes[moment] < most
 
 
 def test_a_corpus_larger_than_memory_becomes_a_tokenizer_and_tokens(tmp_path: Path) -> None:
