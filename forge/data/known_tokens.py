@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from forge.data.columns import Ints
 from forge.data.loading import SPLITS
+from forge.data.made_alike import made_alike
 from forge.data.sets import read_elements
 from forge.data.word_codes import Uint64
 
@@ -44,16 +45,7 @@ class Earlier:
 
 def earlier_tokens(folders: Iterable[Path], how: str) -> Earlier:
     """Return the newest of some tokens artifacts that was made in the same way, and is as it was written."""
-    dated = []
-    for folder in folders:
-        try:
-            if json.loads((folder / HOW).read_text(encoding="utf-8")) == how:
-                dated.append(((folder / HOW).stat().st_mtime_ns, folder))
-        except (OSError, ValueError):
-            continue
-    return Earlier(
-        how, next((folder for _, folder in sorted(dated, reverse=True) if _is_whole(folder)), None)
-    )
+    return Earlier(how, next(filter(_is_whole, made_alike(folders, HOW, how)), None))
 
 
 def tokenizer_hash(tokenizer: Path) -> str:

@@ -27,6 +27,7 @@ import pyarrow.parquet as parquet
 
 from forge.data.columns import digest_keys
 from forge.data.elements import LISTING
+from forge.data.made_alike import made_alike
 from forge.data.notes import Notes, noted
 from forge.data.sets import Ints, read_elements
 from forge.data.word_codes import Uint64
@@ -51,15 +52,8 @@ class Known:
 
 def known_of(folders: Sequence[Path], lake: Path, how: str) -> Known:
     """Return what of corpus artifacts helps with `lake`: the one that shares most documents with it."""
-    dated = []
-    for folder in folders:
-        try:
-            if json.loads((folder / HOW).read_text(encoding="utf-8")) == how:
-                dated.append(((folder / HOW).stat().st_mtime_ns, folder))
-        except (OSError, ValueError):
-            continue
     best, most = None, 0
-    for _, folder in sorted(dated, reverse=True)[:MOST_CORPORA]:
+    for folder in made_alike(folders, HOW, how)[:MOST_CORPORA]:
         try:
             own, its = (
                 parquet.ParquetFile(path).read(columns=["document_id"])["document_id"]
