@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 
@@ -37,8 +38,10 @@ def repeated(documents: Sequence[Uint64], most: int) -> dict[int, npt.NDArray[np
     borders = np.cumsum([0, *lengths])
     owners = np.searchsorted(borders, gone, side="right") - 1
     found: dict[int, npt.NDArray[np.int64]] = {}
-    for one in np.unique(owners).tolist():
-        found[one] = gone[owners == one] - borders[one]
+    firsts = np.flatnonzero(np.r_[True, owners[1:] != owners[:-1]][: len(owners)]).tolist()
+    for first, last in itertools.pairwise([*firsts, len(owners)]):
+        one = int(owners[first])
+        found[one] = gone[first:last] - borders[one]
     return found
 
 
