@@ -8,8 +8,9 @@ from typing import Any
 
 import charset_normalizer
 
+from forge.data.cyrillic import ENCODINGS, cyrillic_encoding
 from forge.data.formats.items import Unreadable, newlines
-from forge.data.latin import latin_encoding
+from forge.data.latin import is_surely_latin, latin_encoding
 
 SAMPLE_BYTES = 64 * 1024
 """A guess reads no more than this: its cost grows with length, its certainty hardly."""
@@ -114,7 +115,11 @@ def _strict(content: bytes, encoding: str) -> str:
 
 def _guess(content: bytes) -> str | None:
     sample = content[:SAMPLE_BYTES]
+    latin, share = latin_encoding(sample)
+    if latin is not None and is_surely_latin(sample, share):
+        return latin
     best = charset_normalizer.from_bytes(sample, cp_isolation=GUESSES).best()
-    if best is None:
-        return None
-    return latin_encoding(sample) or best.encoding if best.encoding in LATIN else best.encoding
+    guess = None if best is None else best.encoding
+    if guess is None or guess in ENCODINGS:
+        return cyrillic_encoding(sample, guess) or guess
+    return latin or guess if guess in LATIN else guess
